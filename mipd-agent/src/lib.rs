@@ -1,0 +1,7 @@
+//! The agent of mipd: Proxy Mobile IP for Linux access points and routers.
+//!
+//! Data flows one way round: socket → [`wire`] → [`mobility`] → actions → (`io` sends, `dataplane` applies,
+//! `control` shows). `mobility` never touches a socket, a clock or a map; `dataplane` knows nothing of Mobile IP messages.
+
+pub mod mobility;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! The agent `mipd`.
+
+fn main() {}

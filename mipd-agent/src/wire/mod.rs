@@ -1,0 +1,9 @@
+//! Mobile IPv4 messages: pure parse and emit, no I/O.
+//!
+//! * [`types`]: the values messages are made of;
+//! * [`registration`]: Registration Request and Reply (RFC 5944 §3.3, §3.4);
+//! * [`advertisement`]: agent advertisement and solicitation (RFC 5944 §2.1, §2.2);
+//! * [`extension`]: the extension list and its skip/refuse rule (RFC 5944 §1.8);
+//! * [`authentication`]: authenticators (RFC 5944 §3.5).
+
+pub mod types;

@@ -1,0 +1,15 @@
+//! What the kernel programs and the agent agree on.
+//!
+//! * [`maps`]: the layout of every BPF map, its keys and values;
+//! * [`packet`]: header layouts and checksum arithmetic used on both sides;
+//! * [`mac`]: Ethernet addresses.
+//!
+//! Nothing here allocates, panics or depends on the operating system.
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod mac;
+pub mod maps;
+pub mod packet;

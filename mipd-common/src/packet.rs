@@ -1,0 +1,1 @@
+//! Header layouts and checksum arithmetic.
