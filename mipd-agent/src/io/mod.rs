@@ -1,0 +1,9 @@
+//! Sockets: the only place where Mobile IP messages meet the network.
+//!
+//! * [`udp`]: the UDP 434 socket of home and foreign agents, for everything that is routed;
+//! * [`frames`]: packet sockets, for everything that must not be resolved by ARP or must show its link-layer source;
+//! * [`datagram`]: what both hand to the roles.
+
+pub mod datagram;
+pub mod frames;
+pub mod udp;
