@@ -1,4 +1,4 @@
-//! Mobile IPv4 messages: pure parse and emit, no I/O.
+//! Mobile IPv4 messages and the frames that carry them: pure parse and emit, no I/O.
 //!
 //! * [`types`]: the values messages are made of;
 //! * [`registration`]: Registration Request and Reply (RFC 5944 §3.3, §3.4);
@@ -6,4 +6,9 @@
 //! * [`extension`]: the extension list and its skip/refuse rule (RFC 5944 §1.8);
 //! * [`authentication`]: authenticators (RFC 5944 §3.5).
 
+pub mod advertisement;
+pub mod authentication;
+mod checksum;
+pub mod extension;
+pub mod registration;
 pub mod types;
