@@ -3,5 +3,6 @@
 //! Data flows one way round: socket → [`wire`] → [`mobility`] → actions → (`io` sends, `dataplane` applies,
 //! `control` shows). `mobility` never touches a socket, a clock or a map; `dataplane` knows nothing of Mobile IP messages.
 
+pub mod config;
 pub mod mobility;
 pub mod wire;
