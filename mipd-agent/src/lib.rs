@@ -4,6 +4,7 @@
 //! `control` shows). `mobility` never touches a socket, a clock or a map; `dataplane` knows nothing of Mobile IP messages.
 
 pub mod io;
+pub mod config;
 pub mod mobility;
 pub mod state;
 pub mod stations;

@@ -1,0 +1,150 @@
+//! The file as written: one struct per section, nothing checked across sections.
+//!
+//! No type here has `Debug`: sections hold keys.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{
+    associations::{AlgorithmName, PeerKind, PeerText},
+    range::ClientRange,
+    roles::{AccessPointReverseTunnel, HomeRoutes, ReverseTunnel, VisitorIpv6},
+    secret::SecretText,
+    values::{DurationText, FastPath, HostAddressText, InterfaceName, LifetimeText, MaskText, PrefixText, SpiNumber},
+};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Document {
+    #[serde(default)]
+    pub agent: AgentSection,
+    #[serde(default)]
+    pub interface: Vec<InterfaceSection>,
+    #[serde(default)]
+    pub security_association: Vec<Spanned<AssociationSection>>,
+    #[serde(default)]
+    pub peer_association: Vec<Spanned<PeerSection>>,
+    pub access_point: Option<Spanned<AccessPointSection>>,
+    pub foreign_agent: Option<Spanned<ForeignAgentSection>>,
+    pub home_agent: Option<Spanned<HomeAgentSection>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct AgentSection {
+    pub state_dir: Option<Spanned<PathBuf>>,
+    pub control_socket: Option<Spanned<PathBuf>>,
+    pub bpffs_dir: Option<Spanned<PathBuf>>,
+    pub log: Option<Spanned<String>>,
+    #[serde(default)]
+    pub fast_path: FastPath,
+    pub core_interfaces: Option<Vec<Spanned<InterfaceName>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct InterfaceSection {
+    pub name: Spanned<InterfaceName>,
+    pub fast_path: FastPath,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct AssociationSection {
+    pub clients: Spanned<ClientRange>,
+    pub spi: Spanned<SpiNumber>,
+    pub key: Option<Spanned<SecretText>>,
+    pub key_file: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub algorithm: AlgorithmName,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct PeerSection {
+    pub peer: Spanned<PeerText>,
+    pub kind: PeerKind,
+    pub spi: SpiNumber,
+    pub key: Option<Spanned<SecretText>>,
+    pub key_file: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub algorithm: AlgorithmName,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct AccessPointSection {
+    pub uplink: Spanned<InterfaceName>,
+    pub bridge: Spanned<InterfaceName>,
+    pub radios: Spanned<Vec<RadioEntry>>,
+    #[serde(default)]
+    pub subnet_map: Vec<Spanned<SubnetMapText>>,
+    pub registration_lifetime: Option<Spanned<LifetimeText>>,
+    #[serde(default)]
+    pub reverse_tunnel: AccessPointReverseTunnel,
+    #[serde(default)]
+    pub local_subnets: Vec<Spanned<PrefixText>>,
+    #[serde(default)]
+    pub visitor_ipv6: VisitorIpv6,
+    pub registration_port: Option<Spanned<u16>>,
+    pub maximum_clients: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct RadioEntry {
+    pub interface: Spanned<InterfaceName>,
+    pub ssid: Option<Spanned<String>>,
+    #[serde(default = "yes")]
+    pub proxy_mobile_ip: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct SubnetMapText {
+    pub home_agent: HostAddressText,
+    pub mask: MaskText,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct ForeignAgentSection {
+    pub interfaces: Spanned<Vec<Spanned<InterfaceName>>>,
+    pub care_of_address: HostAddressText,
+    pub registration_lifetime: Option<LifetimeText>,
+    #[serde(default)]
+    pub encapsulation: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub reverse_tunnel: ReverseTunnel,
+    pub advertisement_interval: Option<Spanned<DurationText>>,
+    pub maximum_visitors: Option<Spanned<u32>>,
+    pub pending_timeout: Option<Spanned<DurationText>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct HomeAgentSection {
+    pub address: Spanned<HostAddressText>,
+    pub subnets: Spanned<Vec<Spanned<HomeSubnetEntry>>>,
+    pub maximum_lifetime: Option<LifetimeText>,
+    pub replay_window: Option<Spanned<DurationText>>,
+    #[serde(default)]
+    pub reverse_tunnel: ReverseTunnel,
+    pub advertisement_interval: Option<Spanned<DurationText>>,
+    pub maximum_bindings: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct HomeSubnetEntry {
+    pub prefix: Spanned<PrefixText>,
+    pub interface: InterfaceName,
+    #[serde(default)]
+    pub routes: HomeRoutes,
+}

@@ -1,0 +1,173 @@
+//! `[access-point]`: the box that visiting clients associate with.
+
+use ipnet::Ipv4Net;
+use mipd_common::maps::LIST_LENGTH;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::count;
+use crate::{
+    config::{
+        document::{AccessPointSection, RadioEntry, SubnetMapText},
+        error::{ConfigError, Source},
+        values::{HostAddressText, InterfaceName, MaskText},
+    },
+    wire::types::{HomeAgentAddress, Lifetime},
+};
+
+const REGISTRATION_LIFETIME: Lifetime = Lifetime(600);
+const MAXIMUM_CLIENTS: u32 = 4096;
+/// The port of the agents themselves (RFC 5944 §3.3).
+const MOBILE_IP_PORT: u16 = 434;
+
+/// The access point role.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AccessPoint {
+    /// The wired interface towards the agents, a port of the bridge.
+    pub uplink: InterfaceName,
+    /// The bridge of uplink and radios.
+    pub bridge: InterfaceName,
+    /// Where clients are; at least one.
+    pub radios: Vec<Radio>,
+    /// Static entries of the subnet map.
+    pub subnet_map: Vec<SubnetMapEntry>,
+    /// The lifetime asked for.
+    pub registration_lifetime: Lifetime,
+    /// Whether a reverse tunnel is asked for.
+    pub reverse_tunnel: AccessPointReverseTunnel,
+    /// Subnets of the access point itself; empty: the bridge's prefixes.
+    pub local_subnets: Vec<Ipv4Net>,
+    /// What happens to visitors' IPv6.
+    pub visitor_ipv6: VisitorIpv6,
+    /// UDP source port of requests; `None`: a free one is picked.
+    pub registration_port: Option<u16>,
+    /// Clients beyond this number are not served.
+    pub maximum_clients: u32,
+}
+
+/// One radio (or any interface) with clients behind it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Radio {
+    /// Its interface.
+    pub interface: InterfaceName,
+    /// Its network name, for people.
+    pub ssid: Option<String>,
+    /// Whether visiting clients are served here.
+    pub proxy_mobile_ip: bool,
+}
+
+/// A home subnet and its home agent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SubnetMapEntry {
+    /// The home agent.
+    pub home_agent: HomeAgentAddress,
+    /// The subnet: home agent and mask.
+    pub prefix: Ipv4Net,
+}
+
+/// When an access point asks for a reverse tunnel (RFC 3024).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccessPointReverseTunnel {
+    /// Never.
+    Never,
+    /// When the foreign agent advertises it.
+    #[default]
+    WhenOffered,
+    /// Always; no service without it.
+    Require,
+}
+
+/// What an access point does with IPv6 of visitors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VisitorIpv6 {
+    /// Bridged like a local client's.
+    #[default]
+    Bridge,
+    /// Dropped.
+    Drop,
+}
+
+pub(in crate::config) fn validate(
+    source: &Source<'_>,
+    section: Spanned<AccessPointSection>,
+) -> Result<AccessPoint, ConfigError> {
+    let section = section.into_inner();
+    let (uplink, bridge) = (&section.uplink, &section.bridge);
+    if uplink.get_ref() == bridge.get_ref() {
+        let message = format!("uplink and bridge are both {}: the uplink is a port of the bridge", uplink.get_ref());
+        return Err(source.error(&bridge.span(), message));
+    }
+    let radios = radios(source, &section)?;
+    let subnet_map = subnet_map(source, &section.subnet_map)?;
+    if section.local_subnets.len() > LIST_LENGTH {
+        let message =
+            format!("{} local subnets are too many: write at most {LIST_LENGTH}", section.local_subnets.len());
+        return Err(source.error(&section.local_subnets[LIST_LENGTH].span(), message));
+    }
+    if let Some(port) = section.registration_port.as_ref().filter(|port| [0, MOBILE_IP_PORT].contains(port.get_ref())) {
+        let message = format!("registration-port {} cannot be used: write another, or leave it out", port.get_ref());
+        return Err(source.error(&port.span(), message));
+    }
+    Ok(AccessPoint {
+        radios,
+        subnet_map,
+        registration_lifetime: section
+            .registration_lifetime
+            .map_or(REGISTRATION_LIFETIME, |lifetime| lifetime.into_inner().0),
+        reverse_tunnel: section.reverse_tunnel,
+        local_subnets: section.local_subnets.iter().map(|prefix| prefix.get_ref().0).collect(),
+        visitor_ipv6: section.visitor_ipv6,
+        registration_port: section.registration_port.map(Spanned::into_inner),
+        maximum_clients: count(source, "maximum-clients", section.maximum_clients.as_ref(), 1 << 20, MAXIMUM_CLIENTS)?,
+        uplink: section.uplink.into_inner(),
+        bridge: section.bridge.into_inner(),
+    })
+}
+
+fn radios(source: &Source<'_>, section: &AccessPointSection) -> Result<Vec<Radio>, ConfigError> {
+    let mut radios: Vec<Radio> = Vec::new();
+    for RadioEntry { interface, ssid, proxy_mobile_ip } in section.radios.get_ref() {
+        let name = interface.get_ref();
+        let taken = if name == section.uplink.get_ref() {
+            Some("the uplink")
+        } else if name == section.bridge.get_ref() {
+            Some("the bridge")
+        } else {
+            radios.iter().any(|radio| radio.interface == *name).then_some("another radio")
+        };
+        if let Some(taken) = taken {
+            let message = format!("radio {name} is already {taken}: name an interface with clients behind it");
+            return Err(source.error(&interface.span(), message));
+        }
+        if let Some(ssid) = ssid.as_ref().filter(|ssid| !(1..=32).contains(&ssid.get_ref().len())) {
+            return Err(source.error(&ssid.span(), "an ssid has 1 to 32 bytes: correct it, or leave it out"));
+        }
+        radios.push(Radio {
+            interface: name.clone(),
+            ssid: ssid.as_ref().map(|ssid| ssid.get_ref().clone()),
+            proxy_mobile_ip: *proxy_mobile_ip,
+        });
+    }
+    if radios.is_empty() {
+        return Err(source.error(&section.radios.span(), "radios is empty: name at least one interface with clients"));
+    }
+    Ok(radios)
+}
+
+fn subnet_map(source: &Source<'_>, entries: &[Spanned<SubnetMapText>]) -> Result<Vec<SubnetMapEntry>, ConfigError> {
+    let mut map: Vec<SubnetMapEntry> = Vec::new();
+    for entry in entries {
+        let SubnetMapText { home_agent: HostAddressText(home_agent), mask: MaskText(length) } = *entry.get_ref();
+        let Ok(prefix) = Ipv4Net::new(home_agent, length).map(|prefix| prefix.trunc()) else {
+            return Err(source.error(&entry.span(), "mask is longer than an address: write it like 255.255.255.0"));
+        };
+        if let Some(other) = map.iter().find(|other| other.prefix == prefix) {
+            let message = format!("subnet {prefix} already has home agent {}: keep one of the two", other.home_agent);
+            return Err(source.error(&entry.span(), message));
+        }
+        map.push(SubnetMapEntry { home_agent: HomeAgentAddress(home_agent), prefix });
+    }
+    Ok(map)
+}

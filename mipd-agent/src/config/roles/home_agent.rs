@@ -1,0 +1,121 @@
+//! `[home-agent]`: the router of one or more home subnets.
+
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+use mipd_common::maps::HOME_SUBNETS_LENGTH;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{ReverseTunnel, advertisement_interval, count, duration};
+use crate::{
+    config::{
+        document::HomeAgentSection,
+        error::{ConfigError, Source},
+        values::{HostAddressText, InterfaceName, LifetimeText, PrefixText},
+    },
+    wire::types::{HomeAgentAddress, Lifetime},
+};
+
+/// RFC 5944 §5.7: a timestamp may be this far off.
+const REPLAY_WINDOW: Duration = Duration::from_secs(7);
+const MAXIMUM_LIFETIME: Lifetime = Lifetime(36_000);
+const MAXIMUM_BINDINGS: u32 = 65_536;
+
+/// The home agent role.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HomeAgent {
+    /// Its address, inside one of the subnets.
+    pub address: HomeAgentAddress,
+    /// The subnets that it serves; disjoint, at least one.
+    pub subnets: Vec<HomeSubnet>,
+    /// The longest lifetime that it grants.
+    pub maximum_lifetime: Lifetime,
+    /// How far a request's timestamp may be off.
+    pub replay_window: Duration,
+    /// What it does about reverse tunnelling.
+    pub reverse_tunnel: ReverseTunnel,
+    /// Longest time between two advertisements on a home interface.
+    pub advertisement_interval: Duration,
+    /// Registrations beyond this number are denied.
+    pub maximum_bindings: u32,
+}
+
+/// A home subnet and how it is attached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HomeSubnet {
+    /// Its prefix.
+    pub prefix: Ipv4Net,
+    /// The interface it is on.
+    pub interface: InterfaceName,
+    /// How its away clients are routed.
+    pub routes: HomeRoutes,
+}
+
+/// How the kernel is told to send packets for away clients into their tunnels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HomeRoutes {
+    /// One route per away client.
+    #[default]
+    Host,
+    /// One route for the whole subnet: cheaper beyond some ten thousand away clients.
+    Subnet,
+}
+
+pub(in crate::config) fn validate(
+    source: &Source<'_>,
+    section: Spanned<HomeAgentSection>,
+) -> Result<HomeAgent, ConfigError> {
+    let section = section.into_inner();
+    let HostAddressText(address) = *section.address.get_ref();
+    let subnets_at = section.subnets.span();
+    let mut subnets: Vec<HomeSubnet> = Vec::new();
+    for subnet in section.subnets.into_inner() {
+        let subnet = subnet.into_inner();
+        let PrefixText(prefix) = *subnet.prefix.get_ref();
+        if !(8..=30).contains(&prefix.prefix_len()) {
+            let message = format!("home subnet {prefix} is too large or too small: write a prefix length from 8 to 30");
+            return Err(source.error(&subnet.prefix.span(), message));
+        }
+        if let Some(other) = subnets.iter().find(|other| overlap(&other.prefix, &prefix)) {
+            let message = format!("home subnet {prefix} overlaps {}: make the subnets disjoint", other.prefix);
+            return Err(source.error(&subnet.prefix.span(), message));
+        }
+        subnets.push(HomeSubnet { prefix, interface: subnet.interface, routes: subnet.routes });
+    }
+    if subnets.is_empty() {
+        return Err(source.error(&subnets_at, "subnets is empty: name at least one home subnet and its interface"));
+    }
+    if subnets.len() > HOME_SUBNETS_LENGTH {
+        let message = format!("{} home subnets are too many: write at most {HOME_SUBNETS_LENGTH}", subnets.len());
+        return Err(source.error(&subnets_at, message));
+    }
+    if !subnets.iter().any(|subnet| subnet.prefix.contains(&address)) {
+        let message = format!(
+            "home agent address {address} is in none of its subnets: use this box's address in one of them \
+             (access points derive the subnet from it)",
+        );
+        return Err(source.error(&section.address.span(), message));
+    }
+    let window = Duration::from_secs(1)..=Duration::from_secs(3600);
+    Ok(HomeAgent {
+        address: HomeAgentAddress(address),
+        subnets,
+        maximum_lifetime: section.maximum_lifetime.map_or(MAXIMUM_LIFETIME, |LifetimeText(lifetime)| lifetime),
+        replay_window: duration(source, "replay-window", section.replay_window.as_ref(), window, REPLAY_WINDOW)?,
+        reverse_tunnel: section.reverse_tunnel,
+        advertisement_interval: advertisement_interval(source, section.advertisement_interval.as_ref())?,
+        maximum_bindings: count(
+            source,
+            "maximum-bindings",
+            section.maximum_bindings.as_ref(),
+            1 << 24,
+            MAXIMUM_BINDINGS,
+        )?,
+    })
+}
+
+fn overlap(one: &Ipv4Net, other: &Ipv4Net) -> bool {
+    one.contains(other) || other.contains(one)
+}

@@ -1,0 +1,98 @@
+//! The role sections: `[access-point]`, `[foreign-agent]`, `[home-agent]`.
+
+mod access_point;
+mod foreign_agent;
+mod home_agent;
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+pub(super) use self::{
+    access_point::validate as access_point, foreign_agent::validate as foreign_agent,
+    home_agent::validate as home_agent,
+};
+pub use self::{
+    access_point::{AccessPoint, AccessPointReverseTunnel, Radio, SubnetMapEntry, VisitorIpv6},
+    foreign_agent::ForeignAgent,
+    home_agent::{HomeAgent, HomeRoutes, HomeSubnet},
+};
+use super::{
+    document::Document,
+    error::{ConfigError, Source},
+    values::DurationText,
+};
+
+/// What an agent does about reverse tunnelling (RFC 3024).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReverseTunnel {
+    /// Requests for it are denied.
+    Off,
+    /// Granted on request.
+    #[default]
+    Offered,
+    /// Requests without it are denied.
+    Required,
+}
+
+/// At least one role, and an access point alone.
+pub(super) fn exclude_unsupported_combinations(source: &Source<'_>, document: &Document) -> Result<(), ConfigError> {
+    let home_agent = document.home_agent.as_ref().map(|_| "home-agent");
+    let foreign_agent = document.foreign_agent.as_ref().map(|_| "foreign-agent");
+    match (&document.access_point, home_agent.or(foreign_agent)) {
+        (None, None) => Err(source
+            .error(&(0..0), "no role is configured: add a section [home-agent], [foreign-agent] or [access-point]")),
+        (Some(access_point), Some(agent)) => {
+            let message = format!(
+                "[access-point] together with [{agent}] on one box is not supported yet: run them on two boxes",
+            );
+            Err(source.error(&access_point.span(), message))
+        }
+        _ => Ok(()),
+    }
+}
+
+const ADVERTISEMENT_INTERVAL: Duration = Duration::from_secs(3);
+
+/// RFC 1256 as amended by RFC 5944 §2.3: at most 1800 s, and never more often than once per second.
+fn advertisement_interval(source: &Source<'_>, given: Option<&Spanned<DurationText>>) -> Result<Duration, ConfigError> {
+    let bounds = Duration::from_secs(1)..=Duration::from_secs(1800);
+    duration(source, "advertisement-interval", given, bounds, ADVERTISEMENT_INTERVAL)
+}
+
+fn duration(
+    source: &Source<'_>,
+    key: &str,
+    given: Option<&Spanned<DurationText>>,
+    bounds: RangeInclusive<Duration>,
+    default: Duration,
+) -> Result<Duration, ConfigError> {
+    let Some(given) = given else { return Ok(default) };
+    let DurationText(duration) = *given.get_ref();
+    if bounds.contains(&duration) {
+        return Ok(duration);
+    }
+    let message = format!(
+        "{key} {} is out of bounds: write {} to {}",
+        humantime::format_duration(duration),
+        humantime::format_duration(*bounds.start()),
+        humantime::format_duration(*bounds.end()),
+    );
+    Err(source.error(&given.span(), message))
+}
+
+fn count(
+    source: &Source<'_>,
+    key: &str,
+    given: Option<&Spanned<u32>>,
+    maximum: u32,
+    default: u32,
+) -> Result<u32, ConfigError> {
+    let Some(given) = given else { return Ok(default) };
+    if (1..=maximum).contains(given.get_ref()) {
+        return Ok(*given.get_ref());
+    }
+    Err(source.error(&given.span(), format!("{key} {} is out of bounds: write 1 to {maximum}", given.get_ref())))
+}
