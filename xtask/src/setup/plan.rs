@@ -109,7 +109,7 @@ impl fmt::Display for Step {
             Self::Unpacked => write!(
                 f,
                 "  * Debian's rustc-web: compiles the kernel programs\n      apt-get download, then unpacked into the cache; \
-                 not installed, so it disturbs no other compiler (its LLVM library is installed)"
+                 not installed, so it disturbs no other compiler; only libllvm, which it needs, is installed"
             ),
             Self::Linker(why) => write!(
                 f,
