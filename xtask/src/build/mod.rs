@@ -1,0 +1,177 @@
+//! `cargo xtask build`: the kernel programs, then everything that carries or loads them.
+
+mod report;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use crate::{
+    cargo_messages,
+    setup::{self, Purpose, Route},
+    workspace::Workspace,
+};
+
+/// Arguments of `cargo xtask build`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Build the agent with optimisation (the kernel programs always are)
+    #[arg(long)]
+    release: bool,
+    /// Build only the kernel programs, for a big-endian board
+    #[arg(long)]
+    big_endian: bool,
+    /// The board's processor, as Rust names it, if it is not this machine's; builds only the kernel programs
+    #[arg(long)]
+    arch: Option<String>,
+}
+
+/// The objects that are loaded into the kernel.
+pub struct Kernel {
+    programs: PathBuf,
+    pass: Option<PathBuf>,
+}
+
+/// How the agent and everything around it are compiled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Fast to compile.
+    Debug,
+    /// Fast to run.
+    Release,
+}
+
+impl Profile {
+    /// Cargo's option for it.
+    pub fn apply(self, cargo: &mut Command) {
+        if self == Self::Release {
+            cargo.arg("--release");
+        }
+    }
+}
+
+/// Which kernel the programs are for.
+struct Board<'a> {
+    target: &'static str,
+    arch: &'a str,
+}
+
+/// `cargo xtask build`.
+pub fn main(workspace: &Workspace, arguments: &Arguments, route: Option<Route>) -> Result<()> {
+    setup::ensure(workspace, Purpose::Build, route)?;
+    if arguments.big_endian || arguments.arch.is_some() {
+        let target = if arguments.big_endian { "bpfeb-unknown-none" } else { "bpfel-unknown-none" };
+        let board = Board { target, arch: arguments.arch.as_deref().unwrap_or(env::consts::ARCH) };
+        let kernel = compile(workspace, &board, route)?;
+        kernel.print()
+    } else {
+        let kernel = kernel(workspace, route)?;
+        kernel.print()?;
+        let profile = if arguments.release { Profile::Release } else { Profile::Debug };
+        let mipd = agent(workspace, &kernel, profile)?;
+        println!("{}", mipd.display());
+        Ok(())
+    }
+}
+
+/// The kernel programs for this machine. The tools have to be here: [`setup::ensure`].
+pub fn kernel(workspace: &Workspace, route: Option<Route>) -> Result<Kernel> {
+    compile(workspace, &Board { target: "bpfel-unknown-none", arch: env::consts::ARCH }, route)
+}
+
+/// The binary `mipd`.
+pub fn agent(workspace: &Workspace, kernel: &Kernel, profile: Profile) -> Result<PathBuf> {
+    binary(workspace, kernel, profile, "mipd-agent", "mipd")
+}
+
+/// A binary of a package in the workspace.
+pub fn binary(workspace: &Workspace, kernel: &Kernel, profile: Profile, package: &str, name: &str) -> Result<PathBuf> {
+    let mut cargo = workspace.cargo();
+    cargo.args(["build", "--package", package, "--bin", name]);
+    profile.apply(&mut cargo);
+    kernel.export(&mut cargo);
+    let built = cargo_messages::executables(&mut cargo)?;
+    let binary = built.into_iter().find(|executable| executable.name == name && executable.kind == "bin");
+    binary.map(|binary| binary.path).with_context(|| format!("package {package} has no binary {name}"))
+}
+
+impl Kernel {
+    /// Tells a command where the objects are.
+    pub fn export(&self, command: &mut Command) {
+        command.env("MIPD_EBPF_OBJECT", &self.programs);
+        if let Some(pass) = &self.pass {
+            command.env("MIPD_PASS_OBJECT", pass);
+        }
+    }
+
+    /// Prints each program's size, so that growth is seen.
+    pub fn print(&self) -> Result<()> {
+        for object in [Some(&self.programs), self.pass.as_ref()].into_iter().flatten() {
+            let bytes = fs::read(object).with_context(|| format!("cannot read {}", object.display()))?;
+            println!("{}", object.display());
+            for program in report::programs(&bytes).with_context(|| format!("cannot parse {}", object.display()))? {
+                println!("{program}");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn compile(workspace: &Workspace, board: &Board<'_>, route: Option<Route>) -> Result<Kernel> {
+    let (compiler, linker) = setup::tools(route)?;
+    let mut cargo = compiler.cargo(workspace.cargo());
+    cargo.args(["--release", "--package", "mipd-ebpf", "--target", board.target]);
+    cargo.arg("--target-dir").arg(workspace.target.join("ebpf"));
+    let mut flags = flags(board.arch, &linker);
+    flags.extend(compiler.flags());
+    // The encoded form allows spaces in paths, and hides RUSTFLAGS that are meant for this machine's programs.
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+    cargo.env_remove("RUSTC_WRAPPER").env_remove("RUSTC_WORKSPACE_WRAPPER");
+    let built = cargo_messages::executables(&mut cargo).context("the kernel programs were not built")?;
+    let find = |name: &str| built.iter().find(|executable| executable.name == name).map(|found| found.path.clone());
+    Ok(Kernel {
+        programs: find("mipd-ebpf").context("package mipd-ebpf has no binary mipd-ebpf")?,
+        pass: find("mipd-pass"),
+    })
+}
+
+fn flags(arch: &str, linker: &Path) -> Vec<String> {
+    // aya's bindings know one 64-bit RISC-V, Rust several.
+    let arch = if arch.starts_with("riscv64") { "riscv64" } else { arch };
+    vec![
+        "--cfg".to_owned(),
+        format!("bpf_target_arch=\"{arch}\""),
+        "-Cdebuginfo=2".to_owned(),
+        format!("-Clinker={}", linker.display()),
+        "-Clink-arg=--btf".to_owned(),
+    ]
+}
+
+/// Prints a heading before work that takes long, so that nobody wonders.
+pub fn announce(what: &str) {
+    println!("== {what}");
+}
+
+/// Programs built here, for a command that runs them: the objects and `mipd` itself.
+pub fn export(command: &mut Command, kernel: &Kernel, mipd: &Path) {
+    kernel.export(command);
+    command.env("MIPD_BINARY", mipd);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_riscv64_is_one_for_the_kernel_programs() {
+        let linker = Path::new("/x y/bpf-linker");
+        let flags = flags("riscv64gc", linker);
+        assert_eq!(flags[1], "bpf_target_arch=\"riscv64\"");
+        assert!(flags.contains(&"-Clinker=/x y/bpf-linker".to_owned()));
+    }
+}

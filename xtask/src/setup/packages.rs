@@ -1,0 +1,145 @@
+//! Programs and libraries from the distribution, by apt.
+
+use std::{process::Command, time::Duration};
+
+use anyhow::{Context as _, Result};
+
+use crate::command;
+
+/// Installing takes minutes on a slow mirror, not hours.
+const LIMIT: Duration = Duration::from_secs(1200);
+
+/// Installs its arguments as root, starting no daemon that a package brings: `policy-rc.d` forbids it while the
+/// script runs. Package lists that are missing or stale are fetched once. Questions that debconf would ask are answered
+/// for packages that are not there yet.
+const INSTALL: &str = r#"set -e
+export DEBIAN_FRONTEND=noninteractive
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 1' HUP INT TERM
+    printf '#!/bin/sh\nexit 101\n' > "$policy"
+    chmod 755 "$policy"
+fi
+answer() {
+    dpkg -s "$1" > /dev/null 2>&1 || echo "$1 $2 boolean false" | debconf-set-selections 2> /dev/null || true
+}
+answer wireshark-common wireshark-common/install-setuid
+answer iperf3 iperf3/start_daemon
+install() { apt-get -q -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"; }
+install "$@" || { apt-get -q update && install "$@"; }
+"#;
+
+/// A package, and why somebody wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// What apt calls it.
+    pub name: String,
+    /// What it is for, in a few words.
+    pub purpose: &'static str,
+}
+
+impl Package {
+    fn new(name: &str, purpose: &'static str) -> Self {
+        Self { name: name.to_owned(), purpose }
+    }
+
+    /// A shared library that the unpacked compiler needs.
+    pub fn library(name: &str) -> Self {
+        Self::new(name, "the LLVM of the kernel programs' compiler")
+    }
+}
+
+/// A program, the package that has it, and its purpose.
+type Program = (&'static str, &'static str, &'static str);
+
+const COMPILING: [Program; 1] = [("cc", "gcc libc6-dev", "links every Rust program")];
+const DEMO: [Program; 2] = [
+    ("ethtool", "ethtool", "switches offloads of the lab's links"),
+    ("tcpdump", "tcpdump", "captures on the lab's links"),
+];
+const TESTING: [Program; 4] = [
+    ("ip", "iproute2", "looks at what the agent left behind"),
+    ("tshark", "tshark", "decodes the messages we send, as a second opinion"),
+    ("iperf3", "iperf3", "sends TCP through the tunnels"),
+    ("ping", "iputils-ping", "sends single echo requests"),
+];
+
+/// Packages whose programs are not on this machine.
+pub fn missing(purpose: super::Purpose) -> Vec<Package> {
+    missing_of(purpose, |program| command::find(program).is_some())
+}
+
+fn missing_of(purpose: super::Purpose, present: impl Fn(&str) -> bool) -> Vec<Package> {
+    let mut programs = COMPILING.to_vec();
+    if purpose.demonstrates() {
+        programs.extend(DEMO);
+    }
+    if purpose.tests() {
+        programs.extend(TESTING);
+    }
+    programs
+        .into_iter()
+        .filter(|(program, ..)| !present(program))
+        .flat_map(|(_, packages, why)| packages.split(' ').map(move |name| Package::new(name, why)))
+        .collect()
+}
+
+/// Installs what is not installed yet.
+pub fn install(packages: &[Package]) -> Result<()> {
+    let names: Vec<_> = packages.iter().map(|package| package.name.as_str()).filter(|name| !installed(name)).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut script = command::limited(LIMIT, "sh");
+    script.args(["-c", INSTALL, "install"]).args(&names);
+    let mut script = command::elevated(&script).map_err(|_| by_hand(&names))?;
+    command::run(&mut script).with_context(|| by_hand(&names))
+}
+
+/// Fetches the lists of what apt can install.
+pub fn update_lists() -> Result<()> {
+    let mut update = command::limited(LIMIT, "apt-get");
+    update.args(["-q", "update"]);
+    command::run(&mut command::elevated(&update)?)
+}
+
+/// The command that the plan shows, and that somebody without sudo gives to their administrator.
+pub fn command_line(names: &[&str]) -> String {
+    format!("apt-get install --no-install-recommends {}", names.join(" "))
+}
+
+fn by_hand(names: &[&str]) -> anyhow::Error {
+    anyhow::anyhow!("packages are missing; as root, run: {}", command_line(names))
+}
+
+fn installed(package: &str) -> bool {
+    command::capture(Command::new("dpkg-query").args(["-W", "-f=${Status}", package]))
+        .is_ok_and(|status| status.ends_with(" installed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Purpose, *};
+
+    fn names(purpose: Purpose, present: &[&str]) -> Vec<String> {
+        missing_of(purpose, |program| present.contains(&program)).into_iter().map(|package| package.name).collect()
+    }
+
+    #[test]
+    fn building_asks_for_nothing_but_a_linker() {
+        assert_eq!(names(Purpose::Build, &[]), ["gcc", "libc6-dev"]);
+        assert!(names(Purpose::Build, &["cc"]).is_empty());
+    }
+
+    #[test]
+    fn only_programs_that_are_missing_are_asked_for() {
+        assert_eq!(names(Purpose::Demo, &["cc", "tcpdump"]), ["ethtool"]);
+        assert_eq!(names(Purpose::Test, &["cc", "tcpdump", "ethtool", "ip", "ping"]), ["tshark", "iperf3"]);
+    }
+
+    #[test]
+    fn the_install_script_is_valid_shell() {
+        command::capture(Command::new("sh").args(["-n", "-c", INSTALL])).unwrap();
+    }
+}

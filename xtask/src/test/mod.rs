@@ -1,0 +1,122 @@
+//! `cargo xtask test`: all tests, privileged ones included, and one sum at the end.
+
+mod summary;
+
+use std::{
+    io::{BufRead as _, BufReader, Read},
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use crate::{
+    build::{self, Profile},
+    cargo_messages::{self, Executable},
+    command, kernel,
+    setup::{self, Purpose, Route},
+    workspace::Workspace,
+};
+use summary::Summary;
+
+/// A test program that runs longer hangs.
+const LIMIT: Duration = Duration::from_secs(900);
+
+/// Arguments of `cargo xtask test`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Run only tests whose names contain this
+    #[arg(long)]
+    filter: Option<String>,
+    /// Passed on to every test program
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+/// `cargo xtask test`. Its last line is the sum, `N passed, N failed, N skipped`.
+pub fn main(workspace: &Workspace, arguments: &Arguments, route: Option<Route>) -> Result<()> {
+    setup::ensure(workspace, Purpose::Test, route)?;
+    let obstacle = kernel::obstacle();
+    if let Some(reason) = &obstacle {
+        println!("note: {reason}. Tests that need it skip themselves.");
+    }
+    build::announce("building");
+    let kernel = build::kernel(workspace, route)?;
+    kernel.print()?;
+    let mipd = build::agent(workspace, &kernel, Profile::Debug)?;
+    let mut cargo = workspace.cargo();
+    cargo.args(["test", "--no-run", "--workspace", "--exclude", "mipd-ebpf"]);
+    kernel.export(&mut cargo);
+    let programs = cargo_messages::executables(&mut cargo)?;
+
+    let mut total = Summary::default();
+    for program in programs.iter().filter(|program| program.is_test) {
+        let privileged = obstacle.is_none() && needs_root(program);
+        build::announce(&title(program));
+        let mut test = command::limited(LIMIT, &program.path);
+        // Captured output of passed tests is shown, for in there they say that they skipped themselves.
+        test.arg("--show-output").args(&arguments.filter).args(&arguments.arguments);
+        test.current_dir(&program.package).env("CARGO_MANIFEST_DIR", &program.package);
+        build::export(&mut test, &kernel, &mipd);
+        let mut test = if privileged { command::elevated(&test)? } else { test };
+        total.add(&title(program), run(&mut test)?);
+    }
+
+    build::announce("examples in the documentation");
+    let mut documentation = workspace.cargo();
+    documentation.args(["test", "--doc", "--workspace", "--exclude", "mipd-ebpf", "--", "--show-output"]);
+    documentation.args(&arguments.filter).args(&arguments.arguments);
+    build::export(&mut documentation, &kernel, &mipd);
+    total.add("examples in the documentation", run(&mut documentation)?);
+
+    total.print();
+    if total.succeeded() { Ok(()) } else { std::process::exit(1) }
+}
+
+/// End-to-end tests make networks and load programs; unit tests run as whoever builds.
+fn needs_root(program: &Executable) -> bool {
+    program.kind == "test" || program.package.file_name().is_some_and(|name| name == "tests")
+}
+
+fn title(program: &Executable) -> String {
+    let package = program.package.file_name().unwrap_or_default().to_string_lossy();
+    match program.kind.as_str() {
+        "lib" => format!("{package}: unit tests"),
+        kind => format!("{package}: {kind} {}", program.name),
+    }
+}
+
+/// Runs test programs, showing each test's line as it comes.
+fn run(test: &mut Command) -> Result<Summary> {
+    let mut child = test
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", command::describe(test)))?;
+    let mut errors = child.stderr.take().context("standard error is not a pipe")?;
+    let errors = thread::spawn(move || {
+        let mut text = Vec::new();
+        // What could be read before an error is all there is to show.
+        let _ = errors.read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    });
+    let mut output = String::new();
+    for line in BufReader::new(child.stdout.take().context("standard output is not a pipe")?).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        if summary::is_progress(&line) {
+            println!("{line}");
+        }
+        output.push_str(&line);
+        output.push('\n');
+    }
+    let status = child.wait()?;
+    let errors = errors.join().unwrap_or_default();
+    let summary = Summary::of(&output, status.success());
+    if !summary.succeeded() {
+        println!("{}\n{errors}\n{status}", output.trim_end());
+    }
+    Ok(summary)
+}
