@@ -1,0 +1,46 @@
+//! Offloads of a virtual interface, switched by the ethtool ioctl.
+//!
+//! Stacks behind a veth leave checksums to "hardware" that is not there, and native XDP on the way would send such
+//! packets on unfinished. Every end of every wire therefore has them off.
+
+use std::io;
+
+use anyhow::{Context, Result};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use std::os::fd::AsRawFd;
+
+const ETHTOOL_STXCSUM: u32 = 0x0000_0017;
+const ETHTOOL_STSO: u32 = 0x0000_001f;
+const ETHTOOL_SGSO: u32 = 0x0000_0024;
+const ETHTOOL_SGRO: u32 = 0x0000_002c;
+
+/// `struct ethtool_value`.
+#[repr(C)]
+struct Value {
+    command: u32,
+    data: u32,
+}
+
+/// Switches transmit checksums, TCP segmentation, generic segmentation and generic receive offload off, in the calling
+/// thread's network namespace.
+pub fn switch_off(interface: &str) -> Result<()> {
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    for command in [ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_STXCSUM, ETHTOOL_SGRO] {
+        let mut value = Value { command, data: 0 };
+        // SAFETY: an ifreq of zeroes is valid: an empty name and a null pointer.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        if interface.len() >= request.ifr_name.len() {
+            anyhow::bail!("interface name {interface} is too long");
+        }
+        for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
+            *to = from.cast_signed();
+        }
+        request.ifr_ifru.ifru_data = (&raw mut value).cast();
+        // SAFETY: the request names an interface and points to a value that outlives the call.
+        if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) } < 0 {
+            return Err(io::Error::last_os_error())
+                .with_context(|| format!("cannot switch off offload {command:#x} of {interface}"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,4 @@
+//! What a client notices: echo requests and a TCP connection, and what hosts notice of the client.
+
+pub mod ping;
+pub mod tcp;
