@@ -16,6 +16,8 @@ pub const MOBILITY_AGENT: u8 = 16;
 pub const PREFIX_LENGTHS: u8 = 19;
 /// Extension type: challenge (RFC 4721 §2).
 pub const CHALLENGE: u8 = 24;
+/// The non-skippable extension types of advertisements that mipd reads (RFC 5944 §1.8).
+pub(super) const UNDERSTOOD: [u8; 3] = [MOBILITY_AGENT, PREFIX_LENGTHS, CHALLENGE];
 
 /// The group of all systems: where advertisements go (RFC 5944 §2.3).
 pub const ALL_SYSTEMS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);

@@ -27,6 +27,12 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_minimal_forwarding_header_comes_out() {
+        let header = [0x06, 0x80, 0x00, 0x00, 0x0a, 0x5b, 0x07, 0x97, 0xc0, 0x00, 0x02, 0x09];
+        assert_eq!(internet(&[&header]), 0x2584);
+    }
+
+    #[test]
     fn data_with_its_own_checksum_sums_to_zero() {
         assert_eq!(internet(&[&[0xab, 0xcd, 0x54, 0x32]]), 0);
     }

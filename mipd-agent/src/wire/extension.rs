@@ -109,6 +109,15 @@ pub(super) enum Space {
     Discovery,
 }
 
+impl Space {
+    fn understood(self) -> &'static [u8] {
+        match self {
+            Self::Control => &kind::UNDERSTOOD,
+            Self::Discovery => &super::advertisement::UNDERSTOOD,
+        }
+    }
+}
+
 /// A checked list of extensions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Extensions<'a> {
@@ -122,9 +131,14 @@ impl<'a> Extensions<'a> {
     pub(super) fn parse(message: &'a [u8], start: usize, space: Space) -> Result<Self, ParseError> {
         let mut offset = start;
         while offset < message.len() {
+            let kind = message[offset];
+            // Before its length is looked at: of an unknown type even the format is unknown.
+            if matches!(kind, 1..=127) && !space.understood().contains(&kind) {
+                return Err(ParseError::UnknownNonSkippable(kind));
+            }
             let extension = split(message, offset, space)?;
-            if !is_acceptable(&extension, space)? {
-                return Err(ParseError::MalformedExtension { kind: extension.kind, offset });
+            if !is_well_formed(&extension, space)? {
+                return Err(ParseError::MalformedExtension { kind, offset });
             }
             offset = extension.end();
         }
@@ -208,13 +222,12 @@ fn split(message: &[u8], offset: usize, space: Space) -> Result<Extension<'_>, P
     Ok(Extension { kind, offset, data: &raw[header..], raw })
 }
 
-/// The skip-or-refuse rule, then the shape that its RFC gives each extension mipd understands.
-fn is_acceptable(extension: &Extension<'_>, space: Space) -> Result<bool, ParseError> {
+/// Whether the extension has the shape that its RFC gives it, for those that mipd understands.
+fn is_well_formed(extension: &Extension<'_>, space: Space) -> Result<bool, ParseError> {
     let length = extension.data.len();
     match space {
         Space::Control => match extension.kind {
-            // The shortest authenticator that can hold a digest or a truncated one is not specified; none at all is
-            // not an authenticator.
+            // No RFC sets a minimum; nothing at all is not an authenticator.
             kind::MOBILE_HOME_AUTHENTICATION
             | kind::MOBILE_FOREIGN_AUTHENTICATION
             | kind::FOREIGN_HOME_AUTHENTICATION => Ok(length > 4),
@@ -231,15 +244,13 @@ fn is_acceptable(extension: &Extension<'_>, space: Space) -> Result<bool, ParseE
             },
             kind::ENCAPSULATING_DELIVERY => Ok(length == 0),
             kind::REVOCATION_SUPPORT => Ok(length == 6),
-            kind::PADDING | 128.. => Ok(true),
-            unknown => Err(ParseError::UnknownNonSkippable(unknown)),
+            _ => Ok(true),
         },
         Space::Discovery => match extension.kind {
             super::advertisement::MOBILITY_AGENT => Ok(length >= 6 && (length - 6).is_multiple_of(4)),
             super::advertisement::PREFIX_LENGTHS => Ok(extension.data.iter().all(|&prefix| prefix <= 32)),
             super::advertisement::CHALLENGE => Ok(length >= 4),
-            kind::PADDING | 128.. => Ok(true),
-            unknown => Err(ParseError::UnknownNonSkippable(unknown)),
+            _ => Ok(true),
         },
     }
 }
@@ -313,13 +324,13 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic_and_accepted_ones_are_covered_without_gaps(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             for space in [Space::Control, Space::Discovery] {
-                if let Ok(list) = Extensions::parse(&bytes, 0, space) {
-                    let covered: usize = list.iter().map(|extension| extension.raw.len()).sum();
-                    let last = list.iter().last().map_or(0, |extension| extension.end());
-                    let padding = bytes.len() - covered;
-                    prop_assert!(last <= bytes.len());
-                    prop_assert!(bytes.iter().filter(|&&byte| byte == 0).count() >= padding);
+                let Ok(list) = Extensions::parse(&bytes, 0, space) else { continue };
+                let mut offset = 0;
+                for extension in list {
+                    prop_assert!(bytes[offset..extension.offset].iter().all(|&byte| byte == kind::PADDING));
+                    offset = extension.end();
                 }
+                prop_assert!(bytes[offset..].iter().all(|&byte| byte == kind::PADDING));
             }
         }
 
