@@ -7,7 +7,7 @@ use std::{
 
 use mipd_common::mac::MacAddress;
 
-use crate::mobility::time::Instant;
+use crate::{mobility::time::Instant, wire::frame::ETHERTYPE_ARP};
 
 /// Frames held per client.
 pub const FRAMES_PER_CLIENT: usize = 32;
@@ -78,6 +78,21 @@ impl Hold {
         queue.frames.into_iter().map(|(_, frame)| frame)
     }
 
+    /// Hands a client's ARP frames back, oldest first, and keeps the others.
+    pub fn release_arp(&mut self, client: MacAddress) -> Vec<Vec<u8>> {
+        let Some(queue) = self.queues.remove(&client) else { return Vec::new() };
+        let is_arp = |frame: &[u8]| frame.get(12..14) == Some(&ETHERTYPE_ARP.to_be_bytes());
+        let (arp, others): (VecDeque<_>, VecDeque<_>) = queue.frames.into_iter().partition(|(_, frame)| is_arp(frame));
+        let released: Vec<_> = arp.into_iter().map(|(_, frame)| frame).collect();
+        let bytes: usize = released.iter().map(Vec::len).sum();
+        self.bytes -= bytes;
+        self.counters.released += released.len() as u64;
+        if !others.is_empty() {
+            self.queues.insert(client, Queue { frames: others, bytes: queue.bytes - bytes });
+        }
+        released
+    }
+
     /// Gives a client's frames up.
     pub fn discard(&mut self, client: MacAddress) {
         if let Some(queue) = self.queues.remove(&client) {
@@ -131,6 +146,19 @@ mod tests {
         assert_eq!(hold.release(CLIENT).collect::<Vec<_>>(), [[0], [1], [2]]);
         assert_eq!(hold.release(CLIENT).count(), 0);
         assert_eq!(hold.bytes, 0);
+    }
+
+    #[test]
+    fn arp_is_released_before_the_rest() {
+        let mut hold = Hold::default();
+        let frame = |kind: [u8; 2]| [&[0; 12][..], &kind].concat();
+        let (arp, ipv4) = (frame([0x08, 0x06]), frame([0x08, 0x00]));
+        for bytes in [&ipv4, &arp, &ipv4] {
+            hold.push(at(0), CLIENT, bytes.clone());
+        }
+        assert_eq!(hold.release_arp(CLIENT), [arp]);
+        assert_eq!(hold.release(CLIENT).collect::<Vec<_>>(), [ipv4.clone(), ipv4]);
+        assert_eq!((hold.bytes, hold.counters().released), (0, 3));
     }
 
     #[test]

@@ -1,5 +1,7 @@
-//! Where an access point notices its clients, and what it keeps of them until they are registered.
+//! What an access point keeps of the clients that it notices until they are registered.
 //!
 //! * [`hold`]: the bounded store of first packets;
+//! * [`claim`]: what a station's DHCP message says of its address.
 
+pub mod claim;
 pub mod hold;

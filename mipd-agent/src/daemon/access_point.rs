@@ -1,0 +1,387 @@
+//! The access point: frames and events in, the proxy's actions out.
+
+use std::{collections::HashMap, net::Ipv4Addr, sync::Arc, time::Duration};
+
+use ipnet::Ipv4Net;
+use mipd_common::{
+    mac::MacAddress,
+    maps::{StationEvent, station_event},
+};
+
+use super::router::datagram;
+use crate::{
+    dataplane::{DataPlane, StationEntry},
+    io::frames::{Frame, FrameSocket},
+    mobility::{
+        discovery::listener::{Listener, ListenerAction},
+        link::{InterfaceIndex, Path, Received, Transmit},
+        proxy::{Action, Event, ForeignAgentInfo, HomeAgentOnLink, Proxy, StationState},
+        time::{Instant, Now},
+    },
+    state::{State, Table},
+    stations::{claim, hold::Hold},
+    wire::{
+        advertisement,
+        arp::ArpPacket,
+        frame::{self, IcmpPacket, Link},
+    },
+};
+
+/// How often the kernel's record of each visitor's last frame is read.
+const ACTIVITY_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Frames that were not passed to the proxy, by reason.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// Punted frames that make no sense.
+    pub malformed: u64,
+    /// DHCP messages of local stations, given back to the bridge.
+    pub dhcp_bridged: u64,
+    /// DHCP messages of visitors, kept off the visited network.
+    pub dhcp_withheld: u64,
+    /// Sending failed.
+    pub send_errors: u64,
+}
+
+/// The access point role.
+#[derive(Debug)]
+pub struct AccessPoint {
+    /// The state machine.
+    pub proxy: Proxy,
+    /// Which agents there are.
+    pub listener: Listener,
+    /// First packets.
+    pub hold: Hold,
+    /// What the proxy does not see.
+    pub counters: Counters,
+    /// The wired side.
+    pub uplink: Port,
+    /// The wireless sides.
+    pub radios: HashMap<InterfaceIndex, Port>,
+    /// What is local here.
+    pub own_subnets: Vec<Ipv4Net>,
+    /// Our address on the bridge: source of solicitations.
+    pub address: Ipv4Addr,
+    /// UDP source port of requests.
+    pub registration_port: u16,
+    /// When [`ACTIVITY_INTERVAL`] is over.
+    pub next_activity: Instant,
+}
+
+/// An interface on which frames are sent.
+#[derive(Debug)]
+pub struct Port {
+    /// Its index.
+    pub interface: InterfaceIndex,
+    /// The packet socket.
+    pub socket: Arc<FrameSocket>,
+    /// The interface's own address on the link.
+    pub mac: MacAddress,
+}
+
+/// What the access point acts upon.
+pub struct Context<'a> {
+    /// The data plane.
+    pub dataplane: &'a mut DataPlane,
+    /// The state store.
+    pub state: &'a State,
+}
+
+impl AccessPoint {
+    /// A kernel program noticed a station.
+    pub fn handle_station_event(&mut self, now: Now, event: &StationEvent, context: &mut Context<'_>) {
+        let interface = InterfaceIndex(event.ifindex);
+        let mac = MacAddress(event.mac);
+        let address = Ipv4Addr::from(event.address);
+        let event = match event.kind {
+            station_event::VISITOR if !address.is_unspecified() => Event::Visitor { interface, mac, address },
+            station_event::LOCAL => Event::Local { interface, mac, address },
+            station_event::RETURNED => Event::Returned { mac, interface },
+            station_event::MOVED => Event::Moved { mac },
+            station_event::ANNOUNCED => Event::Announced { mac, address },
+            station_event::ATTACHED => Event::Attached { mac },
+            _ => return,
+        };
+        self.notice(now, event, context);
+    }
+
+    /// A frame that a kernel program handed over whole.
+    pub fn handle_punted(&mut self, now: Now, bytes: Vec<u8>, context: &mut Context<'_>) {
+        let Ok((link, kind, _)) = Link::parse(&bytes) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        if kind == frame::ETHERTYPE_ARP {
+            self.hold_or_return(now, link.source, bytes, context);
+            return;
+        }
+        // The programs punt frames before any checksum was computed or verified for a local sender.
+        let Ok((_, udp)) = frame::parse_udp(&bytes, true) else {
+            self.hold_or_return(now, link.source, bytes, context);
+            return;
+        };
+        if udp.source_port == crate::io::datagram::REGISTRATION_PORT && udp.destination_port == self.registration_port {
+            self.handle_reply(now, &bytes, context);
+            return;
+        }
+        match claim::dhcp(&udp) {
+            Some(claim::Dhcp::Claims(address)) if !self.is_local(address) => {
+                self.counters.dhcp_withheld += 1;
+                let known = self.proxy.client(link.source).is_some();
+                if !known && let Some(interface) = context.dataplane.radio_of(link.source) {
+                    self.notice(now, Event::Visitor { interface: InterfaceIndex(interface), mac: link.source, address }, context);
+                }
+            }
+            Some(_) => {
+                self.counters.dhcp_bridged += 1;
+                self.give_back(&bytes, context);
+            }
+            None => self.hold_or_return(now, link.source, bytes, context),
+        }
+    }
+
+    fn handle_reply(&mut self, now: Now, bytes: &[u8], context: &mut Context<'_>) {
+        let Ok((link, udp)) = frame::parse_udp(bytes, false) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        let received = Received {
+            payload: udp.payload,
+            source: udp.source,
+            source_port: udp.source_port,
+            destination: udp.destination,
+            destination_port: udp.destination_port,
+            ttl: udp.ttl,
+            interface: self.uplink.interface,
+            source_mac: Some(link.source),
+        };
+        let mut actions = Vec::new();
+        self.proxy.handle_reply(now, &received, &mut actions);
+        self.apply(now, actions, context);
+    }
+
+    /// An advertisement on the uplink.
+    pub fn handle_frame(&mut self, now: Now, frame: &Frame, context: &mut Context<'_>) {
+        let Ok((link, icmp)) = frame::parse_icmp(&frame.bytes) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        let mut actions = Vec::new();
+        self.listener.handle_advertisement(now, icmp.source, link.source, icmp.ttl, icmp.message, &mut actions);
+        self.apply_discovery(now, actions, context);
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let activity = self.proxy.has_visitors().then_some(self.next_activity);
+        [self.proxy.poll_timeout(), self.listener.poll_timeout(), self.hold.poll_timeout(), activity]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Does what has become due.
+    pub fn handle_timeout(&mut self, now: Now, context: &mut Context<'_>) {
+        self.hold.expire(now.instant);
+        if self.next_activity <= now.instant && self.proxy.has_visitors() {
+            self.next_activity = now.instant + ACTIVITY_INTERVAL;
+            for (mac, silence) in context.dataplane.stations_last_seen() {
+                let seen = Instant(now.instant.0.saturating_sub(silence));
+                self.proxy.last_active(mac, seen);
+            }
+        }
+        let mut actions = Vec::new();
+        self.listener.handle_timeout(now, &mut actions);
+        self.apply_discovery(now, actions, context);
+        let mut actions = Vec::new();
+        self.proxy.handle_timeout(now, &mut actions);
+        self.apply(now, actions, context);
+    }
+
+    fn notice(&mut self, now: Now, event: Event, context: &mut Context<'_>) {
+        let mut actions = Vec::new();
+        self.proxy.handle_event(now, event, &mut actions);
+        self.apply(now, actions, context);
+    }
+
+    fn is_local(&self, address: Ipv4Addr) -> bool {
+        self.own_subnets.iter().any(|subnet| subnet.contains(&address))
+    }
+
+    /// ARP is answered, and a registered visitor's packets go on, by the program; so they are given back as soon as it
+    /// knows the station. Everything else waits for that.
+    fn hold_or_return(&mut self, now: Now, client: MacAddress, bytes: Vec<u8>, context: &mut Context<'_>) {
+        let arp = bytes.get(12..14) == Some(&frame::ETHERTYPE_ARP.to_be_bytes());
+        match self.proxy.station(client) {
+            Some(StationState::Hold { .. }) if arp => self.give_back(&bytes, context),
+            Some(StationState::Forward { .. } | StationState::Local) => self.give_back(&bytes, context),
+            _ => self.hold.push(now.instant, client, bytes),
+        }
+    }
+
+    fn give_back(&mut self, bytes: &[u8], context: &Context<'_>) {
+        if let Err(error) = context.dataplane.inject(bytes) {
+            tracing::debug!(%error, "cannot give a frame back");
+            self.counters.send_errors += 1;
+        }
+    }
+
+    fn apply_discovery(&mut self, now: Now, actions: Vec<ListenerAction>, context: &mut Context<'_>) {
+        let mut rebooted = false;
+        let mut changed = false;
+        for action in actions {
+            match action {
+                ListenerAction::Solicit { icmp } => self.solicit(&icmp),
+                ListenerAction::AgentRebooted { .. } => (rebooted, changed) = (true, true),
+                ListenerAction::AgentFound { address } => {
+                    tracing::info!(agent = %address, "agent found");
+                    changed = true;
+                }
+                ListenerAction::AgentLost { address } => {
+                    tracing::warn!(agent = %address, "agent lost");
+                    changed = true;
+                }
+                ListenerAction::AgentChanged { .. } => changed = true,
+            }
+        }
+        if changed {
+            self.tell_agents(now, rebooted, context);
+        }
+    }
+
+    fn tell_agents(&mut self, now: Now, rebooted: bool, context: &mut Context<'_>) {
+        let foreign_agent = self.listener.foreign_agent().map(|agent| ForeignAgentInfo {
+            address: agent.address,
+            mac: agent.mac,
+            care_of_addresses: agent.advertisement.care_of_addresses.clone(),
+            registration_lifetime: agent.advertisement.registration_lifetime,
+            reverse_tunnel: agent.advertisement.flags.reverse_tunnel,
+        });
+        let home_agents: Vec<_> = self
+            .listener
+            .agents()
+            .filter(|agent| agent.advertisement.flags.home_agent)
+            .map(|agent| HomeAgentOnLink {
+                address: crate::wire::types::HomeAgentAddress(agent.address),
+                mac: agent.mac,
+            })
+            .collect();
+        // The gateway of this subnet is the agent on it; without one the virtual MAC leads nowhere here.
+        let gateway = home_agents.first().map(|agent| agent.mac).or(foreign_agent.as_ref().map(|agent| agent.mac));
+        if let Err(error) = context.dataplane.set_gateway_mac(gateway) {
+            tracing::error!(%error, "cannot tell the programs the gateway");
+        }
+        let mut actions = Vec::new();
+        self.proxy.agent_changed(now, foreign_agent, home_agents, rebooted, &mut actions);
+        self.apply(now, actions, context);
+    }
+
+    fn solicit(&mut self, icmp: &[u8]) {
+        let destination = advertisement::ALL_ROUTERS;
+        let Some(mac) = frame::group_mac(destination) else { return };
+        let packet =
+            IcmpPacket { source: self.address, destination, ttl: advertisement::TTL, message: icmp };
+        let bytes = frame::emit_icmp(Link { destination: mac, source: self.uplink.mac }, &packet);
+        self.send_on_uplink(&bytes);
+    }
+
+    fn send_on_uplink(&mut self, bytes: &[u8]) {
+        if let Err(error) = self.uplink.socket.send(bytes) {
+            tracing::debug!(%error, "cannot send on the uplink");
+            self.counters.send_errors += 1;
+        }
+    }
+
+    fn send_on_radio(&mut self, interface: InterfaceIndex, bytes: &[u8]) {
+        let Some(radio) = self.radios.get(&interface) else { return };
+        if let Err(error) = radio.socket.send(bytes) {
+            tracing::debug!(interface = interface.0, %error, "cannot send on the radio");
+            self.counters.send_errors += 1;
+        }
+    }
+
+    fn send(&mut self, transmit: &Transmit) {
+        match transmit.path {
+            Path::Frame { destination, source, .. } => {
+                let link = Link { destination, source: source.unwrap_or(self.uplink.mac) };
+                self.send_on_uplink(&frame::emit_udp(link, &datagram(transmit)));
+            }
+            Path::Routed => {
+                // A proxy speaks as its client, whose address is not ours: there is no route to send by.
+                tracing::error!(destination = %transmit.destination, "a proxy's message without a link-layer path");
+                self.counters.send_errors += 1;
+            }
+        }
+    }
+
+    /// Does what the proxy wants done.
+    pub fn apply(&mut self, now: Now, actions: Vec<Action>, context: &mut Context<'_>) {
+        for action in actions {
+            match action {
+                Action::Send(transmit) => self.send(&transmit),
+                Action::SetStation { mac, station, interface } => self.set_station(mac, station, interface, context),
+                Action::RemoveStation { mac } => {
+                    tracing::info!(client = %mac, "station forgotten");
+                    if let Err(error) = context.dataplane.remove_station(mac) {
+                        tracing::error!(client = %mac, %error, "cannot remove the station from the data path");
+                    }
+                }
+                Action::ReleaseHeld { mac } => {
+                    for bytes in self.hold.release(mac) {
+                        self.give_back(&bytes, context);
+                    }
+                }
+                Action::DropHeld { mac } => self.hold.discard(mac),
+                Action::ProbeAttachment { mac, interface, address, sender_address } => {
+                    let request = ArpPacket::request(MacAddress::VIRTUAL_GATEWAY, sender_address, address.0);
+                    let link = Link { destination: mac, source: MacAddress::VIRTUAL_GATEWAY };
+                    self.send_on_radio(interface, &request.emit(link));
+                }
+                Action::AnnounceOnUplink { mac, address } => {
+                    let packet = ArpPacket::gratuitous_reply(mac, address.0);
+                    self.send_on_uplink(&packet.emit(Link { destination: MacAddress::BROADCAST, source: mac }));
+                }
+                Action::TellClientGateway { mac, interface, client_address, gateway_address, gateway_mac } => {
+                    let request = ArpPacket::request(gateway_mac, gateway_address.0, client_address.0);
+                    self.send_on_radio(interface, &request.emit(Link { destination: mac, source: gateway_mac }));
+                }
+                Action::UpdateSwitches { mac } => self.send_on_uplink(&frame::layer_2_update(mac)),
+                Action::ForgetSeen { mac } => {
+                    if let Err(error) = context.dataplane.forget_seen(mac) {
+                        tracing::warn!(client = %mac, %error, "cannot have the station reported again");
+                    }
+                }
+                Action::ClientChanged { mac } => {
+                    let record = self.proxy.record(now, mac);
+                    context.state.record(Table::Clients, &mac.0, record.as_ref());
+                }
+            }
+        }
+    }
+
+    fn set_station(
+        &mut self,
+        mac: MacAddress,
+        station: StationState,
+        interface: InterfaceIndex,
+        context: &mut Context<'_>,
+    ) {
+        let radio = interface.0;
+        let entry = match station {
+            StationState::Local => StationEntry::Local { radio },
+            StationState::Hold { home_address } => StationEntry::Hold { home_address: home_address.0, radio },
+            StationState::Forward { home_address, agent_mac } => {
+                StationEntry::Forward { home_address: home_address.0, agent_mac, radio }
+            }
+        };
+        tracing::info!(client = %mac, ?station, "station");
+        if let Err(error) = context.dataplane.set_station(mac, entry) {
+            tracing::error!(client = %mac, %error, "cannot carry the station's packets");
+            return;
+        }
+        // The program answers ARP from now on: what waited for that goes through it again.
+        for bytes in self.hold.release_arp(mac) {
+            self.give_back(&bytes, context);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Why the daemon cannot start or go on.
+
+use std::io;
+
+use crate::{
+    config::InterfaceName, control::ControlError, dataplane::DataPlaneError, mobility::security::AssociationError,
+    state::StateError,
+};
+
+/// The daemon cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Routes, devices, programs.
+    #[error(transparent)]
+    DataPlane(#[from] DataPlaneError),
+    /// The state store.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The control socket.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The keys.
+    #[error(transparent)]
+    Association(#[from] AssociationError),
+    /// A role needs an address that the interface lacks.
+    #[error("interface {0} has no IPv4 address: give it one before mipd starts")]
+    NoAddress(InterfaceName),
+    /// An address that must be ours is not.
+    #[error("{what} {address} is not an address of this box: correct the configuration or add the address")]
+    NotOurs {
+        /// Which setting.
+        what: &'static str,
+        /// The address.
+        address: std::net::Ipv4Addr,
+    },
+    /// UDP port 434 is taken.
+    #[error("cannot listen on UDP port 434: {0} (does another Mobile IP agent run on this box?)")]
+    RegistrationPort(io::Error),
+    /// No packet socket.
+    #[error("cannot open a packet socket on {interface}: {source}")]
+    PacketSocket {
+        /// Where.
+        interface: InterfaceName,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No runtime or signal handler.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}

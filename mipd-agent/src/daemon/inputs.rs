@@ -1,0 +1,98 @@
+//! Sockets as one stream of messages: a task per socket reads, the daemon takes.
+
+use std::{io, sync::Arc};
+
+use tokio::sync::mpsc;
+
+use crate::{
+    io::{
+        datagram::Datagram,
+        frames::{Frame, FrameSocket, Want},
+        udp::RegistrationSocket,
+    },
+    mobility::link::InterfaceIndex,
+};
+
+/// Messages that wait for the daemon. Further ones wait in the sockets, and are lost there if it falls far behind.
+const QUEUE: usize = 256;
+
+/// Something that came in by a socket.
+#[derive(Debug)]
+pub enum Input {
+    /// A datagram to UDP port 434 that the kernel delivered.
+    Datagram(Datagram),
+    /// A frame that passed a packet socket's filter.
+    Frame(Frame),
+}
+
+/// The reading ends of all sockets.
+#[derive(Debug)]
+pub struct Inputs {
+    sender: mpsc::Sender<Input>,
+    queue: mpsc::Receiver<Input>,
+}
+
+impl Inputs {
+    /// No sockets yet.
+    pub fn new() -> Self {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        Self { sender, queue }
+    }
+
+    /// The next message. Cancel-safe.
+    pub async fn next(&mut self) -> Input {
+        match self.queue.recv().await {
+            Some(input) => input,
+            // We hold a sender ourselves, so the queue never closes.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Opens and reads the UDP 434 socket.
+    pub fn registration_socket(&self) -> io::Result<Arc<RegistrationSocket>> {
+        let socket = Arc::new(RegistrationSocket::open()?);
+        let (reader, sender) = (Arc::clone(&socket), self.sender.clone());
+        tokio::spawn(async move {
+            loop {
+                match reader.receive().await {
+                    Ok(datagram) => {
+                        if sender.send(Input::Datagram(datagram)).await.is_err() {
+                            return;
+                        }
+                    }
+                    // An ICMP error that came back for something we sent; the socket itself is fine.
+                    Err(error) => tracing::debug!(%error, "UDP 434"),
+                }
+            }
+        });
+        Ok(socket)
+    }
+
+    /// Opens a packet socket and reads what it wants.
+    pub fn frame_socket(&self, interface: InterfaceIndex, want: Want) -> io::Result<Arc<FrameSocket>> {
+        let socket = Arc::new(FrameSocket::open(interface, want)?);
+        if want == Want::Nothing {
+            return Ok(socket);
+        }
+        let (reader, sender) = (Arc::clone(&socket), self.sender.clone());
+        tokio::spawn(async move {
+            loop {
+                match reader.receive().await {
+                    Ok(frame) => {
+                        if sender.send(Input::Frame(frame)).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => {
+                        tracing::warn!(interface = interface.0, "interface is down");
+                    }
+                    Err(error) => {
+                        tracing::error!(interface = interface.0, %error, "packet socket failed; it is not read any more");
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(socket)
+    }
+}

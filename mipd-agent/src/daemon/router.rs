@@ -1,0 +1,379 @@
+//! Home agent and foreign agent: messages in, actions out.
+
+use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
+
+use mipd_common::mac::MacAddress;
+
+use crate::{
+    dataplane::{BindingRoute, DataPlane, VisitorRoute},
+    io::{
+        datagram::{Datagram, REGISTRATION_PORT},
+        frames::{Frame, FrameSocket},
+        udp::RegistrationSocket,
+    },
+    mobility::{
+        discovery::advertiser::{self, Advertiser},
+        foreign_agent::{self, ForeignAgent},
+        home_agent::{self, HomeAgent},
+        link::{InterfaceIndex, Path, Received, Transmit},
+        time::{Instant, Now},
+    },
+    state::{State, Table},
+    wire::{
+        advertisement,
+        arp::ArpPacket,
+        frame::{self, IcmpPacket, Link},
+        ip,
+        registration::{MessageType, RegistrationRequest, message_type},
+        types::{HomeAddress, HomeAgentAddress},
+    },
+};
+
+/// An interface on which frames are sent and received.
+#[derive(Debug)]
+pub struct Port {
+    /// The packet socket.
+    pub socket: Arc<FrameSocket>,
+    /// The interface's own address on the link.
+    pub mac: MacAddress,
+    /// Its IPv4 address.
+    pub address: Ipv4Addr,
+    /// Whether visitors of the foreign agent are behind it.
+    pub access: bool,
+    /// Who we say we are there.
+    pub advertiser: Advertiser,
+}
+
+/// Messages that no role took, by reason.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// Frames or datagrams whose headers or checksums are wrong.
+    pub malformed: u64,
+    /// Message types that are not for an agent.
+    pub unexpected: u64,
+    /// Sending failed.
+    pub send_errors: u64,
+}
+
+/// The agent roles of a router.
+#[derive(Debug)]
+pub struct Router {
+    /// The home agent role.
+    pub home_agent: Option<HomeAgent>,
+    /// The foreign agent role.
+    pub foreign_agent: Option<ForeignAgent>,
+    /// Addresses of the home agent.
+    pub home_agent_addresses: Vec<Ipv4Addr>,
+    /// Where we advertise and hear clients.
+    pub ports: HashMap<InterfaceIndex, Port>,
+    /// The UDP 434 socket.
+    pub socket: Arc<RegistrationSocket>,
+    /// What no role took.
+    pub counters: Counters,
+}
+
+/// What the router's roles act upon.
+pub struct Context<'a> {
+    /// The data plane.
+    pub dataplane: &'a mut DataPlane,
+    /// The state store.
+    pub state: &'a State,
+}
+
+impl Router {
+    /// A datagram that the kernel delivered. Requests on links with a packet socket come by that, with their MAC.
+    pub fn handle_datagram(&mut self, now: Now, datagram: &Datagram, context: &mut Context<'_>) {
+        let received = datagram.received();
+        match message_type(received.payload) {
+            Some(MessageType::RegistrationReply) => self.handle_reply(now, &received, context),
+            Some(MessageType::RegistrationRequest) if !self.ports.contains_key(&received.interface) => {
+                self.handle_home_request(now, &received, context);
+            }
+            Some(MessageType::RegistrationRequest) => {}
+            _ => self.counters.unexpected += 1,
+        }
+    }
+
+    /// A frame on an access or home link: a registration message or a solicitation.
+    pub fn handle_frame(&mut self, now: Now, frame: &Frame, context: &mut Context<'_>) {
+        if let Ok((link, icmp)) = frame::parse_icmp(&frame.bytes) {
+            self.handle_solicitation(now, frame.interface, link, &icmp);
+            return;
+        }
+        let Ok((link, datagram)) = frame::parse_udp(&frame.bytes, frame.checksum_verified) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        let Some(port) = self.ports.get(&frame.interface) else { return };
+        if link.destination != port.mac && !link.destination.is_multicast() {
+            return;
+        }
+        let received = Received {
+            payload: datagram.payload,
+            source: datagram.source,
+            source_port: datagram.source_port,
+            destination: datagram.destination,
+            destination_port: datagram.destination_port,
+            ttl: datagram.ttl,
+            interface: frame.interface,
+            source_mac: Some(link.source),
+        };
+        match message_type(received.payload) {
+            Some(MessageType::RegistrationRequest) if self.is_for_foreign_agent(&received) => {
+                self.handle_visitor_request(now, &received, context);
+            }
+            Some(MessageType::RegistrationRequest) => self.handle_home_request(now, &received, context),
+            // The kernel delivers it as well.
+            Some(MessageType::RegistrationReply) => {}
+            _ => self.counters.unexpected += 1,
+        }
+    }
+
+    /// A request by a node itself that is away is the foreign agent's; one that was relayed, or that deregisters at
+    /// home, is the home agent's.
+    fn is_for_foreign_agent(&self, received: &Received<'_>) -> bool {
+        if self.foreign_agent.is_none() || !self.ports.get(&received.interface).is_some_and(|port| port.access) {
+            return false;
+        }
+        let Ok(request) = RegistrationRequest::parse_fixed(received.payload) else {
+            return true;
+        };
+        let by_the_node = received.source == request.home_address.0 || received.source.is_unspecified();
+        let at_home = self.home_agent.is_some()
+            && request.care_of_address.0 == request.home_address.0
+            && (self.home_agent_addresses.contains(&received.destination)
+                || self.home_agent_addresses.contains(&request.home_agent.0));
+        by_the_node && !at_home
+    }
+
+    fn handle_home_request(&mut self, now: Now, received: &Received<'_>, context: &mut Context<'_>) {
+        let Some(home_agent) = &mut self.home_agent else {
+            self.counters.unexpected += 1;
+            return;
+        };
+        let mut actions = Vec::new();
+        home_agent.handle_datagram(now, received, &mut actions);
+        self.apply_home(now, actions, context);
+    }
+
+    fn handle_visitor_request(&mut self, now: Now, received: &Received<'_>, context: &mut Context<'_>) {
+        let Some(foreign_agent) = &mut self.foreign_agent else { return };
+        let mut actions = Vec::new();
+        foreign_agent.handle_request(now, received, &mut actions);
+        self.apply_visit(now, actions, context);
+    }
+
+    fn handle_reply(&mut self, now: Now, received: &Received<'_>, context: &mut Context<'_>) {
+        let Some(foreign_agent) = &mut self.foreign_agent else {
+            self.counters.unexpected += 1;
+            return;
+        };
+        let mut actions = Vec::new();
+        foreign_agent.handle_reply(now, received, &mut actions);
+        self.apply_visit(now, actions, context);
+    }
+
+    fn handle_solicitation(&mut self, now: Now, interface: InterfaceIndex, link: Link, icmp: &IcmpPacket<'_>) {
+        let Some(port) = self.ports.get_mut(&interface) else { return };
+        if advertisement::AgentSolicitation::parse(icmp.message).is_err() {
+            self.counters.malformed += 1;
+            return;
+        }
+        let mut actions = Vec::new();
+        port.advertiser.handle_solicitation(now, icmp.source, link.source, &mut actions);
+        self.apply_advertisements(actions);
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let home = self.home_agent.as_ref().and_then(HomeAgent::poll_timeout);
+        let visit = self.foreign_agent.as_ref().and_then(ForeignAgent::poll_timeout);
+        let advertisers = self.ports.values().filter_map(|port| port.advertiser.poll_timeout());
+        home.into_iter().chain(visit).chain(advertisers).min()
+    }
+
+    /// Does what has become due.
+    pub fn handle_timeout(&mut self, now: Now, context: &mut Context<'_>) {
+        let mut actions = Vec::new();
+        for port in self.ports.values_mut() {
+            port.advertiser.handle_timeout(now, &mut actions);
+        }
+        self.apply_advertisements(actions);
+        if let Some(home_agent) = &mut self.home_agent {
+            let mut actions = Vec::new();
+            home_agent.handle_timeout(now, &mut actions);
+            self.apply_home(now, actions, context);
+        }
+        if let Some(foreign_agent) = &mut self.foreign_agent {
+            let mut actions = Vec::new();
+            foreign_agent.handle_timeout(now, &mut actions);
+            self.apply_visit(now, actions, context);
+        }
+    }
+
+    /// Ends a binding and a visitor's entry on the operator's order. `false` if there is neither.
+    pub fn deregister(&mut self, now: Now, home_address: HomeAddress, context: &mut Context<'_>) -> bool {
+        let mut found = false;
+        if let Some(home_agent) = &mut self.home_agent {
+            let mut actions = Vec::new();
+            found |= home_agent.deregister(now, home_address, &mut actions);
+            self.apply_home(now, actions, context);
+        }
+        if let Some(foreign_agent) = &mut self.foreign_agent {
+            let mut actions = Vec::new();
+            found |= foreign_agent.remove_visitor(home_address, &mut actions);
+            self.apply_visit(now, actions, context);
+        }
+        found
+    }
+
+    /// Tells the links that we are going: nobody shall register here until we are back (RFC 1256 §4.3).
+    pub fn shut_down(&mut self) {
+        let mut actions = Vec::new();
+        for port in self.ports.values_mut() {
+            port.advertiser.shutdown(&mut actions);
+        }
+        self.apply_advertisements(actions);
+    }
+
+    fn apply_home(&mut self, now: Now, actions: Vec<home_agent::Action>, context: &mut Context<'_>) {
+        use home_agent::Action;
+        let mut failed = None;
+        for action in actions {
+            match action {
+                // A binding that cannot be carried is not confirmed: the client's proxy tries again.
+                Action::Send(_) if failed.is_some() => {}
+                Action::Send(transmit) => self.send(&transmit),
+                Action::InstallBinding { home_address, home_agent, care_of_address, .. } => {
+                    let route = BindingRoute {
+                        home_address: home_address.0,
+                        home_agent: home_agent.0,
+                        care_of_address: care_of_address.0,
+                    };
+                    if let Err(error) = context.dataplane.install_binding(route) {
+                        tracing::error!(%home_address, %care_of_address, %error, "cannot carry the binding");
+                        failed = Some(home_address);
+                    } else {
+                        tracing::info!(%home_address, %care_of_address, "binding");
+                    }
+                }
+                Action::RemoveBinding { home_address } => {
+                    if let Err(error) = context.dataplane.remove_binding(home_address.0) {
+                        tracing::error!(%home_address, %error, "cannot remove the binding from the data path");
+                    } else {
+                        tracing::info!(%home_address, "binding ended");
+                    }
+                }
+                Action::GratuitousArp { interface, address, mac } => self.announce(interface, address, mac),
+                Action::ClientMac { home_address, mac } => {
+                    if let Err(error) = context.dataplane.set_client_mac(home_address.0, mac) {
+                        tracing::warn!(%home_address, %error, "cannot remember the client's MAC");
+                    }
+                }
+                Action::BindingChanged { home_address } => {
+                    let record = self.home_agent.as_ref().and_then(|agent| agent.record(now, home_address));
+                    context.state.record(Table::Bindings, &home_address.0.octets(), record.as_ref());
+                }
+            }
+        }
+        if let Some(home_address) = failed
+            && let Some(home_agent) = &mut self.home_agent
+        {
+            let mut actions = Vec::new();
+            home_agent.deregister(now, home_address, &mut actions);
+            self.apply_home(now, actions, context);
+        }
+    }
+
+    fn apply_visit(&mut self, now: Now, actions: Vec<foreign_agent::Action>, context: &mut Context<'_>) {
+        use foreign_agent::Action;
+        for action in actions {
+            match action {
+                Action::Send(transmit) => self.send(&transmit),
+                Action::InstallVisitor { home_address, home_agent, care_of_address, mac, interface, reverse_tunnel } => {
+                    let route = VisitorRoute {
+                        home_address: home_address.0,
+                        home_agent: home_agent.0,
+                        care_of_address: care_of_address.0,
+                        mac,
+                        interface: interface.0,
+                        reverse_tunnel,
+                    };
+                    match context.dataplane.install_visitor(route) {
+                        Ok(()) => tracing::info!(%home_address, %home_agent, %mac, "visitor"),
+                        Err(error) => tracing::error!(%home_address, %mac, %error, "cannot carry the visitor's packets"),
+                    }
+                }
+                Action::RemoveVisitor { home_address, home_agent } => {
+                    match context.dataplane.remove_visitor(home_agent.0, home_address.0) {
+                        Ok(()) => tracing::info!(%home_address, %home_agent, "visitor gone"),
+                        Err(error) => tracing::error!(%home_address, %error, "cannot remove the visitor from the data path"),
+                    }
+                }
+                Action::VisitorChanged { home_agent, home_address } => {
+                    let record = self.foreign_agent.as_ref().and_then(|agent| agent.record(now, home_agent, home_address));
+                    context.state.record(Table::Visitors, &visitor_key(home_agent, home_address), record.as_ref());
+                }
+            }
+        }
+    }
+
+    fn apply_advertisements(&mut self, actions: Vec<advertiser::Action>) {
+        for advertiser::Action::Send { interface, icmp, destination, destination_mac } in actions {
+            let Some(port) = self.ports.get(&interface) else { continue };
+            let Some(mac) = destination_mac.or_else(|| frame::group_mac(destination)) else { continue };
+            let packet =
+                IcmpPacket { source: port.address, destination, ttl: advertisement::TTL, message: &icmp };
+            let bytes = frame::emit_icmp(Link { destination: mac, source: port.mac }, &packet);
+            if let Err(error) = port.socket.send(&bytes) {
+                tracing::debug!(interface = interface.0, %error, "cannot send an advertisement");
+                self.counters.send_errors += 1;
+            }
+        }
+    }
+
+    fn announce(&mut self, interface: InterfaceIndex, address: HomeAddress, mac: Option<MacAddress>) {
+        let Some(port) = self.ports.get(&interface) else { return };
+        let packet = ArpPacket::gratuitous_reply(mac.unwrap_or(port.mac), address.0);
+        // The frame itself comes from us: with the client's MAC as source it would move the client in the switches.
+        let bytes = packet.emit(Link { destination: MacAddress::BROADCAST, source: port.mac });
+        if let Err(error) = port.socket.send(&bytes) {
+            tracing::debug!(interface = interface.0, %error, "cannot send gratuitous ARP");
+            self.counters.send_errors += 1;
+        }
+    }
+
+    fn send(&mut self, transmit: &Transmit) {
+        let sent = match transmit.path {
+            Path::Routed => self.socket.send(transmit),
+            Path::Frame { interface, destination, source } => {
+                let Some(port) = self.ports.get(&interface) else { return };
+                let link = Link { destination, source: source.unwrap_or(port.mac) };
+                port.socket.send(&frame::emit_udp(link, &datagram(transmit)))
+            }
+        };
+        if let Err(error) = sent {
+            tracing::debug!(destination = %transmit.destination, %error, "cannot send a registration message");
+            self.counters.send_errors += 1;
+        }
+    }
+}
+
+/// A message in the form that becomes a frame.
+pub fn datagram(transmit: &Transmit) -> ip::Datagram<'_> {
+    ip::Datagram {
+        source: transmit.source,
+        source_port: transmit.source_port,
+        destination: transmit.destination,
+        destination_port: transmit.destination_port,
+        ttl: transmit.ttl,
+        payload: &transmit.payload,
+    }
+}
+
+/// The key of a visitor's record.
+fn visitor_key(home_agent: HomeAgentAddress, home_address: HomeAddress) -> [u8; 8] {
+    let [a, b, c, d] = home_agent.0.octets();
+    let [e, f, g, h] = home_address.0.octets();
+    [a, b, c, d, e, f, g, h]
+}
