@@ -9,9 +9,15 @@
 //! * [`deadlines`], [`time`], [`link`], [`tally`]: timers, clocks, datagrams and counts as the roles see them.
 
 pub mod deadlines;
+pub mod foreign_agent;
 pub mod home_agent;
 pub mod link;
 pub mod reverse_tunnel;
 pub mod security;
 pub mod tally;
 pub mod time;
+
+#[cfg(test)]
+mod exchange_tests;
+#[cfg(test)]
+mod fixtures;
