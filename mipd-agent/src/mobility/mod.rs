@@ -2,6 +2,22 @@
 //!
 //! Each role gets the time and an event and pushes actions onto a queue; it never touches a socket, a clock or a map, so
 //! the same code runs in the daemon, in unit tests, under a fuzzer and in a simulation. Randomness comes from a seed.
+//!
+//! * [`home_agent`], [`foreign_agent`]: the two agents (RFC 5944 §3.7, §3.8);
+//! * [`security`]: associations, authenticators, replay protection (RFC 5944 §5);
+//! * [`reverse_tunnel`]: policy on the T bit (RFC 3024);
+//! * [`deadlines`], [`time`], [`link`], [`tally`]: timers, clocks, datagrams and counts as the roles see them.
 
+pub mod deadlines;
+pub mod foreign_agent;
+pub mod home_agent;
 pub mod link;
+pub mod reverse_tunnel;
+pub mod security;
+pub mod tally;
 pub mod time;
+
+#[cfg(test)]
+mod exchange_tests;
+#[cfg(test)]
+mod fixtures;

@@ -135,6 +135,8 @@ reply_codes! {
     FA_MISSING_NAI = 97, "foreign agent: missing NAI";
     FA_MISSING_HOME_AGENT = 98, "foreign agent: missing home agent";
     FA_MISSING_HOME_ADDRESS = 99, "foreign agent: missing home address";
+    FA_VENDOR_FROM_MOBILE = 100, "foreign agent: critical vendor extension of the mobile node not understood";
+    FA_VENDOR_FROM_HOME = 101, "foreign agent: critical vendor extension of the home agent not understood";
     HA_UNSPECIFIED = 128, "home agent: reason unspecified";
     HA_PROHIBITED = 129, "home agent: administratively prohibited";
     HA_RESOURCES = 130, "home agent: insufficient resources";
@@ -147,6 +149,8 @@ reply_codes! {
     HA_REVERSE_TUNNEL_UNAVAILABLE = 137, "home agent: requested reverse tunnel unavailable";
     HA_REVERSE_TUNNEL_MANDATORY = 138, "home agent: reverse tunnel is mandatory and T bit not set";
     HA_ENCAPSULATION = 139, "home agent: requested encapsulation unavailable";
+    HA_VENDOR_FROM_MOBILE = 140, "home agent: critical vendor extension of the mobile node not understood";
+    HA_VENDOR_FROM_FOREIGN = 141, "home agent: critical vendor extension of the foreign agent not understood";
     HA_PROXY_UNSUPPORTED = 149, "home agent: proxy registration unsupported";
     HA_PROXY_PROHIBITED = 150, "home agent: registration from this proxy disallowed";
     FA_INVALID_HOME_AGENT = 194, "foreign agent: invalid home agent address";

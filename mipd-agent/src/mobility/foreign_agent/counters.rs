@@ -1,0 +1,96 @@
+//! What a foreign agent counts (RFC 2006, `fa…`).
+
+use crate::{mobility::tally::Tally, wire::types::ReplyCode};
+
+/// Why a datagram was dropped without an answer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Discard {
+    /// Not a Registration Request, or shorter than one.
+    NotARequest,
+    /// Not a Registration Reply, or shorter than one.
+    NotAReply,
+    /// On an interface where we serve nobody, or without a usable link-layer source.
+    NotFromAnAccessInterface,
+    /// It has an extension of type 0..127 that we do not know (RFC 5944 §1.8).
+    UnknownExtension,
+    /// Revocation support in a request that goes through a foreign agent (RFC 3543 §3.2).
+    RevocationFromMobileNode,
+    /// The same home address and Identification as a pending request of another client.
+    Imitation,
+    /// A reply that no pending registration matches.
+    Unsolicited,
+    /// A reply that came after one to a newer request of the same node.
+    Overtaken,
+}
+
+impl Discard {
+    /// `snake_case` name, stable.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotARequest => "not_a_request",
+            Self::NotAReply => "not_a_reply",
+            Self::NotFromAnAccessInterface => "not_from_an_access_interface",
+            Self::UnknownExtension => "unknown_extension",
+            Self::RevocationFromMobileNode => "revocation_from_mobile_node",
+            Self::Imitation => "imitation",
+            Self::Unsolicited => "unsolicited",
+            Self::Overtaken => "overtaken",
+        }
+    }
+}
+
+/// Counters of a foreign agent, since it was started.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// Requests, whatever became of them.
+    pub requests_received: u64,
+    /// Requests sent on to a home agent.
+    pub requests_relayed: u64,
+    /// Replies, whatever became of them.
+    pub replies_received: u64,
+    /// Replies sent on to a client.
+    pub replies_relayed: u64,
+    /// Of those, registrations accepted.
+    pub registrations_accepted: u64,
+    /// Of those, deregistrations accepted.
+    pub deregistrations_accepted: u64,
+    /// Of those, denied by the home agent.
+    pub denied_by_home_agent: Tally<ReplyCode>,
+    /// Own denials, by code, those that were not sent included.
+    pub denied: Tally<ReplyCode>,
+    /// Own denials not sent, since the client had one within the last second.
+    pub denials_suppressed: u64,
+    /// Datagrams dropped without an answer, by reason.
+    pub discarded: Tally<Discard>,
+    /// Relayed requests that the home agent did not answer in time.
+    pub requests_timed_out: u64,
+    /// Visitors whose registration ended because nobody renewed it.
+    pub visitors_expired: u64,
+    /// Visitors that the operator removed.
+    pub visitors_removed: u64,
+}
+
+impl Counters {
+    /// All counters under stable names.
+    pub fn entries(&self) -> Vec<(String, u64)> {
+        let mut entries: Vec<_> = [
+            ("requests_received", self.requests_received),
+            ("requests_relayed", self.requests_relayed),
+            ("replies_received", self.replies_received),
+            ("replies_relayed", self.replies_relayed),
+            ("registrations_accepted", self.registrations_accepted),
+            ("deregistrations_accepted", self.deregistrations_accepted),
+            ("denials_suppressed", self.denials_suppressed),
+            ("requests_timed_out", self.requests_timed_out),
+            ("visitors_expired", self.visitors_expired),
+            ("visitors_removed", self.visitors_removed),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        entries.extend(self.denied.iter().map(|(code, count)| (format!("denied_{}", code.0), count)));
+        let by_home_agent = self.denied_by_home_agent.iter();
+        entries.extend(by_home_agent.map(|(code, count)| (format!("denied_by_home_agent_{}", code.0), count)));
+        entries.extend(self.discarded.iter().map(|(reason, count)| (format!("discarded_{}", reason.name()), count)));
+        entries
+    }
+}

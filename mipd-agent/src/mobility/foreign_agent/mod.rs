@@ -1,0 +1,290 @@
+//! The foreign agent: checks and relays registrations, keeps the visitor list (RFC 5944 §3.7).
+//!
+//! * [`config`]: its settings;
+//! * `request`, `reply`: the two directions; `denial`: the foreign agent's own replies;
+//! * [`pending`]: relayed and not yet answered; [`visitor`]: registered, and its form on disk;
+//! * [`counters`].
+//!
+//! Not supported, and refused as the RFCs say: minimal encapsulation and GRE (72), encapsulating delivery (79), clients
+//! without a home address (96), dynamic home agents (90), challenges.
+
+pub mod config;
+pub mod counters;
+mod denial;
+pub mod pending;
+mod reply;
+mod request;
+#[cfg(test)]
+mod tests;
+pub mod visitor;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use mipd_common::mac::MacAddress;
+
+pub use config::{AccessInterface, Config};
+pub use counters::{Counters, Discard};
+pub use pending::{PendingRegistration, Requester};
+pub use visitor::{VisitorEntry, VisitorRecord};
+
+use self::{
+    denial::{DenialLimiter, denial},
+    pending::PendingList,
+};
+use crate::{
+    mobility::{
+        deadlines::Deadlines,
+        link::{InterfaceIndex, Received, Transmit},
+        security::ViolationLog,
+        time::{Instant, Now},
+    },
+    wire::{
+        registration::RegistrationRequest,
+        types::{CareOfAddress, HomeAddress, HomeAgentAddress, ReplyCode},
+    },
+};
+
+/// What the daemon must do, in this order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Send a datagram.
+    Send(Transmit),
+    /// Deliver what comes out of the tunnel for the visitor, in place of where it went before.
+    InstallVisitor {
+        /// The client.
+        home_address: HomeAddress,
+        /// The tunnel's start.
+        home_agent: HomeAgentAddress,
+        /// The tunnel's exit.
+        care_of_address: CareOfAddress,
+        /// The client's Ethernet address.
+        mac: MacAddress,
+        /// Where it is.
+        interface: InterfaceIndex,
+        /// Whether its own traffic goes back through the tunnel.
+        reverse_tunnel: bool,
+    },
+    /// The visitor is no longer served.
+    RemoveVisitor {
+        /// The client.
+        home_address: HomeAddress,
+        /// Its home agent.
+        home_agent: HomeAgentAddress,
+    },
+    /// What [`ForeignAgent::record`] says of the visitor has changed.
+    VisitorChanged {
+        /// Its home agent.
+        home_agent: HomeAgentAddress,
+        /// The client.
+        home_address: HomeAddress,
+    },
+}
+
+/// Which ICMP "destination unreachable" a relayed request met (RFC 5944 §3.7.2.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unreachable {
+    /// ICMP code 0.
+    Network,
+    /// ICMP code 1.
+    Host,
+    /// ICMP code 3.
+    Port,
+    /// Any other.
+    Other,
+}
+
+impl Unreachable {
+    fn code(self) -> ReplyCode {
+        match self {
+            Self::Network => ReplyCode::FA_HOME_NETWORK_UNREACHABLE,
+            Self::Host => ReplyCode::FA_HOME_AGENT_HOST_UNREACHABLE,
+            Self::Port => ReplyCode::FA_HOME_AGENT_PORT_UNREACHABLE,
+            Self::Other => ReplyCode::FA_HOME_AGENT_UNREACHABLE,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Deadline {
+    Pending(pending::Key),
+    Visitor(visitor::Key),
+}
+
+/// A foreign agent.
+#[derive(Clone, Debug)]
+pub struct ForeignAgent {
+    config: Arc<Config>,
+    pending: PendingList,
+    visitors: BTreeMap<visitor::Key, VisitorEntry>,
+    deadlines: Deadlines<Deadline>,
+    limiter: DenialLimiter,
+    counters: Counters,
+    violations: ViolationLog,
+}
+
+impl ForeignAgent {
+    /// A foreign agent without visitors.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config: Arc::new(config),
+            pending: PendingList::default(),
+            visitors: BTreeMap::new(),
+            deadlines: Deadlines::default(),
+            limiter: DenialLimiter::default(),
+            counters: Counters::default(),
+            violations: ViolationLog::default(),
+        }
+    }
+
+    /// On a box that is home agent, too: whether a request from the access side is for the foreign agent, or else was sent
+    /// straight to the home agent, by a client at home or with a care-of address of its own.
+    pub fn takes(&self, received: &Received<'_>) -> bool {
+        RegistrationRequest::parse_fixed(received.payload).is_ok_and(|request| {
+            let straight = received.destination == request.home_agent.0
+                && self.config.own_home_agents.contains(&request.home_agent.0);
+            !straight || self.config.offers(request.care_of_address)
+        })
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    /// Does everything that has become due: a home agent that does not answer gets its client code 78; visitors leave in
+    /// silence (RFC 5944 §3.7.2.2, §3.7.1).
+    pub fn handle_timeout(&mut self, now: Now, actions: &mut Vec<Action>) {
+        while let Some(deadline) = self.deadlines.pop_due(now.instant) {
+            match deadline {
+                Deadline::Pending(key) => {
+                    let Some(pending) = self.take_pending(key) else { continue };
+                    self.counters.requests_timed_out += 1;
+                    if !pending.denied {
+                        self.deny(now, &pending.requester, &pending.request, ReplyCode::FA_TIMEOUT, actions);
+                    }
+                }
+                Deadline::Visitor((home_agent, home_address)) => {
+                    if self.remove(home_agent, home_address, actions) {
+                        self.counters.visitors_expired += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// An ICMP error says that a home agent cannot be reached. Its clients are told; a reply that comes nevertheless still
+    /// counts, since ICMP can be forged.
+    pub fn handle_unreachable(
+        &mut self,
+        now: Now,
+        home_agent: HomeAgentAddress,
+        kind: Unreachable,
+        actions: &mut Vec<Action>,
+    ) {
+        for key in self.pending.relayed_to(home_agent) {
+            self.deny_pending(now, key, kind.code(), actions);
+        }
+    }
+
+    /// Removes a visitor on the operator's order. `false` if there is none.
+    pub fn remove_visitor(
+        &mut self,
+        home_agent: HomeAgentAddress,
+        home_address: HomeAddress,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let removed = self.remove(home_agent, home_address, actions);
+        self.counters.visitors_removed += u64::from(removed);
+        removed
+    }
+
+    /// All visitors, ascending by home agent and home address.
+    pub fn visitors(&self) -> impl Iterator<Item = &VisitorEntry> {
+        self.visitors.values()
+    }
+
+    /// One visitor.
+    pub fn visitor(&self, home_agent: HomeAgentAddress, home_address: HomeAddress) -> Option<&VisitorEntry> {
+        self.visitors.get(&(home_agent, home_address))
+    }
+
+    /// All registrations that wait for the home agent, ascending by home address.
+    pub fn pending(&self) -> impl Iterator<Item = &PendingRegistration> {
+        self.pending.iter()
+    }
+
+    /// Whether no further visitor would be taken: advertise B.
+    pub fn is_busy(&self) -> bool {
+        self.visitors.len() >= self.config.maximum_visitors || self.pending.len() >= self.config.maximum_pending
+    }
+
+    /// What must be kept on disk of the visitor; `None` = nothing.
+    pub fn record(&self, now: Now, home_agent: HomeAgentAddress, home_address: HomeAddress) -> Option<VisitorRecord> {
+        self.visitor(home_agent, home_address).map(|visitor| VisitorRecord::of(now, visitor))
+    }
+
+    /// Takes up where a former process stopped. Who has expired meanwhile, or is no longer provided for, is removed.
+    pub fn restore(&mut self, now: Now, records: impl IntoIterator<Item = VisitorRecord>, actions: &mut Vec<Action>) {
+        for record in records {
+            let visitor = record.revive(now, &self.config);
+            match visitor.filter(|_| self.visitors.len() < self.config.maximum_visitors) {
+                Some(visitor) => self.install(visitor, actions),
+                None => {
+                    let (home_agent, home_address) =
+                        (HomeAgentAddress(record.home_agent), HomeAddress(record.home_address));
+                    actions.push(Action::RemoveVisitor { home_address, home_agent });
+                    actions.push(Action::VisitorChanged { home_agent, home_address });
+                }
+            }
+        }
+    }
+
+    /// Everything counted since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The latest security violations.
+    pub fn violations(&self) -> &ViolationLog {
+        &self.violations
+    }
+
+    fn take_pending(&mut self, key: pending::Key) -> Option<PendingRegistration> {
+        self.deadlines.clear(Deadline::Pending(key));
+        self.pending.remove(key)
+    }
+
+    fn remove(&mut self, home_agent: HomeAgentAddress, home_address: HomeAddress, actions: &mut Vec<Action>) -> bool {
+        let removed = self.visitors.remove(&(home_agent, home_address)).is_some();
+        if removed {
+            self.deadlines.clear(Deadline::Visitor((home_agent, home_address)));
+            actions.push(Action::RemoveVisitor { home_address, home_agent });
+            actions.push(Action::VisitorChanged { home_agent, home_address });
+        }
+        removed
+    }
+
+    fn deny(
+        &mut self,
+        now: Now,
+        requester: &Requester,
+        request: &RegistrationRequest,
+        code: ReplyCode,
+        actions: &mut Vec<Action>,
+    ) {
+        self.counters.denied.add(code);
+        if self.limiter.admit(now.instant, requester.mac) {
+            actions.push(Action::Send(denial(&self.config, requester, request, code)));
+        } else {
+            self.counters.denials_suppressed += 1;
+        }
+    }
+
+    /// Denies a pending registration without ending it.
+    fn deny_pending(&mut self, now: Now, key: pending::Key, code: ReplyCode, actions: &mut Vec<Action>) {
+        let Some(pending) = self.pending.get_mut(key) else { return };
+        pending.denied = true;
+        let pending = *pending;
+        self.deny(now, &pending.requester, &pending.request, code, actions);
+    }
+}

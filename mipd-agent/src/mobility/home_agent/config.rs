@@ -1,0 +1,91 @@
+//! What a home agent is told by its operator (RFC 5944 §3.8.1).
+
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+
+use ipnet::Ipv4Net;
+
+use crate::{
+    mobility::{
+        link::InterfaceIndex,
+        reverse_tunnel::ReverseTunnel,
+        security::{MobileHomeAssociations, PeerAssociations},
+    },
+    wire::types::{HomeAddress, HomeAgentAddress, Lifetime},
+};
+
+/// A subnet whose addresses the home agent serves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HomeSubnet {
+    /// The subnet.
+    pub prefix: Ipv4Net,
+    /// The interface on it.
+    pub interface: InterfaceIndex,
+}
+
+/// Settings of a home agent.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The address given in replies with code 136.
+    pub address: HomeAgentAddress,
+    /// Further own addresses that the Home Agent field may hold; usually one on each home subnet.
+    pub other_addresses: Vec<HomeAgentAddress>,
+    /// The home subnets.
+    pub subnets: Vec<HomeSubnet>,
+    /// Longer requests are granted this much.
+    pub maximum_lifetime: Lifetime,
+    /// Largest difference between a request's timestamp and our clock; 7 s by default.
+    pub replay_window: Duration,
+    /// What to do about the T bit.
+    pub reverse_tunnel: ReverseTunnel,
+    /// More bindings than this are refused with code 130.
+    pub maximum_bindings: usize,
+    /// Keys shared with clients.
+    pub mobile_home: Arc<MobileHomeAssociations>,
+    /// Keys shared with foreign agents.
+    pub foreign_home: Arc<PeerAssociations>,
+}
+
+impl Config {
+    /// Whether the Home Agent field names us.
+    pub(super) fn is_own(&self, address: HomeAgentAddress) -> bool {
+        self.address == address || self.other_addresses.contains(&address)
+    }
+
+    /// Our address for a client: the one on its home subnet if there is one.
+    pub(super) fn address_for(&self, home_address: HomeAddress) -> HomeAgentAddress {
+        let Some(subnet) = self.subnet_of(home_address) else { return self.address };
+        if subnet.prefix.contains(&self.address.0) {
+            return self.address;
+        }
+        let on_subnet = |address: &&HomeAgentAddress| subnet.prefix.contains(&address.0);
+        self.other_addresses.iter().find(on_subnet).copied().unwrap_or(self.address)
+    }
+
+    /// The most specific home subnet that holds the address.
+    pub(super) fn subnet_of(&self, home_address: HomeAddress) -> Option<&HomeSubnet> {
+        self.subnets
+            .iter()
+            .filter(|subnet| subnet.prefix.contains(&home_address.0))
+            .max_by_key(|subnet| subnet.prefix.prefix_len())
+    }
+
+    /// Whether the address is one a client may have: on a home subnet, but neither ours, nor the subnet's own, nor its
+    /// broadcast address.
+    pub(super) fn serves(&self, home_address: HomeAddress) -> bool {
+        self.subnet_of(home_address).is_some_and(|subnet| {
+            let reserved = subnet.prefix.prefix_len() < 31
+                && (home_address.0 == subnet.prefix.network() || home_address.0 == subnet.prefix.broadcast());
+            !reserved && !self.is_own(HomeAgentAddress(home_address.0))
+        })
+    }
+
+    /// Whether a datagram to this address was for whoever listens (dynamic home agent discovery, RFC 5944 §3.6.1.2).
+    pub(super) fn is_group(&self, destination: Ipv4Addr) -> bool {
+        destination.is_broadcast()
+            || destination.is_multicast()
+            || self
+                .subnets
+                .iter()
+                .any(|subnet| subnet.prefix.prefix_len() < 31 && subnet.prefix.broadcast() == destination)
+    }
+}
