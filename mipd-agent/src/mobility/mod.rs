@@ -3,13 +3,17 @@
 //! Each role gets the time and an event and pushes actions onto a queue; it never touches a socket, a clock or a map, so
 //! the same code runs in the daemon, in unit tests, under a fuzzer and in a simulation. Randomness comes from a seed.
 //!
+//! * [`proxy`]: the access point, which registers on behalf of its clients;
+//! * [`subnet_map`]: which home agent serves which subnet;
 //! * [`security`]: associations, authenticators, replay protection (RFC 5944 §5);
 //! * [`reverse_tunnel`]: policy on the T bit (RFC 3024);
 //! * [`deadlines`], [`time`], [`link`], [`tally`]: timers, clocks, datagrams and counts as the roles see them.
 
 pub mod deadlines;
 pub mod link;
+pub mod proxy;
 pub mod reverse_tunnel;
 pub mod security;
+pub mod subnet_map;
 pub mod tally;
 pub mod time;
