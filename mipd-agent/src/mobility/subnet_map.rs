@@ -103,9 +103,8 @@ impl SubnetMap {
 }
 
 fn subnet(home_agent: HomeAgentAddress, mask: Ipv4Addr) -> Result<Ipv4Net, SubnetMapError> {
-    let subnet = Ipv4Net::with_netmask(home_agent.0, mask)
-        .map_err(|_| SubnetMapError::Mask { home_agent, mask })?
-        .trunc();
+    let subnet =
+        Ipv4Net::with_netmask(home_agent.0, mask).map_err(|_| SubnetMapError::Mask { home_agent, mask })?.trunc();
     let has_edges = subnet.prefix_len() <= 30;
     let on_edge = home_agent.0 == subnet.network() || home_agent.0 == subnet.broadcast();
     let is_host = !(home_agent.0.is_unspecified() || home_agent.0.is_multicast() || home_agent.0.is_broadcast());
@@ -134,12 +133,9 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_wins() {
-        let map = map(&[
-            ("10.12.1.1", "255.255.0.0"),
-            ("10.12.4.2", "255.255.255.0"),
-            ("10.12.4.9", "255.255.255.248"),
-        ])
-        .unwrap();
+        let map =
+            map(&[("10.12.1.1", "255.255.0.0"), ("10.12.4.2", "255.255.255.0"), ("10.12.4.9", "255.255.255.248")])
+                .unwrap();
         assert_eq!(map.home_agent(home("10.12.9.9")), Some(agent("10.12.1.1")));
         assert_eq!(map.home_agent(home("10.12.4.200")), Some(agent("10.12.4.2")));
         assert_eq!(map.home_agent(home("10.12.4.14")), Some(agent("10.12.4.9")));

@@ -86,11 +86,8 @@ impl Watch {
         }
         let answers = self.unanswered == 1 && at.since(self.asked) <= ANSWER_TIME;
         let unwatched = self.heard.is_none_or(|heard| at.since(heard) >= UNWATCHED);
-        let presence = if !answers && (self.unanswered > 0 || unwatched) {
-            Presence::Interrupted
-        } else {
-            Presence::Unbroken
-        };
+        let presence =
+            if !answers && (self.unanswered > 0 || unwatched) { Presence::Interrupted } else { Presence::Unbroken };
         if answers {
             self.take_answer(at);
         } else if self.answered.is_none_or(|answered| at.since(answered) > ANSWER_TIME) {

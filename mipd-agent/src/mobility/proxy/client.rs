@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, time::Duration};
 use mipd_common::mac::MacAddress;
 
 use super::{
-    StationState,
+    Action, StationState,
     attachment::Watch,
     clock::IdentificationSequence,
     pace::{AddressChanges, RequestPace},
@@ -49,7 +49,7 @@ pub(super) struct Client {
 }
 
 /// Where a client stands.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum State {
     /// A visitor, held: no foreign agent is known yet.
     AwaitingAgent,
@@ -77,12 +77,13 @@ pub(super) enum Unserved {
 }
 
 /// A registration in force.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Registration {
     pub agent: Agent,
     pub care_of_address: CareOfAddress,
     pub home_agent: HomeAgentAddress,
     pub reverse_tunnel: bool,
+    /// The lesser of what was asked for and what was granted.
     pub lifetime: Lifetime,
     /// `None`: never.
     pub expires: Option<Instant>,
@@ -95,14 +96,20 @@ pub(super) struct Agent {
     pub mac: MacAddress,
 }
 
-/// A request that was sent.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Exchange {
+/// What is asked of whom.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Plan {
     pub agent: Agent,
     pub care_of_address: CareOfAddress,
     pub home_agent: HomeAgentAddress,
     pub reverse_tunnel: bool,
     pub lifetime: Lifetime,
+}
+
+/// A request that was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Exchange {
+    pub plan: Plan,
     pub identification: Identification,
     pub sent: Instant,
     pub outcome: Outcome,
@@ -204,5 +211,39 @@ impl Client {
             NextRequest::At(earlier) => earlier.min(at),
             _ => at,
         });
+    }
+
+    /// Changes how the data plane treats the station, if it does not do so already.
+    pub fn set_station(&mut self, station: StationState, actions: &mut Vec<Action>) {
+        let wanted = Some((self.interface, station));
+        if self.station != wanted {
+            self.station = wanted;
+            actions.push(Action::SetStation { mac: self.mac, station, interface: self.interface });
+        }
+    }
+
+    /// The client is on another radio of this access point.
+    pub fn set_interface(&mut self, interface: InterfaceIndex, actions: &mut Vec<Action>) {
+        self.interface = interface;
+        if let Some((_, station)) = self.station {
+            self.set_station(station, actions);
+        }
+    }
+
+    /// Whether the client's record is worth keeping across a restart.
+    pub fn is_recorded(&self) -> bool {
+        matches!(self.state, State::Registered(_) | State::AtHome)
+    }
+
+    /// Undoes what the data plane was told, without a word to any agent.
+    pub fn dismiss(&mut self, actions: &mut Vec<Action>) {
+        let mac = self.mac;
+        if self.station.take().is_some() {
+            actions.push(Action::RemoveStation { mac });
+        }
+        actions.push(Action::ForgetSeen { mac });
+        if self.is_recorded() {
+            actions.push(Action::ClientChanged { mac });
+        }
     }
 }

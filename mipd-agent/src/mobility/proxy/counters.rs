@@ -1,8 +1,6 @@
 //! What the proxy counts (RFC 2006, mobile node group, and our own).
 
-use std::collections::BTreeMap;
-
-use crate::wire::types::ReplyCode;
+use crate::{mobility::tally::Tally, wire::types::ReplyCode};
 
 macro_rules! counters {
     ($($name:ident: $help:literal;)+) => {
@@ -11,7 +9,7 @@ macro_rules! counters {
         pub struct Counters {
             $(#[doc = $help] pub $name: u64,)+
             /// Valid denials, by code.
-            pub denied: BTreeMap<ReplyCode, u64>,
+            pub denied: Tally<ReplyCode>,
         }
 
         impl Counters {
@@ -66,10 +64,4 @@ counters! {
     turned_local: "visitors that took a local address";
     away: "clients at home that registered elsewhere";
     address_conflicts: "announcements of a visitor's address by another station on this link";
-}
-
-impl Counters {
-    pub(super) fn count_denial(&mut self, code: ReplyCode) {
-        *self.denied.entry(code).or_default() += 1;
-    }
 }
