@@ -4,6 +4,8 @@
 //! the same code runs in the daemon, in unit tests, under a fuzzer and in a simulation. Randomness comes from a seed.
 //!
 //! * [`home_agent`], [`foreign_agent`]: the two agents (RFC 5944 §3.7, §3.8);
+//! * [`proxy`]: the access point, which registers on behalf of its clients;
+//! * [`subnet_map`]: which home agent serves which subnet;
 //! * [`security`]: associations, authenticators, replay protection (RFC 5944 §5);
 //! * [`reverse_tunnel`]: policy on the T bit (RFC 3024);
 //! * [`deadlines`], [`time`], [`link`], [`tally`]: timers, clocks, datagrams and counts as the roles see them.
@@ -12,8 +14,10 @@ pub mod deadlines;
 pub mod foreign_agent;
 pub mod home_agent;
 pub mod link;
+pub mod proxy;
 pub mod reverse_tunnel;
 pub mod security;
+pub mod subnet_map;
 pub mod tally;
 pub mod time;
 

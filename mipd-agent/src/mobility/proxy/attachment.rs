@@ -1,0 +1,241 @@
+//! Is the client still there? A proxy must know before each renewal (RFC 5563 §4), and a late request of an access
+//! point that the client has left would hijack the registration made elsewhere.
+//!
+//! A silent client is asked; three questions without an answer mean that it has gone. While it keeps answering, it is
+//! asked less and less often.
+
+use std::time::Duration;
+
+use crate::mobility::time::Instant;
+
+/// Silence after which a client is first asked, and the time that it has for each answer.
+pub(super) const SILENCE: Duration = Duration::from_secs(1);
+/// Longest time between an answer and the next question.
+const LONGEST_QUIET: Duration = Duration::from_secs(60);
+/// Questions in a row that a client may leave unanswered.
+const UNANSWERED_LIMIT: u8 = 3;
+/// A proof of attachment counts so long.
+const CONFIRMED_FOR: Duration = Duration::from_secs(3);
+/// A frame that soon after a question is its answer, whatever kind of frame it looks like.
+const ANSWER_TIME: Duration = Duration::from_millis(300);
+/// A client that nobody watched for so long may have registered elsewhere meanwhile. Twice the interval at which the
+/// daemon reads the kernel's time stamps, so that a talking client is never suspected.
+const UNWATCHED: Duration = Duration::from_secs(2);
+
+/// Watches one client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watch {
+    heard: Option<Instant>,
+    next: Instant,
+    quiet: Duration,
+    unanswered: u8,
+    asked: Instant,
+    answered: Option<Instant>,
+}
+
+/// What it takes to go on believing that the client is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Due {
+    /// Nothing yet.
+    Nothing,
+    /// Ask it.
+    Question,
+    /// It has gone.
+    Departed,
+}
+
+/// What a proof of attachment tells besides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Presence {
+    /// The client was here all the time.
+    Unbroken,
+    /// It may have been elsewhere since the last proof.
+    Interrupted,
+}
+
+impl Watch {
+    /// A client that was heard now.
+    pub fn new(now: Instant) -> Self {
+        Self { heard: Some(now), next: now + SILENCE, quiet: SILENCE, unanswered: 0, asked: now, answered: None }
+    }
+
+    /// A client known from before a restart: to be asked at once.
+    pub fn unheard(now: Instant) -> Self {
+        Self { heard: None, next: now, ..Self::new(now) }
+    }
+
+    /// When [`due`](Self::due) wants to be called.
+    pub fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// When the client was last heard, if it was since the restart.
+    pub fn last_heard(&self) -> Option<Instant> {
+        self.heard
+    }
+
+    /// Whether the last proof of attachment still counts.
+    pub fn is_confirmed(&self, now: Instant) -> bool {
+        self.heard.is_some_and(|heard| now.since(heard) <= CONFIRMED_FOR)
+    }
+
+    /// The client sent a frame at `at`, which may lie in the past.
+    pub fn hear(&mut self, at: Instant) -> Presence {
+        if self.heard.is_some_and(|heard| at <= heard) {
+            return Presence::Unbroken;
+        }
+        let answers = self.unanswered == 1 && at.since(self.asked) <= ANSWER_TIME;
+        let unwatched = self.heard.is_none_or(|heard| at.since(heard) >= UNWATCHED);
+        let presence =
+            if !answers && (self.unanswered > 0 || unwatched) { Presence::Interrupted } else { Presence::Unbroken };
+        if answers {
+            self.take_answer(at);
+        } else if self.answered.is_none_or(|answered| at.since(answered) > ANSWER_TIME) {
+            self.quiet = SILENCE;
+        }
+        self.heard = Some(at);
+        self.unanswered = 0;
+        self.next = at + self.quiet;
+        presence
+    }
+
+    /// The client answered a question.
+    pub fn answer(&mut self, now: Instant) -> Presence {
+        let presence = if self.unanswered > 1 { Presence::Interrupted } else { Presence::Unbroken };
+        if self.unanswered > 0 {
+            self.take_answer(now);
+        }
+        self.heard = self.heard.max(Some(now));
+        self.unanswered = 0;
+        self.next = now + self.quiet;
+        presence
+    }
+
+    fn take_answer(&mut self, now: Instant) {
+        self.answered = Some(now);
+        self.quiet = (self.quiet * 2).min(LONGEST_QUIET);
+    }
+
+    /// A proof of attachment is wanted now.
+    pub fn ask_at_once(&mut self, now: Instant) {
+        if self.unanswered == 0 {
+            self.next = now;
+        }
+    }
+
+    /// Called when the time of [`next`](Self::next) has come.
+    pub fn due(&mut self, now: Instant) -> Due {
+        if now < self.next {
+            return Due::Nothing;
+        }
+        if self.unanswered >= UNANSWERED_LIMIT {
+            return Due::Departed;
+        }
+        self.unanswered += 1;
+        self.asked = now;
+        self.next = now + SILENCE;
+        Due::Question
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(milliseconds: u64) -> Instant {
+        Instant(Duration::from_millis(milliseconds))
+    }
+
+    #[test]
+    fn a_silent_client_is_asked_each_second_and_gone_after_three_questions() {
+        let mut watch = Watch::new(at(10_000));
+        assert_eq!(watch.due(at(10_999)), Due::Nothing);
+        for second in [11_000, 12_000, 13_000] {
+            assert_eq!(watch.next(), at(second));
+            assert_eq!(watch.due(at(second)), Due::Question);
+        }
+        assert_eq!(watch.due(at(14_000)), Due::Departed);
+    }
+
+    #[test]
+    fn an_answering_client_is_asked_ever_less_often_up_to_a_minute() {
+        let mut watch = Watch::new(at(0));
+        let mut intervals = vec![];
+        for _ in 0..8 {
+            let asked = watch.next();
+            assert_eq!(watch.due(asked), Due::Question);
+            assert_eq!(watch.answer(asked + Duration::from_millis(5)), Presence::Unbroken);
+            intervals.push(watch.next().since(asked).as_secs());
+        }
+        assert_eq!(intervals, [2, 4, 8, 16, 32, 60, 60, 60]);
+    }
+
+    #[test]
+    fn an_answer_that_is_also_reported_as_traffic_counts_once() {
+        let mut watch = Watch::new(at(0));
+        watch.due(at(1000));
+        assert_eq!(watch.hear(at(1004)), Presence::Unbroken, "a frame right after the question answers it");
+        watch.answer(at(1005));
+        watch.hear(at(1006));
+        assert_eq!(watch.next(), at(3006));
+    }
+
+    #[test]
+    fn traffic_brings_the_short_interval_back() {
+        let mut watch = Watch::new(at(0));
+        for _ in 0..3 {
+            let asked = watch.next();
+            watch.due(asked);
+            watch.answer(asked);
+        }
+        let heard = watch.last_heard().unwrap() + Duration::from_millis(1500);
+        assert_eq!(watch.hear(heard), Presence::Unbroken);
+        assert_eq!(watch.next(), heard + SILENCE);
+    }
+
+    #[test]
+    fn a_client_that_missed_a_question_may_have_been_elsewhere() {
+        let mut watch = Watch::new(at(0));
+        watch.due(at(1000));
+        assert_eq!(watch.hear(at(1900)), Presence::Interrupted);
+        watch.due(at(2900));
+        watch.due(at(3900));
+        assert_eq!(watch.answer(at(3950)), Presence::Interrupted);
+    }
+
+    #[test]
+    fn a_client_that_nobody_watched_for_two_seconds_may_have_been_elsewhere() {
+        let mut watch = Watch::new(at(0));
+        watch.due(at(1000));
+        watch.answer(at(1001));
+        watch.due(at(3001));
+        watch.answer(at(3002));
+        assert_eq!(watch.hear(at(5003)), Presence::Interrupted);
+    }
+
+    #[test]
+    fn a_talking_client_read_once_a_second_is_neither_asked_nor_suspected() {
+        let mut watch = Watch::new(at(0));
+        for second in 1..100 {
+            assert_eq!(watch.hear(at(second * 1000 - 3)), Presence::Unbroken);
+            assert_eq!(watch.due(at(second * 1000)), Due::Nothing);
+        }
+    }
+
+    #[test]
+    fn old_news_changes_nothing() {
+        let mut watch = Watch::new(at(5000));
+        watch.due(at(6000));
+        assert_eq!(watch.hear(at(4000)), Presence::Unbroken);
+        assert_eq!(watch.last_heard(), Some(at(5000)));
+        assert_eq!(watch.next(), at(7000));
+    }
+
+    #[test]
+    fn a_proof_of_attachment_counts_for_three_seconds() {
+        let watch = Watch::new(at(1000));
+        assert!(watch.is_confirmed(at(4000)));
+        assert!(!watch.is_confirmed(at(4001)));
+        assert!(!Watch::unheard(at(1000)).is_confirmed(at(1000)));
+    }
+}

@@ -1,0 +1,249 @@
+//! One client: what is known of it, what is in force, what is under way.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use mipd_common::mac::MacAddress;
+
+use super::{
+    Action, StationState,
+    attachment::Watch,
+    clock::IdentificationSequence,
+    pace::{AddressChanges, RequestPace},
+};
+use crate::{
+    mobility::{link::InterfaceIndex, time::Instant},
+    wire::types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification, Lifetime, ReplyCode},
+};
+
+/// First wait for a reply; each further one is twice as long (RFC 5944 §3.6.3).
+pub(super) const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Client {
+    pub mac: MacAddress,
+    pub interface: InterfaceIndex,
+    pub home_address: HomeAddress,
+    /// From the subnet map, or from a denial with code 136. `None`: the map has none.
+    pub home_agent: Option<HomeAgentAddress>,
+    pub state: State,
+    /// When `state` ends by itself, unless the registration's expiry does that.
+    pub patience: Option<Instant>,
+    /// What the data plane was told last.
+    pub station: Option<(InterfaceIndex, StationState)>,
+    /// The most recent request: the only one whose reply counts.
+    pub exchange: Option<Exchange>,
+    pub next: NextRequest,
+    /// Wait after the next request.
+    pub wait: Duration,
+    pub pace: RequestPace,
+    pub sequence: IdentificationSequence,
+    pub amendments: Amendments,
+    /// The client may have been elsewhere since the last request.
+    pub may_have_been_away: bool,
+    pub watch: Watch,
+    pub noticed: Instant,
+    pub registered_in: Option<Duration>,
+    pub last_code: Option<ReplyCode>,
+    pub attempts: u32,
+    pub address_changes: AddressChanges,
+}
+
+/// Where a client stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    /// A visitor, held: no foreign agent is known yet.
+    AwaitingAgent,
+    /// A visitor, held: no registration is in force.
+    Registering,
+    /// A visitor, forwarded.
+    Registered(Registration),
+    /// A visitor that cannot be served.
+    Unserved(Unserved),
+    /// At home: the home agent does not know yet.
+    ComingHome,
+    /// At home: the home agent has confirmed it.
+    AtHome,
+    /// Was at home and has registered elsewhere. Kept for the pace of its requests only.
+    Away,
+}
+
+/// Why a visitor cannot be served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Unserved {
+    NoHomeAgent,
+    NoAssociation,
+    NoForeignAgent,
+    NoReverseTunnel,
+}
+
+/// A registration in force.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Registration {
+    pub agent: Agent,
+    pub care_of_address: CareOfAddress,
+    pub home_agent: HomeAgentAddress,
+    pub reverse_tunnel: bool,
+    /// The lesser of what was asked for and what was granted.
+    pub lifetime: Lifetime,
+    /// `None`: never.
+    pub expires: Option<Instant>,
+}
+
+/// Where a request goes on the link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Agent {
+    pub address: Ipv4Addr,
+    pub mac: MacAddress,
+}
+
+/// What is asked of whom.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Plan {
+    pub agent: Agent,
+    pub care_of_address: CareOfAddress,
+    pub home_agent: HomeAgentAddress,
+    pub reverse_tunnel: bool,
+    pub lifetime: Lifetime,
+}
+
+/// A request that was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Exchange {
+    pub plan: Plan,
+    pub identification: Identification,
+    pub sent: Instant,
+    pub outcome: Outcome,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Outcome {
+    Pending,
+    /// Unauthenticated: a valid reply still counts.
+    DeniedByForeignAgent,
+    Answered,
+}
+
+/// When the next request goes out. With timestamps a retransmission is a new request, so one timer does for all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum NextRequest {
+    Never,
+    At(Instant),
+    /// As soon as the client proves that it is there.
+    WhenHeard,
+    /// As soon as an agent is known to send it to.
+    WhenAgentKnown,
+}
+
+/// What denials taught about how to ask. Forgotten with the next acceptance: denials by a foreign agent can be forged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Amendments {
+    pub lifetime: Option<Lifetime>,
+    pub reverse_tunnel: Option<bool>,
+    /// Index into the advertised care-of addresses.
+    pub care_of_address: usize,
+    /// How many were made.
+    pub count: u8,
+}
+
+impl Client {
+    pub fn new(now: Instant, interface: InterfaceIndex, mac: MacAddress, home_address: HomeAddress) -> Self {
+        Self {
+            mac,
+            interface,
+            home_address,
+            home_agent: None,
+            state: State::Away,
+            patience: None,
+            station: None,
+            exchange: None,
+            next: NextRequest::Never,
+            wait: FIRST_WAIT,
+            pace: RequestPace::default(),
+            sequence: IdentificationSequence::default(),
+            amendments: Amendments::default(),
+            may_have_been_away: false,
+            watch: Watch::new(now),
+            noticed: now,
+            registered_in: None,
+            last_code: None,
+            attempts: 0,
+            address_changes: AddressChanges::default(),
+        }
+    }
+
+    /// A client with a foreign address, as opposed to one at home.
+    pub fn is_visitor(&self) -> bool {
+        !matches!(self.state, State::ComingHome | State::AtHome | State::Away)
+    }
+
+    /// Whether it is worth to know at any time that the client is there.
+    pub fn is_watched(&self) -> bool {
+        matches!(self.state, State::Registering | State::Registered(_) | State::ComingHome)
+    }
+
+    /// Whether the record can be dropped without anybody noticing.
+    pub fn is_expendable(&self) -> bool {
+        matches!(self.state, State::Unserved(_) | State::Away)
+    }
+
+    pub fn registration(&self) -> Option<&Registration> {
+        match &self.state {
+            State::Registered(registration) => Some(registration),
+            _ => None,
+        }
+    }
+
+    /// When the client's earliest timer runs out.
+    pub fn deadline(&self) -> Option<Instant> {
+        let next = match self.next {
+            NextRequest::At(at) => Some(at),
+            _ => None,
+        };
+        let expires = self.registration().and_then(|registration| registration.expires);
+        let watch = self.is_watched().then(|| self.watch.next());
+        [self.patience, next, expires, watch].into_iter().flatten().min()
+    }
+
+    /// A request at `at` at the latest.
+    pub fn request_by(&mut self, at: Instant) {
+        self.next = NextRequest::At(match self.next {
+            NextRequest::At(earlier) => earlier.min(at),
+            _ => at,
+        });
+    }
+
+    /// Changes how the data plane treats the station, if it does not do so already.
+    pub fn set_station(&mut self, station: StationState, actions: &mut Vec<Action>) {
+        let wanted = Some((self.interface, station));
+        if self.station != wanted {
+            self.station = wanted;
+            actions.push(Action::SetStation { mac: self.mac, station, interface: self.interface });
+        }
+    }
+
+    /// The client is on another radio of this access point.
+    pub fn set_interface(&mut self, interface: InterfaceIndex, actions: &mut Vec<Action>) {
+        self.interface = interface;
+        if let Some((_, station)) = self.station {
+            self.set_station(station, actions);
+        }
+    }
+
+    /// Whether the client's record is worth keeping across a restart.
+    pub fn is_recorded(&self) -> bool {
+        matches!(self.state, State::Registered(_) | State::AtHome)
+    }
+
+    /// Undoes what the data plane was told, without a word to any agent.
+    pub fn dismiss(&mut self, actions: &mut Vec<Action>) {
+        let mac = self.mac;
+        if self.station.take().is_some() {
+            actions.push(Action::RemoveStation { mac });
+        }
+        actions.push(Action::ForgetSeen { mac });
+        if self.is_recorded() {
+            actions.push(Action::ClientChanged { mac });
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! A client at home: tell everybody, deregister, and notice when it has registered elsewhere (RFC 5944 §3.6.1.2, §4.6).
+
+use std::time::Duration;
+
+use mipd_common::mac::MacAddress;
+
+use super::{
+    Action, StationState,
+    client::{Client, NextRequest, State},
+    registration::Registrar,
+    visitor::Fate,
+};
+use crate::{
+    mobility::time::Now,
+    wire::types::{HomeAddress, HomeAgentAddress},
+};
+
+/// A client at home that was silent for so long counts as new when it speaks again: the home agent's announcement that
+/// it registered elsewhere may have been lost.
+const HOME_PATIENCE: Duration = Duration::from_secs(300);
+/// How long the pace of a client that went away is remembered.
+const AWAY_PATIENCE: Duration = Duration::from_secs(60);
+
+impl Registrar {
+    /// The home agent to deregister with: a local address that an association covers, and whose home agent belongs to
+    /// this network.
+    pub fn home_agent_at_home(&self, address: HomeAddress) -> Option<HomeAgentAddress> {
+        let home_agent = self.config.subnet_map.home_agent(address)?;
+        let is_here = self.config.own_subnets.iter().any(|subnet| subnet.contains(&home_agent.0));
+        (is_here && self.config.associations.covers(address)).then_some(home_agent)
+    }
+
+    /// A client has come home.
+    pub fn begin_return(
+        &mut self,
+        now: Now,
+        client: &mut Client,
+        home_agent: HomeAgentAddress,
+        actions: &mut Vec<Action>,
+    ) {
+        self.counters.locals_noticed += 1;
+        client.home_agent = Some(home_agent);
+        client.state = State::ComingHome;
+        client.patience = None;
+        client.set_station(StationState::Local, actions);
+        self.return_home(now, client, actions);
+    }
+
+    /// First everybody's ARP caches, then the deregistration: once that is accepted, the home agent no longer takes the
+    /// client's packets.
+    pub fn return_home(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
+        let Some(home_agent) = client.home_agent.filter(|address| self.home_agent_mac(*address).is_some()) else {
+            client.next = NextRequest::WhenAgentKnown;
+            return;
+        };
+        actions.push(Action::AnnounceOnUplink { mac: client.mac, address: client.home_address });
+        self.tell_gateway(client, home_agent, actions);
+        self.request_afresh(now, client, actions);
+    }
+
+    pub(super) fn tell_gateway(&self, client: &Client, home_agent: HomeAgentAddress, actions: &mut Vec<Action>) {
+        let Some(gateway_mac) = self.home_agent_mac(home_agent) else { return };
+        actions.push(Action::TellClientGateway {
+            mac: client.mac,
+            interface: client.interface,
+            client_address: client.home_address,
+            gateway_address: home_agent,
+            gateway_mac,
+        });
+    }
+
+    /// The home agent confirmed that the client is at home.
+    pub fn settle_at_home(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
+        self.counters.deregistrations_accepted += 1;
+        client.state = State::AtHome;
+        client.next = NextRequest::Never;
+        client.patience = Some(now.instant + HOME_PATIENCE);
+        client.registered_in.get_or_insert(now.instant.since(client.noticed));
+        actions.push(Action::ClientChanged { mac: client.mac });
+    }
+
+    pub(super) fn doubt_presence_at_home(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) -> Fate {
+        let silent_until = client.watch.last_heard().map(|heard| heard + HOME_PATIENCE);
+        if let Some(until) = silent_until.filter(|until| *until > now.instant) {
+            client.patience = Some(until);
+            return Fate::Keep;
+        }
+        client.dismiss(actions);
+        Fate::Forget
+    }
+
+    /// Somebody announced the client's address. Another MAC than the client's is its home agent, which takes its packets
+    /// now; if the client is here nevertheless, its next frame is reported as a new one.
+    pub fn note_announcement(
+        &mut self,
+        now: Now,
+        client: &mut Client,
+        announced: MacAddress,
+        actions: &mut Vec<Action>,
+    ) {
+        if announced == client.mac {
+            return;
+        }
+        match client.state {
+            State::ComingHome | State::AtHome => {
+                self.counters.away += 1;
+                client.dismiss(actions);
+                client.state = State::Away;
+                client.exchange = None;
+                client.next = NextRequest::Never;
+                client.patience = Some(now.instant + AWAY_PATIENCE);
+            }
+            State::Away => {}
+            _ => self.counters.address_conflicts += 1,
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! The access point's proxy: registers clients that know nothing of Mobile IP (RFC 5944 §3 in their stead).
+//!
+//! A visitor is noticed by its first frame ([`Event::Visitor`]), held while it is registered through the foreign agent,
+//! then forwarded. Its registration is renewed only as long as the client is known to be attached; when it leaves,
+//! the proxy falls silent, because a deregistration would end what another access point registers meanwhile. A client
+//! that comes home is deregistered straight with its home agent.
+//!
+//! * [`event`](Event), [`action`](Action): what goes in and comes out;
+//! * `client`, `roster`: what is known of each client, and all of them;
+//! * `visitor`, `home`: the two kinds of stay;
+//! * `registration`, `reply`, `denial`: one exchange with the agents;
+//! * `attachment`, `clock`, `pace`: presence, Identifications and rates;
+//! * `status`: what is shown and what is persisted.
+
+mod action;
+mod attachment;
+mod client;
+mod clock;
+mod counters;
+mod denial;
+mod event;
+mod home;
+mod pace;
+mod registration;
+mod reply;
+mod roster;
+mod status;
+#[cfg(test)]
+mod tests;
+mod visitor;
+
+use std::{net::Ipv4Addr, sync::Arc};
+
+use ipnet::Ipv4Net;
+use mipd_common::mac::MacAddress;
+use rand::{SeedableRng, rngs::StdRng};
+
+pub use self::{
+    action::{Action, StationState},
+    counters::Counters,
+    event::{Event, ForeignAgentInfo, HomeAgentOnLink},
+    status::{ClientRecord, ClientStatus, RegistrationRecord},
+};
+use self::{
+    client::{Client, State},
+    clock::Clocks,
+    registration::Registrar,
+    roster::Roster,
+    visitor::{AgentNews, Fate},
+};
+use crate::{
+    mobility::{
+        link::{InterfaceIndex, Received},
+        security::{MobileHomeAssociations, ViolationLog},
+        subnet_map::SubnetMap,
+        time::{Instant, Now},
+    },
+    wire::{
+        extension::ParseError,
+        registration::RegistrationReply,
+        types::{HomeAddress, Lifetime},
+    },
+};
+
+/// Settings of the proxy role.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The wired interface towards the agents.
+    pub uplink: InterfaceIndex,
+    /// The subnets of this link: a client with such an address is at home.
+    pub own_subnets: Vec<Ipv4Net>,
+    /// Who is whose home agent.
+    pub subnet_map: SubnetMap,
+    /// Mobile-home security associations of all potential clients.
+    pub associations: Arc<MobileHomeAssociations>,
+    /// What to ask for; not zero.
+    pub registration_lifetime: Lifetime,
+    /// Whether to ask for reverse tunnels.
+    pub reverse_tunnel: ReverseTunnelPolicy,
+    /// UDP source port of requests.
+    pub registration_port: u16,
+    /// How many clients are served at most.
+    pub maximum_clients: usize,
+}
+
+impl Config {
+    /// What is asked for unless configured: short, because an access point can only fall silent when a client leaves.
+    pub const REGISTRATION_LIFETIME: Lifetime = Lifetime(600);
+    /// How many clients are served unless configured.
+    pub const MAXIMUM_CLIENTS: usize = 4096;
+}
+
+/// When the proxy asks for a reverse tunnel (RFC 3024).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ReverseTunnelPolicy {
+    /// Never.
+    Never,
+    /// When the foreign agent advertises it.
+    #[default]
+    WhenOffered,
+    /// Always; clients are not served without.
+    Require,
+}
+
+/// The proxy role of one access point.
+///
+/// Before each [`handle_timeout`](Self::handle_timeout), and about once per second, the daemon reads the kernel's time
+/// stamps and calls [`last_active`](Self::last_active), so that no client that talks is asked whether it is there.
+#[derive(Debug)]
+pub struct Proxy {
+    registrar: Registrar,
+    roster: Roster,
+    paused: bool,
+}
+
+impl Proxy {
+    /// A proxy without clients. `seed` makes its Identifications unpredictable to others, repeatable in tests.
+    pub fn new(config: Config, seed: u64) -> Self {
+        let roster = Roster::new(config.maximum_clients);
+        let registrar = Registrar {
+            config,
+            agent: None,
+            home_agents: Vec::new(),
+            clocks: Clocks::default(),
+            counters: Counters::default(),
+            violations: ViolationLog::default(),
+            random: StdRng::seed_from_u64(seed),
+        };
+        Self { registrar, roster, paused: false }
+    }
+
+    /// Takes note of something that happened to a station.
+    pub fn handle_event(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
+        match event {
+            Event::Visitor { interface, mac, address } | Event::Local { interface, mac, address } => {
+                self.notice(now, interface, mac, address, actions);
+            }
+            Event::Returned { mac, interface } => self.with(mac, actions, |registrar, client, actions| {
+                client.set_interface(interface, actions);
+                registrar.hear(now, client, now.instant, actions);
+                Fate::Keep
+            }),
+            Event::Attached { mac } => self.with(mac, actions, |registrar, client, actions| {
+                registrar.take_answer(now, client, actions);
+                Fate::Keep
+            }),
+            Event::Moved { mac } => self.with(mac, actions, |registrar, client, actions| {
+                registrar.counters.moved += 1;
+                registrar.part(client, actions);
+                Fate::Forget
+            }),
+            Event::Left { mac } => self.with(mac, actions, |registrar, client, actions| {
+                registrar.counters.left += 1;
+                registrar.part(client, actions);
+                Fate::Forget
+            }),
+            Event::Announced { mac, address } => {
+                for client in self.roster.with_address(HomeAddress(address)) {
+                    self.with(client, actions, |registrar, client, actions| {
+                        registrar.note_announcement(now, client, mac, actions);
+                        Fate::Keep
+                    });
+                }
+            }
+        }
+    }
+
+    /// The kernel saw a frame of the station at `at`.
+    pub fn last_active(&mut self, now: Now, mac: MacAddress, at: Instant, actions: &mut Vec<Action>) {
+        self.with(mac, actions, |registrar, client, actions| {
+            registrar.hear(now, client, at, actions);
+            Fate::Keep
+        });
+    }
+
+    /// A station was first seen, or seen with another address, or is not known to the kernel.
+    fn notice(
+        &mut self,
+        now: Now,
+        interface: InterfaceIndex,
+        mac: MacAddress,
+        address: Ipv4Addr,
+        actions: &mut Vec<Action>,
+    ) {
+        let is_local = self.registrar.config.own_subnets.iter().any(|subnet| subnet.contains(&address));
+        if self.paused || mac.is_multicast() || !is_host_address(address) {
+            self.registrar.counters.invalid_address += u64::from(!self.paused);
+            actions.push(Action::DropHeld { mac });
+            return;
+        }
+        let home_address = HomeAddress(address);
+        let mut client = Client::new(now.instant, interface, mac, home_address);
+        if let Some(known) = self.roster.get(mac) {
+            let is_same = known.home_address == home_address;
+            if is_same && known.is_visitor() != is_local && known.state != State::Away {
+                return self.notice_again(now, interface, mac, actions);
+            }
+            client.pace = known.pace;
+            client.address_changes = known.address_changes;
+            if !is_same && !client.address_changes.admit(now.instant) {
+                self.registrar.counters.readdressing_refused += 1;
+                return;
+            }
+            self.supersede(mac, is_local, is_same, actions);
+        }
+        let home_agent = self.registrar.home_agent_at_home(home_address);
+        if is_local && home_agent.is_none() {
+            return;
+        }
+        if self.roster.is_full() {
+            if self.roster.evict().is_none() {
+                self.registrar.counters.refused_full += 1;
+                actions.push(Action::DropHeld { mac });
+                return;
+            }
+            self.registrar.counters.evicted += 1;
+        }
+        match home_agent {
+            Some(home_agent) if is_local => self.registrar.begin_return(now, &mut client, home_agent, actions),
+            _ => {
+                self.registrar.counters.visitors_noticed += 1;
+                self.registrar.begin_visit(now, &mut client, actions);
+            }
+        }
+        self.roster.insert(client);
+    }
+
+    /// A station that is known with this address was reported again.
+    fn notice_again(&mut self, now: Now, interface: InterfaceIndex, mac: MacAddress, actions: &mut Vec<Action>) {
+        self.with(mac, actions, |registrar, client, actions| {
+            client.set_interface(interface, actions);
+            registrar.hear(now, client, now.instant, actions);
+            if let State::Unserved(_) = client.state {
+                actions.push(Action::DropHeld { mac });
+            }
+            Fate::Keep
+        });
+    }
+
+    /// Ends what a station was before it took another address.
+    fn supersede(&mut self, mac: MacAddress, is_local: bool, is_same: bool, actions: &mut Vec<Action>) {
+        let Some(mut known) = self.roster.remove(mac) else { return };
+        if known.is_visitor() && is_local {
+            self.registrar.counters.turned_local += 1;
+            actions.push(Action::DropHeld { mac });
+        }
+        self.registrar.counters.readdressed += u64::from(!is_same);
+        known.dismiss(actions);
+    }
+
+    /// A datagram for the registration port that the uplink brought.
+    pub fn handle_reply(&mut self, now: Now, received: &Received<'_>, actions: &mut Vec<Action>) {
+        let counters = &mut self.registrar.counters;
+        counters.replies_received += 1;
+        let (reply, extensions) = match RegistrationReply::parse(received.payload) {
+            Ok(parsed) => parsed,
+            Err(ParseError::UnknownNonSkippable(_)) => {
+                counters.discarded_unknown_extension += 1;
+                return;
+            }
+            Err(_) => {
+                counters.discarded_malformed += 1;
+                return;
+            }
+        };
+        let candidates = self.roster.with_address(reply.home_address);
+        let asked_for_this = |mac: &&MacAddress| {
+            let exchange = self.roster.get(**mac).and_then(|client| client.exchange);
+            exchange.is_some_and(|exchange| exchange.identification.low() == reply.identification.low())
+        };
+        let Some(mac) = candidates.iter().find(asked_for_this).or(candidates.first()) else {
+            counters.discarded_unsolicited += 1;
+            return;
+        };
+        self.with(*mac, actions, |registrar, client, actions| {
+            registrar.take_reply(now, client, received.source, &reply, &extensions, actions);
+            Fate::Keep
+        });
+    }
+
+    /// The agents on this link, whenever something about them changed. `rebooted`: the foreign agent has restarted.
+    pub fn agent_changed(
+        &mut self,
+        now: Now,
+        foreign_agent: Option<ForeignAgentInfo>,
+        home_agents: Vec<HomeAgentOnLink>,
+        rebooted: bool,
+        actions: &mut Vec<Action>,
+    ) {
+        self.registrar.agent = foreign_agent;
+        self.registrar.home_agents = home_agents;
+        self.registrar.counters.agent_reboots += u64::from(rebooted);
+        let news = if rebooted { AgentNews::Rebooted } else { AgentNews::Advertised };
+        let mut place = 0;
+        for mac in self.roster.macs() {
+            self.with(mac, actions, |registrar, client, actions| {
+                registrar.meet_agent(now, client, news, &mut place, actions)
+            });
+        }
+    }
+
+    /// Replaces the subnet map. Visitors that had no home agent are tried again; others keep theirs.
+    pub fn subnet_map_changed(&mut self, now: Now, subnet_map: SubnetMap, actions: &mut Vec<Action>) {
+        self.registrar.config.subnet_map = subnet_map;
+        for mac in self.roster.macs() {
+            self.with(mac, actions, |registrar, client, actions| match client.state {
+                State::Unserved(client::Unserved::NoHomeAgent) => registrar.reconsider(now, client, actions),
+                _ => Fate::Keep,
+            });
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.roster.next_deadline()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Now, actions: &mut Vec<Action>) {
+        for mac in self.roster.take_due(now.instant) {
+            self.with(mac, actions, |registrar, client, actions| registrar.tick(now, client, actions));
+        }
+    }
+
+    /// Takes up the clients of an earlier run. Nothing is sent for them before they are heard.
+    pub fn restore(&mut self, now: Now, records: impl IntoIterator<Item = ClientRecord>, actions: &mut Vec<Action>) {
+        for record in records {
+            let restored = Client::restore(now, &record).filter(|_| !self.roster.is_full());
+            let Some(mut client) = restored else {
+                let mac = MacAddress(record.mac);
+                actions.extend([
+                    Action::RemoveStation { mac },
+                    Action::ForgetSeen { mac },
+                    Action::ClientChanged { mac },
+                ]);
+                continue;
+            };
+            let home_address = client.home_address;
+            let station = client.registration().map_or(StationState::Local, |registration| StationState::Forward {
+                home_address,
+                agent_mac: registration.agent.mac,
+            });
+            client.set_station(station, actions);
+            self.roster.insert(client);
+        }
+    }
+
+    /// What to persist of a client; `None`: nothing, delete it.
+    pub fn record(&self, now: Now, mac: MacAddress) -> Option<ClientRecord> {
+        self.roster.get(mac)?.record(now)
+    }
+
+    /// Stops serving, without a word to any agent, until [`resume`](Self::resume).
+    pub fn pause(&mut self, actions: &mut Vec<Action>) {
+        self.paused = true;
+        for mac in self.roster.macs() {
+            self.with(mac, actions, |registrar, client, actions| {
+                registrar.part(client, actions);
+                Fate::Forget
+            });
+        }
+    }
+
+    /// Serves again whoever speaks.
+    pub fn resume(&mut self) {
+        self.paused = false;
+    }
+
+    /// All clients by home address, for `mipd show clients`.
+    pub fn clients(&self) -> impl Iterator<Item = ClientStatus> {
+        self.roster.iter().map(Client::status)
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.registrar.counters
+    }
+
+    /// The last replies that failed authentication.
+    pub fn violations(&self) -> &ViolationLog {
+        &self.registrar.violations
+    }
+
+    /// Changes one client.
+    fn with(
+        &mut self,
+        mac: MacAddress,
+        actions: &mut Vec<Action>,
+        change: impl FnOnce(&mut Registrar, &mut Client, &mut Vec<Action>) -> Fate,
+    ) {
+        let Some(client) = self.roster.get_mut(mac) else { return };
+        match change(&mut self.registrar, client, actions) {
+            Fate::Keep => self.roster.refile(mac),
+            Fate::Forget => drop(self.roster.remove(mac)),
+        }
+    }
+}
+
+/// Whether a client can have this address.
+fn is_host_address(address: Ipv4Addr) -> bool {
+    let reserved = address.octets()[0] == 0 || address.octets()[0] >= 240;
+    !(reserved || address.is_loopback() || address.is_multicast() || address.is_link_local())
+}

@@ -1,0 +1,200 @@
+//! What `mipd show clients` tells, and what outlives a restart.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use mipd_common::mac::MacAddress;
+use serde::{Deserialize, Serialize};
+
+use super::client::{Agent, Client, NextRequest, Outcome, Registration, State, Unserved};
+use crate::{
+    mobility::{
+        link::InterfaceIndex,
+        time::{Instant, Now},
+    },
+    wire::types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification, Lifetime, ReplyCode},
+};
+
+/// One client as an operator sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientStatus {
+    /// The station.
+    pub mac: MacAddress,
+    /// The radio.
+    pub interface: InterfaceIndex,
+    /// Its address.
+    pub home_address: HomeAddress,
+    /// `awaiting_agent`, `registering`, `registered`, `renewing`, `denied`, `unserved`, `returning`, `at_home`, `away`.
+    pub state: &'static str,
+    /// Why it is unserved or denied.
+    pub reason: Option<&'static str>,
+    /// Its home agent, if the subnet map has one.
+    pub home_agent: Option<HomeAgentAddress>,
+    /// The foreign agent of the registration in force.
+    pub foreign_agent: Option<Ipv4Addr>,
+    /// The care-of address of the registration in force.
+    pub care_of_address: Option<CareOfAddress>,
+    /// The lifetime in force.
+    pub lifetime_granted: Option<Lifetime>,
+    /// When the registration in force runs out; `None` without one, or if it never does.
+    pub expires: Option<Instant>,
+    /// Whether the registration in force has a reverse tunnel.
+    pub reverse_tunnel: bool,
+    /// The code of the last valid reply.
+    pub last_code: Option<ReplyCode>,
+    /// Requests sent so far.
+    pub attempts: u32,
+    /// From the first frame noticed to the first packet forwarded (at home: to the home agent's acceptance).
+    pub registered_in: Option<Duration>,
+    /// When the client was last heard.
+    pub last_heard: Option<Instant>,
+}
+
+impl Unserved {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::NoHomeAgent => "no home agent in the subnet map",
+            Self::NoAssociation => "no security association",
+            Self::NoForeignAgent => "no foreign agent",
+            Self::NoReverseTunnel => "foreign agent offers no reverse tunnel",
+        }
+    }
+}
+
+impl Client {
+    pub(super) fn status(&self) -> ClientStatus {
+        let registration = self.registration();
+        let is_pending = self.exchange.is_some_and(|exchange| exchange.outcome == Outcome::Pending);
+        let denial = self.last_code.filter(|code| !code.is_accepted());
+        let state = match self.state {
+            State::AwaitingAgent => "awaiting_agent",
+            State::Registering if denial.is_some() && !is_pending => "denied",
+            State::Registering => "registering",
+            State::Registered(_) if is_pending => "renewing",
+            State::Registered(_) => "registered",
+            State::Unserved(_) => "unserved",
+            State::ComingHome if denial.is_some() && !is_pending => "denied",
+            State::ComingHome => "returning",
+            State::AtHome => "at_home",
+            State::Away => "away",
+        };
+        let reason = match self.state {
+            State::Unserved(reason) => Some(reason.reason()),
+            _ => denial.map(ReplyCode::meaning),
+        };
+        ClientStatus {
+            mac: self.mac,
+            interface: self.interface,
+            home_address: self.home_address,
+            state,
+            reason,
+            home_agent: self.home_agent,
+            foreign_agent: registration.map(|registration| registration.agent.address),
+            care_of_address: registration.map(|registration| registration.care_of_address),
+            lifetime_granted: registration.map(|registration| registration.lifetime),
+            expires: registration.and_then(|registration| registration.expires),
+            reverse_tunnel: registration.is_some_and(|registration| registration.reverse_tunnel),
+            last_code: self.last_code,
+            attempts: self.attempts,
+            registered_in: self.registered_in,
+            last_heard: self.watch.last_heard(),
+        }
+    }
+}
+
+/// What of a client outlives a restart of the agent: its registration in force, or that it is at home.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ClientRecord {
+    /// The station.
+    pub mac: [u8; 6],
+    /// Index of the radio.
+    pub interface: u32,
+    /// Its address.
+    pub home_address: Ipv4Addr,
+    /// Its home agent.
+    pub home_agent: Ipv4Addr,
+    /// The last Identification accepted.
+    pub identification: Option<u64>,
+    /// The registration in force; `None`: at home.
+    pub registration: Option<RegistrationRecord>,
+}
+
+/// A registration in force.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RegistrationRecord {
+    /// The foreign agent's address.
+    pub foreign_agent: Ipv4Addr,
+    /// The foreign agent's MAC.
+    pub foreign_agent_mac: [u8; 6],
+    /// The care-of address.
+    pub care_of_address: Ipv4Addr,
+    /// Whether packets go back through the tunnel.
+    pub reverse_tunnel: bool,
+    /// Lifetime granted, seconds; 65535 = infinite.
+    pub lifetime: u16,
+    /// When it runs out by the wall clock, NTP format; `None` = never.
+    pub expires: Option<u64>,
+}
+
+impl Client {
+    pub(super) fn record(&self, now: Now) -> Option<ClientRecord> {
+        if !self.is_recorded() {
+            return None;
+        }
+        Some(ClientRecord {
+            mac: self.mac.0,
+            interface: self.interface.0,
+            home_address: self.home_address.0,
+            home_agent: self.home_agent?.0,
+            identification: self.sequence.last_accepted().map(|identification| identification.0),
+            registration: self.registration().map(|registration| RegistrationRecord {
+                foreign_agent: registration.agent.address,
+                foreign_agent_mac: registration.agent.mac.0,
+                care_of_address: registration.care_of_address.0,
+                reverse_tunnel: registration.reverse_tunnel,
+                lifetime: registration.lifetime.0,
+                expires: registration.expires.map(|at| now.wall.0.wrapping_add(ntp(at.since(now.instant)))),
+            }),
+        })
+    }
+
+    /// The client of a record, which may have left meanwhile: nothing is sent for it before it is heard. `None` if its
+    /// registration has run out.
+    pub(super) fn restore(now: Now, record: &ClientRecord) -> Option<Self> {
+        let mac = MacAddress(record.mac);
+        let mut client =
+            Self::new(now.instant, InterfaceIndex(record.interface), mac, HomeAddress(record.home_address));
+        client.home_agent = Some(HomeAgentAddress(record.home_agent));
+        client.sequence = super::clock::IdentificationSequence::resume(record.identification.map(Identification));
+        client.watch = super::attachment::Watch::unheard(now.instant);
+        let Some(registration) = &record.registration else {
+            client.state = State::AtHome;
+            client.patience = Some(now.instant);
+            return Some(client);
+        };
+        let expires = match registration.expires {
+            Some(at) => Some(now.instant + remaining(now.wall, Identification(at))?),
+            None => None,
+        };
+        client.state = State::Registered(Registration {
+            agent: Agent { address: registration.foreign_agent, mac: MacAddress(registration.foreign_agent_mac) },
+            care_of_address: CareOfAddress(registration.care_of_address),
+            home_agent: HomeAgentAddress(record.home_agent),
+            reverse_tunnel: registration.reverse_tunnel,
+            lifetime: Lifetime(registration.lifetime),
+            expires,
+        });
+        client.next = NextRequest::WhenHeard;
+        Some(client)
+    }
+}
+
+/// A duration in units of 2^-32 s.
+fn ntp(duration: Duration) -> u64 {
+    (duration.as_secs() << 32) | ((u64::from(duration.subsec_nanos()) << 32) / 1_000_000_000)
+}
+
+/// The time from `now` to `then`; `None` if that is over.
+fn remaining(now: Identification, then: Identification) -> Option<Duration> {
+    let distance = u64::try_from(then.since(now)).ok().filter(|distance| *distance > 0)?;
+    Some(Duration::new(distance >> 32, (((distance & 0xffff_ffff) * 1_000_000_000) >> 32) as u32))
+}
