@@ -44,7 +44,6 @@ impl Arp {
         self.0.word::<38>()
     }
 
-
     /// Whether the sender hardware address is `mac`.
     #[inline(always)]
     pub fn sender_mac_is(self, mac: &[u8; 6]) -> bool {
