@@ -11,22 +11,22 @@ use crate::{arp, bytes::Bytes, hook::Hook, maps, verdict::Verdict};
 #[inline(always)]
 pub fn decide<H: Hook>(hook: H, interface: &Interface) -> Verdict {
     let Some(frame) = hook.frame().take::<{ ETHERNET_LENGTH + ARP_LENGTH }>() else {
-        return Verdict::Pass(Counter::PassedOther);
+        return Verdict::pass(Counter::PassedOther);
     };
-    let Some(arp) = arp::Arp::of(frame) else { return Verdict::Pass(Counter::PassedOther) };
+    let Some(arp) = arp::Arp::of(frame) else { return Verdict::pass(Counter::PassedOther) };
     if frame.byte::<0>() & 1 == 0 && !frame.mac_is::<0>(&interface.mac) {
-        return Verdict::Pass(Counter::PassedNotForUs);
+        return Verdict::pass(Counter::PassedNotForUs);
     }
     let target = arp.target();
     // An announcement is never answered, and the returning client's own probe is not contradicted.
     if !arp.is_request() || arp.sender() == target || maps::tunnel_id(target).is_none() {
-        return Verdict::Pass(Counter::PassedOther);
+        return Verdict::pass(Counter::PassedOther);
     }
     if let Some(client) = maps::home_mac(target)
         && (frame.mac_is::<6>(&client.octets) || arp.sender_mac_is(&client.octets))
     {
-        return Verdict::Pass(Counter::PassedOther);
+        return Verdict::pass(Counter::PassedOther);
     }
     arp.answer(Bytes::of(&interface.mac));
-    Verdict::Transmit(Counter::ArpAnswered, hook.ifindex())
+    Verdict::transmit(Counter::ArpAnswered, hook.ifindex())
 }

@@ -25,14 +25,14 @@ pub const TUNNELLED: usize = ETHERNET_LENGTH + 2 * IPV4_LENGTH;
 #[inline(always)]
 pub fn decide<H: Hook>(hook: H, interface: &Interface, packet: Ipv4<'_>, id: u32) -> Verdict {
     if !packet.lengths_fit(hook.length().wrapping_sub(ETHERNET_LENGTH as u32)) {
-        return Verdict::Drop(Counter::DroppedShort);
+        return Verdict::drop(Counter::DroppedShort);
     }
-    let Some(tunnel) = maps::tunnel(id) else { return Verdict::Pass(Counter::SlowUnresolved) };
+    let Some(tunnel) = maps::tunnel(id) else { return Verdict::pass(Counter::SlowUnresolved) };
     match check::<H, ETHERNET_LENGTH>(hook, interface, packet, tunnel) {
         Ok(()) if tunnel.kind == DIRECT => deliver_direct(hook, tunnel),
         Ok(()) => encapsulate(hook, packet, tunnel, Counter::Encapsulated),
-        Err(Refusal::Slow(counter)) => Verdict::Pass(counter),
-        Err(Refusal::Drop(counter)) => Verdict::Drop(counter),
+        Err(Refusal::Slow(counter)) => Verdict::pass(counter),
+        Err(Refusal::Drop(counter)) => Verdict::drop(counter),
     }
 }
 
@@ -86,22 +86,22 @@ pub fn check_path<H: Hook, const AT: usize>(
 pub fn encapsulate<H: Hook>(hook: H, packet: Ipv4<'_>, tunnel: &Tunnel, counter: Counter) -> Verdict {
     let fields = outer::fields(packet);
     if !hook.grow() {
-        return Verdict::Pass(Counter::SlowNoHeadroom);
+        return Verdict::pass(Counter::SlowNoHeadroom);
     }
-    let Some(headers) = hook.frame().take::<TUNNELLED>() else { return Verdict::Drop(Counter::DroppedError) };
+    let Some(headers) = hook.frame().take::<TUNNELLED>() else { return Verdict::drop(Counter::DroppedError) };
     headers.set_ethernet::<0>(Bytes::of(&tunnel.ethernet));
     outer::write(headers.part_mut::<ETHERNET_LENGTH, IPV4_LENGTH>(), tunnel, fields);
     hop(headers.part_mut::<{ ETHERNET_LENGTH + IPV4_LENGTH }, IPV4_LENGTH>());
-    Verdict::Transmit(counter, tunnel.ifindex)
+    Verdict::transmit(counter, tunnel.ifindex)
 }
 
 /// Sends the packet at the front of the frame straight to the client: its care-of address is our own.
 #[inline(always)]
 pub fn deliver_direct<H: Hook>(hook: H, tunnel: &Tunnel) -> Verdict {
     let Some(headers) = hook.frame().take::<{ ETHERNET_LENGTH + IPV4_LENGTH }>() else {
-        return Verdict::Drop(Counter::DroppedError);
+        return Verdict::drop(Counter::DroppedError);
     };
     headers.set_ethernet::<0>(Bytes::of(&tunnel.ethernet));
     hop(headers.part_mut::<ETHERNET_LENGTH, IPV4_LENGTH>());
-    Verdict::Transmit(Counter::DeliveredDirect, tunnel.ifindex)
+    Verdict::transmit(Counter::DeliveredDirect, tunnel.ifindex)
 }

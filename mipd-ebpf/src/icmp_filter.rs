@@ -17,11 +17,11 @@ const QUOTED: usize = ETHERNET_LENGTH + IPV4_LENGTH + 8;
 #[inline(always)]
 pub fn decide<H: Hook>(hook: H, _interface: &Interface) -> Verdict {
     let Some(frame) = hook.frame().take::<{ QUOTED + IPV4_LENGTH }>() else {
-        return Verdict::Pass(Counter::PassedOther);
+        return Verdict::pass(Counter::PassedOther);
     };
     let packet = Ipv4(frame.part::<ETHERNET_LENGTH, IPV4_LENGTH>());
     if frame.half::<12>() != ether_type::IPV4 || !packet.is_plain() || packet.protocol() != protocol::ICMP {
-        return Verdict::Pass(Counter::PassedOther);
+        return Verdict::pass(Counter::PassedOther);
     }
     let (kind, code) = (frame.byte::<{ ETHERNET_LENGTH + IPV4_LENGTH }>(), frame.byte::<{ ETHERNET_LENGTH + IPV4_LENGTH + 1 }>());
     let quoted = Ipv4(frame.part::<QUOTED, IPV4_LENGTH>());
@@ -30,7 +30,7 @@ pub fn decide<H: Hook>(hook: H, _interface: &Interface) -> Verdict {
         && quoted.protocol() == protocol::IP_IN_IP
         && maps::is_own_address(quoted.destination())
     {
-        return Verdict::Drop(Counter::DroppedIcmp);
+        return Verdict::drop(Counter::DroppedIcmp);
     }
-    Verdict::Pass(Counter::PassedOther)
+    Verdict::pass(Counter::PassedOther)
 }

@@ -24,18 +24,18 @@ pub fn decide(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, mac: Mac, ether_typ
     match ether_type {
         ether_type::IPV4 => ipv4(hook, ethernet, mac),
         ether_type::ARP => arp(hook, ethernet, mac),
-        _ => Verdict::Pass(Counter::PassedOther),
+        _ => Verdict::pass(Counter::PassedOther),
     }
 }
 
 #[inline(always)]
 fn ipv4(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, mac: Mac) -> Verdict {
     let Some(headers) = hook.frame().take::<{ ETHERNET_LENGTH + IPV4_LENGTH }>() else {
-        return Verdict::Pass(Counter::PassedOther);
+        return Verdict::pass(Counter::PassedOther);
     };
     let packet = Ipv4(headers.part::<ETHERNET_LENGTH, IPV4_LENGTH>());
     if !packet.is_version_4() {
-        return Verdict::Pass(Counter::PassedOther);
+        return Verdict::pass(Counter::PassedOther);
     }
     let source = packet.source();
     if source == 0 && is_dhcp_request(hook, packet) {
@@ -50,7 +50,7 @@ fn ipv4(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, mac: Mac) -> Verdict {
     }
     sightings::report(mac, source, hook.ifindex(), station_event::VISITOR, Again::AfterOneSecond);
     if ethernet.byte::<0>() & 1 != 0 && !is_dhcp_request(hook, packet) {
-        return Verdict::Drop(Counter::DroppedBroadcast);
+        return Verdict::drop(Counter::DroppedBroadcast);
     }
     punt::to_agent()
 }
@@ -58,13 +58,13 @@ fn ipv4(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, mac: Mac) -> Verdict {
 #[inline(always)]
 fn arp(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, mac: Mac) -> Verdict {
     let arp = hook.frame().take::<{ ETHERNET_LENGTH + ARP_LENGTH }>().and_then(Arp::of);
-    let Some(arp) = arp else { return Verdict::Pass(Counter::PassedOther) };
+    let Some(arp) = arp else { return Verdict::pass(Counter::PassedOther) };
     let sender = arp.sender();
     if sender == 0 {
         // A probe (RFC 5227): of this subnet, or of the address that a visitor brings along.
         let target = arp.target();
         if maps::is_in_own_subnet(target) || is_link_local(target) {
-            return Verdict::Pass(Counter::PassedLocal);
+            return Verdict::pass(Counter::PassedLocal);
         }
         sightings::remember(mac, hook.ifindex());
         return punt::to_agent();

@@ -12,9 +12,9 @@ use crate::{hook::Hook, maps, tc::Tc, verdict::Verdict};
 pub fn to_agent() -> Verdict {
     match maps::access_point() {
         Some(access_point) if access_point.punt_ifindex != 0 => {
-            Verdict::Transmit(Counter::Punted, access_point.punt_ifindex)
+            Verdict::transmit(Counter::Punted, access_point.punt_ifindex)
         }
-        _ => Verdict::Drop(Counter::DroppedNoAgent),
+        _ => Verdict::drop(Counter::DroppedNoAgent),
     }
 }
 
@@ -22,15 +22,15 @@ pub fn to_agent() -> Verdict {
 /// from going round.
 #[inline(always)]
 pub fn decide(hook: Tc, _interface: &Interface) -> Verdict {
-    let Some(ethernet) = hook.frame().take::<ETHERNET_LENGTH>() else { return Verdict::Drop(Counter::DroppedShort) };
+    let Some(ethernet) = hook.frame().take::<ETHERNET_LENGTH>() else { return Verdict::drop(Counter::DroppedShort) };
     let mac = ethernet.mac::<6>();
     let radio = match maps::station(&mac) {
         Some(station) if station.radio_ifindex != 0 => station.radio_ifindex,
         _ => match maps::seen(&mac) {
             Some(seen) => seen.ifindex,
-            None => return Verdict::Drop(Counter::DroppedNoVisitor),
+            None => return Verdict::drop(Counter::DroppedNoVisitor),
         },
     };
     hook.mark(REINJECT_MARK);
-    Verdict::Receive(Counter::Reinjected, radio)
+    Verdict::receive(Counter::Reinjected, radio)
 }

@@ -17,13 +17,13 @@ use crate::{
 /// Decides about one frame.
 #[inline(always)]
 pub fn decide(hook: Tc, _interface: &Interface) -> Verdict {
-    let Some(ethernet) = hook.frame().take::<ETHERNET_LENGTH>() else { return Verdict::Pass(Counter::PassedOther) };
+    let Some(ethernet) = hook.frame().take::<ETHERNET_LENGTH>() else { return Verdict::pass(Counter::PassedOther) };
     if hook.is_tagged() {
-        return Verdict::Pass(Counter::PassedOther);
+        return Verdict::pass(Counter::PassedOther);
     }
     let ether_type = ethernet.half::<12>();
     if matches!(ether_type, ether_type::EAPOL | ether_type::PRE_AUTHENTICATION | ether_type::FAST_TRANSITION) {
-        return Verdict::Pass(Counter::PassedLinkLayer);
+        return Verdict::pass(Counter::PassedLinkLayer);
     }
     let mac = ethernet.mac::<6>();
     let reinjected = hook.firewall_mark() == REINJECT_MARK;
@@ -49,12 +49,12 @@ fn visitor(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, station: &Station, eth
         ether_type::ARP => station_arp::decide(hook, ethernet, station),
         ether_type::IPV6 => {
             if maps::access_point().is_some_and(|settings| settings.flags & DROP_VISITOR_IPV6 != 0) {
-                Verdict::Drop(Counter::DroppedIpv6)
+                Verdict::drop(Counter::DroppedIpv6)
             } else {
-                Verdict::Pass(Counter::PassedIpv6)
+                Verdict::pass(Counter::PassedIpv6)
             }
         }
-        _ => Verdict::Pass(Counter::PassedOther),
+        _ => Verdict::pass(Counter::PassedOther),
     }
 }
 
@@ -63,13 +63,13 @@ fn visitor(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, station: &Station, eth
 #[inline(always)]
 pub fn bridge(ethernet: BytesMut<ETHERNET_LENGTH>) -> Verdict {
     if !ethernet.mac_is::<0>(&MacAddress::VIRTUAL_GATEWAY.0) {
-        return Verdict::Pass(Counter::PassedLocal);
+        return Verdict::pass(Counter::PassedLocal);
     }
     match maps::access_point() {
         Some(settings) if settings.gateway_mac != [0; 6] => {
             ethernet.set_mac::<0>(Bytes::of(&settings.gateway_mac));
-            Verdict::Pass(Counter::GatewayRewritten)
+            Verdict::pass(Counter::GatewayRewritten)
         }
-        _ => Verdict::Pass(Counter::PassedLocal),
+        _ => Verdict::pass(Counter::PassedLocal),
     }
 }

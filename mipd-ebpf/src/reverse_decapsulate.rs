@@ -19,11 +19,11 @@ const INNER: usize = ETHERNET_LENGTH + IPV4_LENGTH;
 /// A tunnelled packet for no visitor of ours.
 #[inline(always)]
 pub fn decide<H: Hook>(hook: H, interface: &Interface, outer: Ipv4<'_>, inner: Ipv4<'_>) -> Verdict {
-    let Some(id) = maps::tunnel_id(inner.source()) else { return Verdict::Drop(Counter::DroppedNoVisitor) };
+    let Some(id) = maps::tunnel_id(inner.source()) else { return Verdict::drop(Counter::DroppedNoVisitor) };
     // RFC 3024 §5.2: the outer source must be the care-of address that the inner source has registered.
     match maps::tunnel(id) {
         Some(tunnel) if tunnel.kind == IP_IN_IP && address_of_exit(&tunnel.outer) == outer.source() => {}
-        _ => return Verdict::Drop(Counter::DroppedTunnelSource),
+        _ => return Verdict::drop(Counter::DroppedTunnelSource),
     }
     if let Some(onward) = maps::tunnel_id(inner.destination()) {
         return to_away_client(hook, interface, inner, onward);
@@ -31,12 +31,12 @@ pub fn decide<H: Hook>(hook: H, interface: &Interface, outer: Ipv4<'_>, inner: I
     match next_hop::find::<H, INNER>(hook, interface, inner) {
         Ok(next_hop) => {
             if !hook.shrink() {
-                return Verdict::Pass(Counter::SlowNoHeadroom);
+                return Verdict::pass(Counter::SlowNoHeadroom);
             }
-            let Some(headers) = hook.frame().take::<INNER>() else { return Verdict::Drop(Counter::DroppedError) };
+            let Some(headers) = hook.frame().take::<INNER>() else { return Verdict::drop(Counter::DroppedError) };
             next_hop.write(headers.part_mut::<0, ETHERNET_LENGTH>());
             hop(headers.part_mut::<ETHERNET_LENGTH, IPV4_LENGTH>());
-            Verdict::Transmit(Counter::ReverseDecapsulated, next_hop.ifindex())
+            Verdict::transmit(Counter::ReverseDecapsulated, next_hop.ifindex())
         }
         Err(reason) => slow(hook, reason),
     }
@@ -51,19 +51,19 @@ fn to_away_client<H: Hook>(hook: H, interface: &Interface, inner: Ipv4<'_>, id: 
             if hook.shrink() {
                 home_encapsulate::deliver_direct(hook, tunnel)
             } else {
-                Verdict::Pass(Counter::SlowNoHeadroom)
+                Verdict::pass(Counter::SlowNoHeadroom)
             }
         }
         Ok(()) => {
             let fields = outer::fields(inner);
-            let Some(headers) = hook.frame().take::<TUNNELLED>() else { return Verdict::Drop(Counter::DroppedError) };
+            let Some(headers) = hook.frame().take::<TUNNELLED>() else { return Verdict::drop(Counter::DroppedError) };
             headers.set_ethernet::<0>(Bytes::of(&tunnel.ethernet));
             outer::write(headers.part_mut::<ETHERNET_LENGTH, IPV4_LENGTH>(), tunnel, fields);
             hop(headers.part_mut::<INNER, IPV4_LENGTH>());
-            Verdict::Transmit(Counter::Encapsulated, tunnel.ifindex)
+            Verdict::transmit(Counter::Encapsulated, tunnel.ifindex)
         }
         Err(Refusal::Slow(reason)) => slow(hook, reason),
-        Err(Refusal::Drop(reason)) => Verdict::Drop(reason),
+        Err(Refusal::Drop(reason)) => Verdict::drop(reason),
     }
 }
 

@@ -13,29 +13,29 @@ use crate::{
 #[inline(always)]
 pub fn decide<H: Hook>(hook: H, interface: &Interface) -> Verdict {
     let frame = hook.frame();
-    let Some(ethernet) = frame.take::<ETHERNET_LENGTH>() else { return Verdict::Pass(Counter::PassedOther) };
+    let Some(ethernet) = frame.take::<ETHERNET_LENGTH>() else { return Verdict::pass(Counter::PassedOther) };
     if hook.is_tagged() {
-        return Verdict::Pass(Counter::PassedOther);
+        return Verdict::pass(Counter::PassedOther);
     }
     let ether_type = ethernet.half::<12>();
     if !H::XDP && ether_type == ether_type::ARP && interface.flags & HOME != 0 {
         return home_arp::decide(hook, interface);
     }
     if ether_type != ether_type::IPV4 {
-        return Verdict::Pass(Counter::PassedOther);
+        return Verdict::pass(Counter::PassedOther);
     }
     let Some(headers) = frame.take::<{ ETHERNET_LENGTH + IPV4_LENGTH }>() else {
-        return Verdict::Pass(Counter::PassedOther);
+        return Verdict::pass(Counter::PassedOther);
     };
     let packet = Ipv4(headers.part::<ETHERNET_LENGTH, IPV4_LENGTH>());
     if !packet.is_version_4() {
-        return Verdict::Pass(Counter::PassedOther);
+        return Verdict::pass(Counter::PassedOther);
     }
     if !headers.mac_is::<0>(&interface.mac) {
         if !H::XDP && interface.flags & ACCESS != 0 && headers.byte::<0>() & 1 != 0 {
             return visitor_uplink::decide_group(hook, headers.mac::<6>(), packet);
         }
-        return Verdict::Pass(Counter::PassedNotForUs);
+        return Verdict::pass(Counter::PassedNotForUs);
     }
     if interface.flags & ACCESS != 0 {
         if let Some(source) = maps::visitor_source(&headers.mac::<6>()) {
@@ -49,7 +49,7 @@ pub fn decide<H: Hook>(hook: H, interface: &Interface) -> Verdict {
         return home_encapsulate::decide(hook, interface, packet, id);
     }
     if maps::is_own_address(packet.destination()) {
-        return Verdict::Pass(Counter::PassedControl);
+        return Verdict::pass(Counter::PassedControl);
     }
-    Verdict::Pass(Counter::PassedNoTunnel)
+    Verdict::pass(Counter::PassedNoTunnel)
 }

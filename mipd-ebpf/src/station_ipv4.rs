@@ -26,10 +26,10 @@ const CLIENT_TO_SERVER: u32 = u32::from_ne_bytes([0, 68, 0, 67]);
 /// A packet of a visitor that is registered or about to be. TC, which does everything.
 #[inline(always)]
 pub fn decide(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, station: &Station) -> Verdict {
-    let Some(headers) = hook.frame().take::<HEADERS>() else { return Verdict::Drop(Counter::DroppedShort) };
+    let Some(headers) = hook.frame().take::<HEADERS>() else { return Verdict::drop(Counter::DroppedShort) };
     let packet = Ipv4(headers.part::<ETHERNET_LENGTH, IPV4_LENGTH>());
     if !packet.is_version_4() {
-        return Verdict::Drop(Counter::DroppedShort);
+        return Verdict::drop(Counter::DroppedShort);
     }
     if packet.source() != address(&station.home_address) {
         return not_its_own(hook, ethernet, packet);
@@ -38,7 +38,7 @@ pub fn decide(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, station: &Station) 
         return if is_dhcp_request(hook, packet) {
             punt::to_agent()
         } else {
-            Verdict::Drop(Counter::DroppedBroadcast)
+            Verdict::drop(Counter::DroppedBroadcast)
         };
     }
     if station.state == station_state::HOLD {
@@ -50,24 +50,24 @@ pub fn decide(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, station: &Station) 
 /// A registered visitor's unicast packet, with its own source address. XDP, which does nothing else.
 #[inline(always)]
 pub fn decide_xdp(hook: Xdp, interface: &Interface) -> Verdict {
-    let Some(headers) = hook.frame().take::<HEADERS>() else { return Verdict::Pass(Counter::PassedOther) };
+    let Some(headers) = hook.frame().take::<HEADERS>() else { return Verdict::pass(Counter::PassedOther) };
     if headers.half::<12>() != ether_type::IPV4 || headers.byte::<0>() & 1 != 0 {
-        return Verdict::Pass(Counter::PassedOther);
+        return Verdict::pass(Counter::PassedOther);
     }
     let mac = headers.mac::<6>();
-    let Some(station) = maps::station(&mac) else { return Verdict::Pass(Counter::PassedLocal) };
+    let Some(station) = maps::station(&mac) else { return Verdict::pass(Counter::PassedLocal) };
     let packet = Ipv4(headers.part::<ETHERNET_LENGTH, IPV4_LENGTH>());
     if station.state != station_state::FORWARD
         || !packet.is_version_4()
         || packet.source() != address(&station.home_address)
     {
-        return Verdict::Pass(Counter::PassedLocal);
+        return Verdict::pass(Counter::PassedLocal);
     }
     if interface.flags & FAST == 0 {
-        return Verdict::Pass(Counter::SlowFastPathOff);
+        return Verdict::pass(Counter::SlowFastPathOff);
     }
     if station.flags & XDP_TARGET == 0 {
-        return Verdict::Pass(Counter::SlowNotXdpTarget);
+        return Verdict::pass(Counter::SlowNotXdpTarget);
     }
     sightings::touch(station, mac, hook.ifindex());
     forward(headers, station)
@@ -76,7 +76,7 @@ pub fn decide_xdp(hook: Xdp, interface: &Interface) -> Verdict {
 #[inline(always)]
 fn forward(headers: BytesMut<HEADERS>, station: &Station) -> Verdict {
     headers.set_mac::<0>(Bytes::of(&station.agent_mac));
-    Verdict::Transmit(Counter::StationForwarded, station.uplink_ifindex)
+    Verdict::transmit(Counter::StationForwarded, station.uplink_ifindex)
 }
 
 /// A visitor's MAC, but another source address than the registered one.
@@ -84,13 +84,13 @@ fn forward(headers: BytesMut<HEADERS>, station: &Station) -> Verdict {
 fn not_its_own(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, packet: Ipv4<'_>) -> Verdict {
     let source = packet.source();
     if source == 0 {
-        return if is_dhcp_request(hook, packet) { punt::to_agent() } else { Verdict::Drop(Counter::DroppedSpoofed) };
+        return if is_dhcp_request(hook, packet) { punt::to_agent() } else { Verdict::drop(Counter::DroppedSpoofed) };
     }
     if maps::is_in_own_subnet(source) {
         sightings::report(ethernet.mac::<6>(), source, hook.ifindex(), station_event::LOCAL, Again::Never);
         return radio::bridge(ethernet);
     }
-    Verdict::Drop(Counter::DroppedSpoofed)
+    Verdict::drop(Counter::DroppedSpoofed)
 }
 
 /// Whether a packet goes from a DHCP client to a server (RFC 2131 §4.1).

@@ -14,7 +14,7 @@ use mipd_common::{
     packet::{ETHERNET_LENGTH, IPV4_LENGTH, protocol},
 };
 
-use crate::{bytes::Frame, hook::Hook, ipv4::Ipv4, maps, verdict::Verdict};
+use crate::{bytes::Frame, hook::Hook, ipv4::Ipv4, maps, verdict::{Fate, Verdict}};
 
 /// How many bytes the decisions look at: Ethernet, two IPv4 headers, and some.
 const HEADERS: u32 = 64;
@@ -142,17 +142,17 @@ pub fn run(context: &TcContext, hook: u32, decide: impl FnOnce(Tc, &Interface) -
     let interface = maps::interface(packet.ifindex());
     let verdict = match interface {
         Some(interface) => decide(packet, interface),
-        None => Verdict::Pass(Counter::PassedOther),
+        None => Verdict::pass(Counter::PassedOther),
     };
     verdict.count(interface, hook);
-    match verdict {
-        Verdict::Pass(_) => TC_ACT_UNSPEC,
-        Verdict::Drop(_) => TC_ACT_SHOT as i32,
+    match verdict.fate() {
+        Fate::Pass => TC_ACT_UNSPEC,
+        Fate::Drop => TC_ACT_SHOT as i32,
         // SAFETY: plain helper call.
-        Verdict::Transmit(_, ifindex) => unsafe { bpf_redirect(ifindex, 0) as i32 },
+        Fate::Transmit => unsafe { bpf_redirect(verdict.ifindex(), 0) as i32 },
         // SAFETY: plain helper call.
-        Verdict::Receive(_, ifindex) => unsafe { bpf_redirect(ifindex, BPF_F_INGRESS as u64) as i32 },
+        Fate::Receive => unsafe { bpf_redirect(verdict.ifindex(), BPF_F_INGRESS as u64) as i32 },
         // SAFETY: plain helper call; no parameters means that the kernel looks up the next hop.
-        Verdict::Resolve(_, ifindex) => unsafe { bpf_redirect_neigh(ifindex, core::ptr::null_mut(), 0, 0) as i32 },
+        Fate::Resolve => unsafe { bpf_redirect_neigh(verdict.ifindex(), core::ptr::null_mut(), 0, 0) as i32 },
     }
 }

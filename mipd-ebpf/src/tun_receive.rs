@@ -11,11 +11,11 @@ pub fn hand_over<H: Hook>(hook: H, tun: Option<u32>, reason: Counter) -> Verdict
     match tun {
         Some(tun) if !H::XDP && tun != 0 => {
             if hook.shrink() {
-                Verdict::Receive(Counter::SlowToTun, tun)
+                Verdict::receive(Counter::SlowToTun, tun)
             } else {
-                Verdict::Pass(Counter::SlowNoHeadroom)
+                Verdict::pass(Counter::SlowNoHeadroom)
             }
         }
-        _ => Verdict::Pass(reason),
+        _ => Verdict::pass(reason),
     }
 }

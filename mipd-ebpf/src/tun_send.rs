@@ -18,19 +18,19 @@ use crate::{
 /// A packet that leaves by `mip-home`: the tunnel is that of the destination.
 #[inline(always)]
 pub fn decide_home(hook: Tc, _interface: &Interface) -> Verdict {
-    let Some(packet) = ipv4_packet(hook) else { return Verdict::Pass(Counter::PassedOther) };
-    let Some(id) = maps::tunnel_id(packet.destination()) else { return Verdict::Drop(Counter::DroppedNoVisitor) };
+    let Some(packet) = ipv4_packet(hook) else { return Verdict::pass(Counter::PassedOther) };
+    let Some(id) = maps::tunnel_id(packet.destination()) else { return Verdict::drop(Counter::DroppedNoVisitor) };
     send(hook, packet, id, Counter::Encapsulated)
 }
 
 /// A packet that leaves by `mip-visit`: the mark that led it here carries the tunnel.
 #[inline(always)]
 pub fn decide_visit(hook: Tc, _interface: &Interface) -> Verdict {
-    let Some(packet) = ipv4_packet(hook) else { return Verdict::Pass(Counter::PassedOther) };
-    let Some(router) = maps::router() else { return Verdict::Drop(Counter::DroppedError) };
+    let Some(packet) = ipv4_packet(hook) else { return Verdict::pass(Counter::PassedOther) };
+    let Some(router) = maps::router() else { return Verdict::drop(Counter::DroppedError) };
     let id = hook.firewall_mark() & !router.mark_mask;
     if id == 0 {
-        return Verdict::Drop(Counter::DroppedNoVisitor);
+        return Verdict::drop(Counter::DroppedNoVisitor);
     }
     hook.mark(0);
     send(hook, packet, id, Counter::ReverseEncapsulated)
@@ -45,25 +45,25 @@ fn ipv4_packet(hook: Tc) -> Option<Ipv4<'static>> {
 
 #[inline(always)]
 fn send(hook: Tc, packet: Ipv4<'_>, id: u32, counter: Counter) -> Verdict {
-    let Some(tunnel) = maps::tunnel(id) else { return Verdict::Drop(Counter::DroppedUnresolved) };
+    let Some(tunnel) = maps::tunnel(id) else { return Verdict::drop(Counter::DroppedUnresolved) };
     if tunnel.ifindex == 0 {
-        return Verdict::Drop(Counter::DroppedUnresolved);
+        return Verdict::drop(Counter::DroppedUnresolved);
     }
     if !hook.is_segmented() && packet.total_length() > tunnel.inner_mtu {
-        return Verdict::Drop(Counter::DroppedTooBig);
+        return Verdict::drop(Counter::DroppedTooBig);
     }
     if tunnel.kind == DIRECT {
         return leave(hook, tunnel, Counter::DeliveredDirect);
     }
     // RFC 2003 §4; packets made here go into the tunnel whatever their source.
     if hook.is_forwarded() && packet.source() == Bytes::of(&tunnel.outer).word::<16>() {
-        return Verdict::Drop(Counter::DroppedLoop);
+        return Verdict::drop(Counter::DroppedLoop);
     }
     let fields = outer::fields(packet);
     if !hook.grow() {
-        return Verdict::Drop(Counter::DroppedError);
+        return Verdict::drop(Counter::DroppedError);
     }
-    let Some(header) = hook.frame().take::<IPV4_LENGTH>() else { return Verdict::Drop(Counter::DroppedError) };
+    let Some(header) = hook.frame().take::<IPV4_LENGTH>() else { return Verdict::drop(Counter::DroppedError) };
     outer::write(header, tunnel, fields);
     leave(hook, tunnel, counter)
 }
@@ -72,12 +72,12 @@ fn send(hook: Tc, packet: Ipv4<'_>, id: u32, counter: Counter) -> Verdict {
 #[inline(always)]
 fn leave(hook: Tc, tunnel: &Tunnel, counter: Counter) -> Verdict {
     if !hook.prepend_ethernet() {
-        return Verdict::Drop(Counter::DroppedError);
+        return Verdict::drop(Counter::DroppedError);
     }
-    let Some(header) = hook.frame().take::<ETHERNET_LENGTH>() else { return Verdict::Drop(Counter::DroppedError) };
+    let Some(header) = hook.frame().take::<ETHERNET_LENGTH>() else { return Verdict::drop(Counter::DroppedError) };
     header.set_ethernet::<0>(Bytes::of(&tunnel.ethernet));
     if tunnel.flags & ADJACENT == 0 {
-        return Verdict::Resolve(counter, tunnel.ifindex);
+        return Verdict::resolve(counter, tunnel.ifindex);
     }
-    Verdict::Transmit(counter, tunnel.ifindex)
+    Verdict::transmit(counter, tunnel.ifindex)
 }

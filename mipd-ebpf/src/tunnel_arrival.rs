@@ -13,16 +13,16 @@ use crate::{
 #[inline(always)]
 pub fn decide<H: Hook>(hook: H, interface: &Interface, outer: Ipv4<'_>) -> Verdict {
     if !outer.lengths_fit(hook.length().wrapping_sub(ETHERNET_LENGTH as u32)) {
-        return Verdict::Drop(Counter::DroppedShort);
+        return Verdict::drop(Counter::DroppedShort);
     }
     // The agent's raw socket gets these two, whole.
     if !outer.is_plain() {
-        return Verdict::Pass(Counter::SlowOptions);
+        return Verdict::pass(Counter::SlowOptions);
     }
     if outer.is_fragment() {
-        return Verdict::Pass(Counter::SlowFragment);
+        return Verdict::pass(Counter::SlowFragment);
     }
-    let Some(headers) = hook.frame().take::<TUNNELLED>() else { return Verdict::Drop(Counter::DroppedShort) };
+    let Some(headers) = hook.frame().take::<TUNNELLED>() else { return Verdict::drop(Counter::DroppedShort) };
     let inner = Ipv4(headers.part::<{ ETHERNET_LENGTH + IPV4_LENGTH }, IPV4_LENGTH>());
     let payload = (outer.total_length() as u32).wrapping_sub(IPV4_LENGTH as u32);
     // The inner TTL must not have reached zero (RFC 2003 §3.1); the outer header vanishes, so this is the time to check it.
@@ -32,7 +32,7 @@ pub fn decide<H: Hook>(hook: H, interface: &Interface, outer: Ipv4<'_>) -> Verdi
         || inner.ttl() == 0
         || !outer.checksum_is_valid()
     {
-        return Verdict::Drop(Counter::DroppedShort);
+        return Verdict::drop(Counter::DroppedShort);
     }
     match maps::visitor(outer.source(), inner.destination()) {
         Some(visitor) => visitor_deliver::decide(hook, interface, inner, visitor),

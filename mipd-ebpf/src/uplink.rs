@@ -22,9 +22,9 @@ const MOBILE_IP_PORT: u16 = 434_u16.to_be();
 /// Decides about one frame.
 #[inline(always)]
 pub fn decide(hook: Tc, _interface: &Interface) -> Verdict {
-    let Some(ethernet) = hook.frame().take::<ETHERNET_LENGTH>() else { return Verdict::Pass(Counter::PassedOther) };
+    let Some(ethernet) = hook.frame().take::<ETHERNET_LENGTH>() else { return Verdict::pass(Counter::PassedOther) };
     if hook.is_tagged() {
-        return Verdict::Pass(Counter::PassedOther);
+        return Verdict::pass(Counter::PassedOther);
     }
     let source = ethernet.mac::<6>();
     if let Some(station) = maps::station(&source)
@@ -32,12 +32,12 @@ pub fn decide(hook: Tc, _interface: &Interface) -> Verdict {
     {
         let address = crate::bytes::address(&station.home_address);
         sightings::report(source, address, hook.ifindex(), station_event::MOVED, Again::AfterOneSecond);
-        return Verdict::Pass(Counter::PassedOther);
+        return Verdict::pass(Counter::PassedOther);
     }
     match ethernet.half::<12>() {
         ether_type::IPV4 if is_registration_reply(hook, ethernet) => punt::to_agent(),
         ether_type::ARP => announcement(hook),
-        _ => Verdict::Pass(Counter::PassedOther),
+        _ => Verdict::pass(Counter::PassedOther),
     }
 }
 
@@ -67,5 +67,5 @@ fn announcement(hook: Tc) -> Verdict {
         let mac = frame.mac::<22>();
         sightings::report(mac, arp.sender(), hook.ifindex(), station_event::ANNOUNCED, Again::AfterOneSecond);
     }
-    Verdict::Pass(Counter::PassedOther)
+    Verdict::pass(Counter::PassedOther)
 }

@@ -18,7 +18,7 @@ use crate::{
 pub fn decide<H: Hook>(hook: H, interface: &Interface, inner: Ipv4<'_>, visitor: &Visitor) -> Verdict {
     match obstacle(hook, interface, inner, visitor) {
         // The kernel cannot transmit there from XDP, but TC can.
-        Some(Counter::SlowNotXdpTarget) => Verdict::Pass(Counter::SlowNotXdpTarget),
+        Some(Counter::SlowNotXdpTarget) => Verdict::pass(Counter::SlowNotXdpTarget),
         Some(reason) => tun_receive::hand_over(hook, maps::router().map(|router| router.visit_tun), reason),
         None => deliver(hook, visitor),
     }
@@ -48,12 +48,12 @@ fn obstacle<H: Hook>(hook: H, interface: &Interface, inner: Ipv4<'_>, visitor: &
 #[inline(always)]
 fn deliver<H: Hook>(hook: H, visitor: &Visitor) -> Verdict {
     if !hook.shrink() {
-        return Verdict::Pass(Counter::SlowNoHeadroom);
+        return Verdict::pass(Counter::SlowNoHeadroom);
     }
     let Some(headers) = hook.frame().take::<{ ETHERNET_LENGTH + IPV4_LENGTH }>() else {
-        return Verdict::Drop(Counter::DroppedError);
+        return Verdict::drop(Counter::DroppedError);
     };
     headers.set_ethernet::<0>(Bytes::of(&visitor.ethernet));
     hop(headers.part_mut::<ETHERNET_LENGTH, IPV4_LENGTH>());
-    Verdict::Transmit(Counter::DeliveredVisitor, visitor.ifindex)
+    Verdict::transmit(Counter::DeliveredVisitor, visitor.ifindex)
 }

@@ -24,18 +24,18 @@ pub fn decide<H: Hook>(hook: H, interface: &Interface, packet: Ipv4<'_>, source:
     if packet.source() != address(&source.home_address) {
         // Its old address on this very subnet, or none yet: ordinary local traffic.
         return if packet.source() == 0 || maps::is_in_own_subnet(packet.source()) {
-            Verdict::Pass(Counter::PassedLocal)
+            Verdict::pass(Counter::PassedLocal)
         } else {
-            Verdict::Drop(Counter::DroppedSpoofed)
+            Verdict::drop(Counter::DroppedSpoofed)
         };
     }
     let destination = packet.destination();
     if maps::is_own_address(destination) {
         // A visitor is no tunnel end: only direct delivery is offered (RFC 3024 §3.1).
         return if packet.protocol() == protocol::IP_IN_IP {
-            Verdict::Drop(Counter::DroppedTunnelSource)
+            Verdict::drop(Counter::DroppedTunnelSource)
         } else {
-            Verdict::Pass(Counter::PassedControl)
+            Verdict::pass(Counter::PassedControl)
         };
     }
     if is_group(destination) {
@@ -45,7 +45,7 @@ pub fn decide<H: Hook>(hook: H, interface: &Interface, packet: Ipv4<'_>, source:
     if !packet.lengths_fit(hook.length().wrapping_sub(ETHERNET_LENGTH as u32))
         || (packet.is_plain() && !packet.checksum_is_valid())
     {
-        return Verdict::Drop(Counter::DroppedShort);
+        return Verdict::drop(Counter::DroppedShort);
     }
     if source.tunnel != 0 {
         return reverse_tunnel(hook, interface, packet, source.tunnel);
@@ -56,13 +56,13 @@ pub fn decide<H: Hook>(hook: H, interface: &Interface, packet: Ipv4<'_>, source:
     match next_hop::find::<H, ETHERNET_LENGTH>(hook, interface, packet) {
         Ok(next_hop) => {
             let Some(headers) = hook.frame().take::<{ ETHERNET_LENGTH + IPV4_LENGTH }>() else {
-                return Verdict::Drop(Counter::DroppedError);
+                return Verdict::drop(Counter::DroppedError);
             };
             next_hop.write(headers.part_mut::<0, ETHERNET_LENGTH>());
             hop(headers.part_mut::<ETHERNET_LENGTH, IPV4_LENGTH>());
-            Verdict::Transmit(Counter::VisitorForwarded, next_hop.ifindex())
+            Verdict::transmit(Counter::VisitorForwarded, next_hop.ifindex())
         }
-        Err(reason) => Verdict::Pass(reason),
+        Err(reason) => Verdict::pass(reason),
     }
 }
 
@@ -71,7 +71,7 @@ pub fn decide<H: Hook>(hook: H, interface: &Interface, packet: Ipv4<'_>, source:
 pub fn decide_group<H: Hook>(hook: H, sender: Mac, packet: Ipv4<'_>) -> Verdict {
     match maps::visitor_source(&sender) {
         Some(_) => group(hook, packet),
-        None => Verdict::Pass(Counter::PassedNotForUs),
+        None => Verdict::pass(Counter::PassedNotForUs),
     }
 }
 
@@ -87,10 +87,10 @@ fn group<H: Hook>(hook: H, packet: Ipv4<'_>) -> Verdict {
             _ => false,
         };
         if control {
-            return Verdict::Pass(Counter::PassedControl);
+            return Verdict::pass(Counter::PassedControl);
         }
     }
-    Verdict::Drop(Counter::DroppedBroadcast)
+    Verdict::drop(Counter::DroppedBroadcast)
 }
 
 /// Into the tunnel to the home agent. What the program cannot do, the kernel does on the visit device, led there by the
@@ -105,9 +105,9 @@ fn reverse_tunnel<H: Hook>(hook: H, interface: &Interface, packet: Ipv4<'_>, id:
         None => Counter::SlowUnresolved,
     };
     if H::XDP {
-        return Verdict::Pass(refusal);
+        return Verdict::pass(refusal);
     }
-    let Some(router) = maps::router() else { return Verdict::Drop(Counter::DroppedError) };
+    let Some(router) = maps::router() else { return Verdict::drop(Counter::DroppedError) };
     hook.mark(router.mark | id);
-    Verdict::Pass(Counter::SlowMarked)
+    Verdict::pass(Counter::SlowMarked)
 }

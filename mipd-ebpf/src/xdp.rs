@@ -11,7 +11,7 @@ use mipd_common::{
     packet::IPV4_LENGTH,
 };
 
-use crate::{bytes::Frame, hook::Hook, ipv4::Ipv4, maps, verdict::Verdict};
+use crate::{bytes::Frame, hook::Hook, ipv4::Ipv4, maps, verdict::{Fate, Verdict}};
 
 /// A frame at XDP.
 #[derive(Clone, Copy)]
@@ -74,14 +74,14 @@ pub fn run(context: &XdpContext, decide: impl FnOnce(Xdp, &Interface) -> Verdict
     let interface = maps::interface(frame.ifindex());
     let verdict = match interface {
         Some(interface) => decide(frame, interface),
-        None => Verdict::Pass(Counter::PassedOther),
+        None => Verdict::pass(Counter::PassedOther),
     };
     verdict.count(interface, hook::XDP);
-    match verdict {
-        Verdict::Pass(_) => xdp_action::XDP_PASS,
-        Verdict::Drop(_) => xdp_action::XDP_DROP,
+    match verdict.fate() {
+        Fate::Pass => xdp_action::XDP_PASS,
+        Fate::Drop => xdp_action::XDP_DROP,
         // SAFETY: plain helper call.
-        Verdict::Transmit(_, ifindex) => unsafe { bpf_redirect(ifindex, 0) as u32 },
-        Verdict::Receive(..) | Verdict::Resolve(..) => xdp_action::XDP_ABORTED,
+        Fate::Transmit => unsafe { bpf_redirect(verdict.ifindex(), 0) as u32 },
+        Fate::Receive | Fate::Resolve => xdp_action::XDP_ABORTED,
     }
 }
