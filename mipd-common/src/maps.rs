@@ -16,7 +16,7 @@
 //! | `VISITORS` | hash | [`VisitorKey`] | [`Visitor`] | agent |
 //! | `VISITOR_MACS` | hash | [`Mac`] | [`VisitorSource`] | agent |
 //! | `ACCESS_POINT` | array(1) | 0 | [`AccessPoint`] | agent |
-//! | `STATIONS` | hash | [`Mac`] | [`Station`] | agent; programs write `last_seen` only |
+//! | `STATIONS` | hash | [`Mac`] | [`Station`] | agent; programs write `last_seen` and `last_jiffy` only |
 //! | `SEEN` | LRU hash | [`Mac`] | [`Seen`] | programs; the agent only deletes |
 //! | `EVENTS` | ring buffer | | [`StationEvent`] | programs |
 //! | `COUNTERS` | per-CPU array | [`counter_row`] | [`Counters`] | programs |
@@ -269,6 +269,9 @@ pub mod access_point_flags {
     pub const DROP_VISITOR_IPV6: u32 = 1 << 0;
 }
 
+/// Firewall mark of a frame that the agent wrote to the punt TAP: it is never punted again unless its station is held.
+pub const REINJECT_MARK: u32 = 0x6d69_7064;
+
 /// A station the agent knows.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -283,9 +286,13 @@ pub struct Station {
     pub flags: u8,
     /// Where the frames leave.
     pub uplink_ifindex: u32,
-    /// Zero.
-    pub reserved: [u32; 2],
-    /// Kernel jiffies of the last frame seen. The one field that the programs write.
+    /// The radio that the station is behind: where frames go that the agent writes to the punt TAP. 0 = unknown.
+    pub radio_ifindex: u32,
+    /// Low bits of the kernel's jiffies when `last_seen` was written, so that the clock is read once per jiffy at most.
+    /// Written by the programs only.
+    pub last_jiffy: u32,
+    /// When the station last sent a frame: nanoseconds of `CLOCK_MONOTONIC`. Written by the programs; the agent sets the
+    /// time of creation.
     pub last_seen: u64,
 }
 
@@ -307,7 +314,7 @@ pub struct Seen {
     pub address: Address,
     /// The interface it is behind.
     pub ifindex: u32,
-    /// Kernel jiffies of the last report.
+    /// When it was last reported: nanoseconds of `CLOCK_MONOTONIC`.
     pub reported: u64,
 }
 
@@ -464,6 +471,9 @@ counters! {
     DroppedNoAgent = "dropped_no_agent", Dropped, "meant for the agent, which is not running";
     DroppedIcmp = "dropped_icmp", Dropped, "our kernel's ICMP unreachable about a tunnel packet: never sent";
     DroppedError = "dropped_error", Dropped, "a BPF helper failed after the packet was changed";
+    DroppedTooBig = "dropped_too_big", Dropped, "tunnel device: larger than the tunnel's MTU although the kernel should have fragmented it";
+    DroppedUnresolved = "dropped_unresolved", Dropped, "tunnel device: no next hop is known to the exit of the tunnel";
+    Reinjected = "reinjected", Slow, "frame of the agent put back on the radio's ingress";
 }
 
 macro_rules! assert_layout {

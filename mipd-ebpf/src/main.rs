@@ -1,18 +1,111 @@
-//! Entry points of the kernel programs.
+//! Entry points of the kernel programs. Each takes a decision from one of the modules below, counts it once and turns it
+//! into the kernel's verdict (`xdp::run`, `tc::run`).
+//!
+//! * Frames and bytes: [`bytes`], [`ipv4`], [`arp`]; maps: [`maps`]; verdicts: [`verdict`].
+//! * The two hooks: [`hook`], [`xdp`], [`tc`].
+//! * Routers: [`router`] finds what a frame is; [`home_encapsulate`], [`tunnel_arrival`], [`visitor_deliver`],
+//!   [`reverse_decapsulate`], [`visitor_uplink`], [`home_arp`] are the paths; [`tun_send`] and [`tun_receive`] join them to
+//!   the kernel's slow path; [`icmp_filter`] guards it.
+//! * Access points: [`radio`] finds what a frame is; [`station_ipv4`], [`station_arp`], [`newcomer`], [`punt`],
+//!   [`uplink`] are the paths; [`sightings`] reports to the agent.
 #![no_std]
 #![no_main]
+#![cfg_attr(target_arch = "bpf", allow(unstable_features), feature(asm_experimental_arch))]
 
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo) -> ! {
-    loop {}
+mod arp;
+mod bytes;
+mod home_arp;
+mod home_encapsulate;
+mod hook;
+mod icmp_filter;
+mod ipv4;
+mod maps;
+mod newcomer;
+mod next_hop;
+mod outer;
+mod punt;
+mod radio;
+mod reverse_decapsulate;
+mod router;
+mod sightings;
+mod station_arp;
+mod station_ipv4;
+mod tc;
+mod tun_receive;
+mod tun_send;
+mod tunnel_arrival;
+mod uplink;
+mod verdict;
+mod visitor_deliver;
+mod visitor_uplink;
+mod xdp;
+
+use aya_ebpf::{
+    macros::{classifier, xdp as xdp_program},
+    programs::{TcContext, XdpContext},
+};
+use mipd_common::maps::hook::{EGRESS, INGRESS};
+
+/// Home agent and foreign agent, accelerated paths.
+#[xdp_program]
+pub fn router_xdp(context: XdpContext) -> u32 {
+    xdp::run(&context, router::decide)
+}
+
+/// Home agent and foreign agent, everything.
+#[classifier]
+pub fn router_ingress(context: TcContext) -> i32 {
+    tc::run(&context, INGRESS, router::decide)
+}
+
+/// What must not leave a router.
+#[classifier]
+pub fn router_egress(context: TcContext) -> i32 {
+    tc::run(&context, EGRESS, icmp_filter::decide)
+}
+
+/// Home agent's slow path into the tunnels: egress of `mip-home`.
+#[classifier]
+pub fn home_tun_egress(context: TcContext) -> i32 {
+    tc::run(&context, EGRESS, tun_send::decide_home)
+}
+
+/// Foreign agent's slow path into the reverse tunnels: egress of `mip-visit`.
+#[classifier]
+pub fn visit_tun_egress(context: TcContext) -> i32 {
+    tc::run(&context, EGRESS, tun_send::decide_visit)
+}
+
+/// Access point, accelerated path of registered visitors.
+#[xdp_program]
+pub fn radio_xdp(context: XdpContext) -> u32 {
+    xdp::run(&context, station_ipv4::decide_xdp)
+}
+
+/// Access point, everything that stations send.
+#[classifier]
+pub fn radio_ingress(context: TcContext) -> i32 {
+    tc::run(&context, INGRESS, radio::decide)
+}
+
+/// Access point: frames that the agent writes to the punt TAP.
+#[classifier]
+pub fn punt_ingress(context: TcContext) -> i32 {
+    tc::run(&context, INGRESS, punt::decide)
+}
+
+/// Access point: frames that arrive by the wire.
+#[classifier]
+pub fn uplink_ingress(context: TcContext) -> i32 {
+    tc::run(&context, INGRESS, uplink::decide)
 }
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "license")]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
-#[aya_ebpf::macros::xdp]
-pub fn pass(_ctx: aya_ebpf::programs::XdpContext) -> u32 {
-    2
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
 }

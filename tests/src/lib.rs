@@ -13,6 +13,7 @@ pub mod host;
 pub mod lab;
 pub mod namespace;
 pub mod offload;
+pub mod packets;
 pub mod pass_program;
 pub mod process;
 pub mod radio;

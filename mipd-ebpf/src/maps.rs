@@ -1,0 +1,155 @@
+//! The maps, and how the programs look into them. Layouts: [`mipd_common::maps`]. Sizes are the agent's choice at load.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+};
+use mipd_common::maps::{
+    AccessPoint, AddressList, Address, Counters, HOME_SUBNETS_LENGTH, HomeSubnets, Interface, LIST_LENGTH, Mac, Router, Seen,
+    Station, SubnetList, Tunnel, Visitor, VisitorKey, VisitorSource, tunnel_kind,
+};
+
+use crate::bytes::address;
+
+#[map]
+static INTERFACES: Array<Interface> = Array::with_max_entries(4096, 0);
+#[map]
+static ROUTER: Array<Router> = Array::with_max_entries(1, 0);
+#[map]
+static OWN_ADDRESSES: Array<AddressList> = Array::with_max_entries(1, 0);
+#[map]
+static OWN_SUBNETS: Array<SubnetList> = Array::with_max_entries(1, 0);
+#[map]
+static HOME_SUBNETS: Array<HomeSubnets> = Array::with_max_entries(1, 0);
+#[map]
+static SLOTS: Array<u32> = Array::with_max_entries(65536, 0);
+#[map]
+static TUNNELS: Array<Tunnel> = Array::with_max_entries(4096, 0);
+#[map]
+static HOME_MACS: HashMap<Address, Mac> = HashMap::with_max_entries(4096, 0);
+#[map]
+static VISITORS: HashMap<VisitorKey, Visitor> = HashMap::with_max_entries(4096, 0);
+#[map]
+static VISITOR_MACS: HashMap<Mac, VisitorSource> = HashMap::with_max_entries(4096, 0);
+#[map]
+static ACCESS_POINT: Array<AccessPoint> = Array::with_max_entries(1, 0);
+#[map]
+static STATIONS: HashMap<Mac, Station> = HashMap::with_max_entries(4096, 0);
+#[map]
+pub static SEEN: LruHashMap<Mac, Seen> = LruHashMap::with_max_entries(4096, 0);
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
+#[map]
+pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(192, 0);
+
+/// What the agent says of an interface.
+#[inline(always)]
+pub fn interface(ifindex: u32) -> Option<&'static Interface> {
+    INTERFACES.get(ifindex)
+}
+
+/// Settings of the router roles.
+#[inline(always)]
+pub fn router() -> Option<&'static Router> {
+    ROUTER.get(0)
+}
+
+/// Settings of the access point role.
+#[inline(always)]
+pub fn access_point() -> Option<&'static AccessPoint> {
+    ACCESS_POINT.get(0)
+}
+
+/// Whether an address (memory order) is one of this box's own.
+#[inline(always)]
+pub fn is_own_address(wanted: u32) -> bool {
+    let Some(list) = OWN_ADDRESSES.get(0) else { return false };
+    for entry in 0..LIST_LENGTH {
+        if entry as u32 >= list.length {
+            break;
+        }
+        if address(&list.addresses[entry]) == wanted {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether an address (memory order) lies in a subnet attached to this box.
+#[inline(always)]
+pub fn is_in_own_subnet(wanted: u32) -> bool {
+    let Some(list) = OWN_SUBNETS.get(0) else { return false };
+    for entry in 0..LIST_LENGTH {
+        if entry as u32 >= list.length {
+            break;
+        }
+        let subnet = &list.subnets[entry];
+        if wanted & address(&subnet.mask) == address(&subnet.network) {
+            return true;
+        }
+    }
+    false
+}
+
+/// The tunnel of an away client, by its home address (memory order). `None`: at home, or no home address of ours.
+#[inline(always)]
+pub fn tunnel_id(home_address: u32) -> Option<u32> {
+    let list = HOME_SUBNETS.get(0)?;
+    for entry in 0..HOME_SUBNETS_LENGTH {
+        if entry as u32 >= list.length {
+            break;
+        }
+        let home = &list.subnets[entry];
+        let mask = address(&home.subnet.mask);
+        if home_address & mask == address(&home.subnet.network) {
+            let host = u32::from_be(home_address & !mask);
+            let id = *SLOTS.get(home.first_slot.wrapping_add(host))?;
+            return if id == 0 { None } else { Some(id) };
+        }
+    }
+    None
+}
+
+/// A tunnel in use.
+#[inline(always)]
+pub fn tunnel(id: u32) -> Option<&'static Tunnel> {
+    TUNNELS.get(id).filter(|tunnel| tunnel.kind != tunnel_kind::NONE)
+}
+
+/// The MAC of a client of this home network.
+#[inline(always)]
+pub fn home_mac(home_address: u32) -> Option<&'static Mac> {
+    // SAFETY: an entry replaced meanwhile reads as the old or the new MAC of somebody; the value is only compared.
+    unsafe { HOME_MACS.get(home_address.to_ne_bytes()) }
+}
+
+/// The visitor of a home agent with a home address (both memory order).
+#[inline(always)]
+pub fn visitor(home_agent: u32, home_address: u32) -> Option<&'static Visitor> {
+    let key = VisitorKey { home_agent: home_agent.to_ne_bytes(), home_address: home_address.to_ne_bytes() };
+    // SAFETY: elements are pre-allocated, so the memory stays; one reused meanwhile misdirects a single packet, as any
+    // router does when its tables change.
+    unsafe { VISITORS.get(key) }
+}
+
+/// What the visitor with a MAC may send.
+#[inline(always)]
+pub fn visitor_source(mac: &Mac) -> Option<&'static VisitorSource> {
+    // SAFETY: as for `visitor`.
+    unsafe { VISITOR_MACS.get(mac) }
+}
+
+/// A station that was reported or punted.
+#[inline(always)]
+pub fn seen(mac: &Mac) -> Option<&'static Seen> {
+    // SAFETY: as for `visitor`.
+    unsafe { SEEN.get(mac) }
+}
+
+/// A station known to the agent.
+#[inline(always)]
+pub fn station(mac: &Mac) -> Option<&'static mut Station> {
+    // SAFETY: as for `visitor`. Only `last_seen` and `last_jiffy` are written, by aligned plain stores which no other writer
+    // depends upon.
+    STATIONS.get_ptr_mut(mac).map(|station| unsafe { &mut *station })
+}

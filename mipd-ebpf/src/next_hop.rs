@@ -1,0 +1,76 @@
+//! Plain routing of a packet to an arbitrary destination: the kernel's routing table, asked from the program.
+
+use core::mem::zeroed;
+
+use aya_ebpf::{
+    bindings::{BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as Route},
+    helpers::bpf_fib_lookup,
+};
+use mipd_common::{
+    maps::{Counter, Interface, interface_flags::{FAST, XDP_TARGET}},
+    packet::{ETHERNET_LENGTH, ether_type},
+};
+
+use crate::{
+    bytes::{Bytes, BytesMut},
+    hook::Hook,
+    ipv4::Ipv4,
+    maps,
+};
+
+const AF_INET: u8 = 2;
+
+/// Where a packet goes next.
+pub struct NextHop {
+    route: Route,
+}
+
+impl NextHop {
+    /// The outgoing interface.
+    #[inline(always)]
+    pub fn ifindex(&self) -> u32 {
+        self.route.ifindex
+    }
+
+    /// Writes the Ethernet header.
+    #[inline(always)]
+    pub fn write(&self, header: BytesMut<ETHERNET_LENGTH>) {
+        header.set_mac::<0>(Bytes::of(&self.route.dmac));
+        header.set_mac::<6>(Bytes::of(&self.route.smac));
+        header.set_half::<12>(ether_type::IPV4);
+    }
+}
+
+/// Looks up the way for `packet`, which begins at `AT`, as if it were received on the hook's interface. `Err`: why the
+/// fast path cannot take it.
+#[inline(always)]
+pub fn find<H: Hook, const AT: usize>(hook: H, interface: &Interface, packet: Ipv4<'_>) -> Result<NextHop, Counter> {
+    if interface.flags & FAST == 0 {
+        return Err(Counter::SlowFastPathOff);
+    }
+    if !packet.is_plain() {
+        return Err(Counter::SlowOptions);
+    }
+    if packet.ttl() <= 1 {
+        return Err(Counter::SlowTtl);
+    }
+    let length = hook.largest_packet::<AT>(packet);
+    // SAFETY: integers and arrays of integers, for which zero is a value.
+    let mut route: Route = unsafe { zeroed() };
+    route.family = AF_INET;
+    route.l4_protocol = packet.protocol();
+    route.__bindgen_anon_1.tot_len = if length > u16::MAX as u32 { u16::MAX } else { length as u16 };
+    route.__bindgen_anon_2.tos = packet.tos();
+    route.__bindgen_anon_3.ipv4_src = packet.source();
+    route.__bindgen_anon_4.ipv4_dst = packet.destination();
+    route.ifindex = hook.ifindex();
+    // SAFETY: the context is the kernel's and the parameters have the size given.
+    let result = unsafe { bpf_fib_lookup(hook.context(), &raw mut route, size_of::<Route>() as i32, 0) };
+    if result != BPF_FIB_LKUP_RET_SUCCESS as i64 {
+        return Err(Counter::SlowUnresolved);
+    }
+    if H::XDP && maps::interface(route.ifindex).is_none_or(|out| out.flags & XDP_TARGET == 0) {
+        return Err(Counter::SlowNotXdpTarget);
+    }
+    Ok(NextHop { route })
+}

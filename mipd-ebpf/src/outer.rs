@@ -1,0 +1,36 @@
+//! Writes the outer header of a tunnel (RFC 2003 §3.1) from its template.
+
+use aya_ebpf::helpers::bpf_get_prandom_u32;
+use mipd_common::{
+    maps::Tunnel,
+    packet::{DONT_FRAGMENT, IPV4_LENGTH, OuterFields},
+};
+
+use crate::{bytes::{Bytes, BytesMut}, ipv4::Ipv4};
+
+/// The fields that the outer header takes from an inner packet, read before the packet is changed.
+#[inline(always)]
+pub fn fields(inner: Ipv4<'_>) -> OuterFields {
+    let fragment_word = inner.fragment_word();
+    let identification = if fragment_word & DONT_FRAGMENT == 0 {
+        // SAFETY: plain helper call.
+        unsafe { bpf_get_prandom_u32() as u16 }
+    } else {
+        0
+    };
+    OuterFields::new(inner.tos(), inner.total_length(), fragment_word, identification)
+}
+
+/// Writes the header.
+#[inline(always)]
+pub fn write(header: BytesMut<IPV4_LENGTH>, tunnel: &Tunnel, fields: OuterFields) {
+    let template = Bytes::of(&tunnel.outer);
+    header.set_half::<0>(fields.version_tos);
+    header.set_half::<2>(fields.total_length);
+    header.set_half::<4>(fields.identification);
+    header.set_half::<6>(fields.flags);
+    header.set_half::<8>(template.half::<8>());
+    header.set_half::<10>(fields.checksum(template.half::<10>()));
+    header.set_word::<12>(template.word::<12>());
+    header.set_word::<16>(template.word::<16>());
+}

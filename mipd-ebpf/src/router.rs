@@ -1,0 +1,55 @@
+//! Home agent and foreign agent: what an Ethernet frame that arrives at a router is.
+
+use mipd_common::{
+    maps::{Counter, Interface, interface_flags::{ACCESS, HOME}},
+    packet::{ETHERNET_LENGTH, IPV4_LENGTH, ether_type, protocol},
+};
+
+use crate::{
+    home_arp, home_encapsulate, hook::Hook, ipv4::Ipv4, maps, tunnel_arrival, verdict::Verdict, visitor_uplink,
+};
+
+/// Decides about one frame.
+#[inline(always)]
+pub fn decide<H: Hook>(hook: H, interface: &Interface) -> Verdict {
+    let frame = hook.frame();
+    let Some(ethernet) = frame.take::<ETHERNET_LENGTH>() else { return Verdict::pass(Counter::PassedOther) };
+    if hook.is_tagged() {
+        return Verdict::pass(Counter::PassedOther);
+    }
+    let ether_type = ethernet.half::<12>();
+    if !H::XDP && ether_type == ether_type::ARP && interface.flags & HOME != 0 {
+        return home_arp::decide(hook, interface);
+    }
+    if ether_type != ether_type::IPV4 {
+        return Verdict::pass(Counter::PassedOther);
+    }
+    let Some(headers) = frame.take::<{ ETHERNET_LENGTH + IPV4_LENGTH }>() else {
+        return Verdict::pass(Counter::PassedOther);
+    };
+    let packet = Ipv4(headers.part::<ETHERNET_LENGTH, IPV4_LENGTH>());
+    if !packet.is_version_4() {
+        return Verdict::pass(Counter::PassedOther);
+    }
+    if !headers.mac_is::<0>(&interface.mac) {
+        if !H::XDP && interface.flags & ACCESS != 0 && headers.byte::<0>() & 1 != 0 {
+            return visitor_uplink::decide_group(hook, headers.mac::<6>(), packet);
+        }
+        return Verdict::pass(Counter::PassedNotForUs);
+    }
+    if interface.flags & ACCESS != 0 {
+        if let Some(source) = maps::visitor_source(&headers.mac::<6>()) {
+            return visitor_uplink::decide(hook, interface, packet, source);
+        }
+    }
+    if packet.protocol() == protocol::IP_IN_IP && maps::is_own_address(packet.destination()) {
+        return tunnel_arrival::decide(hook, interface, packet);
+    }
+    if let Some(id) = maps::tunnel_id(packet.destination()) {
+        return home_encapsulate::decide(hook, interface, packet, id);
+    }
+    if maps::is_own_address(packet.destination()) {
+        return Verdict::pass(Counter::PassedControl);
+    }
+    Verdict::pass(Counter::PassedNoTunnel)
+}

@@ -1,0 +1,71 @@
+//! Access point: what arrives by the wire. Registration replies go to the agent, never to the client; a station that
+//! speaks from there has moved to another access point.
+
+use mipd_common::{
+    maps::{Counter, Interface, station_event, station_state},
+    packet::{ARP_LENGTH, ETHERNET_LENGTH, IPV4_LENGTH, ether_type, protocol},
+};
+
+use crate::{
+    arp::Arp,
+    bytes::BytesMut,
+    hook::Hook,
+    ipv4::{Ipv4, is_no_host},
+    maps, punt,
+    sightings::{self, Again},
+    tc::Tc,
+    verdict::Verdict,
+};
+
+const MOBILE_IP_PORT: u16 = 434_u16.to_be();
+
+/// Decides about one frame.
+#[inline(always)]
+pub fn decide(hook: Tc, _interface: &Interface) -> Verdict {
+    let Some(ethernet) = hook.frame().take::<ETHERNET_LENGTH>() else { return Verdict::pass(Counter::PassedOther) };
+    if hook.is_tagged() {
+        return Verdict::pass(Counter::PassedOther);
+    }
+    let source = ethernet.mac::<6>();
+    if let Some(station) = maps::station(&source)
+        && station.state != station_state::LOCAL
+    {
+        let address = crate::bytes::address(&station.home_address);
+        sightings::report(source, address, hook.ifindex(), station_event::MOVED, Again::AfterOneSecond);
+        return Verdict::pass(Counter::PassedOther);
+    }
+    match ethernet.half::<12>() {
+        ether_type::IPV4 if is_registration_reply(hook, ethernet) => punt::to_agent(),
+        ether_type::ARP => announcement(hook),
+        _ => Verdict::pass(Counter::PassedOther),
+    }
+}
+
+/// Whether this answers a request that the agent has sent in a station's name.
+#[inline(always)]
+fn is_registration_reply(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>) -> bool {
+    let Some(headers) = hook.frame().take::<{ ETHERNET_LENGTH + IPV4_LENGTH }>() else { return false };
+    let packet = Ipv4(headers.part::<ETHERNET_LENGTH, IPV4_LENGTH>());
+    if packet.protocol() != protocol::UDP || !packet.is_version_4() || packet.is_fragment() {
+        return false;
+    }
+    let Some(udp) = hook.frame().take_at::<4>(ETHERNET_LENGTH + packet.header_length() as usize) else { return false };
+    let Some(settings) = maps::access_point() else { return false };
+    udp.half::<0>() == MOBILE_IP_PORT
+        && udp.half::<2>() == u16::from_ne_bytes(settings.registration_port)
+        && maps::station(&ethernet.mac::<0>()).is_some()
+}
+
+/// An address is announced (RFC 5227 §3): its home agent has taken it over, or its owner is home.
+#[inline(always)]
+fn announcement(hook: Tc) -> Verdict {
+    if let Some(frame) = hook.frame().take::<{ ETHERNET_LENGTH + ARP_LENGTH }>()
+        && let Some(arp) = Arp::of(frame)
+        && arp.sender() == arp.target()
+        && !is_no_host(arp.sender())
+    {
+        let mac = frame.mac::<22>();
+        sightings::report(mac, arp.sender(), hook.ifindex(), station_event::ANNOUNCED, Again::AfterOneSecond);
+    }
+    Verdict::pass(Counter::PassedOther)
+}

@@ -1,0 +1,87 @@
+//! The XDP hook.
+
+use aya_ebpf::{
+    bindings::{xdp_action, xdp_md},
+    cty::c_void,
+    helpers::{bpf_redirect, bpf_xdp_adjust_head},
+    programs::XdpContext,
+};
+use mipd_common::{
+    maps::{Counter, Interface, hook},
+    packet::IPV4_LENGTH,
+};
+
+use crate::{bytes::Frame, hook::Hook, ipv4::Ipv4, maps, verdict::{Fate, Verdict}};
+
+/// A frame at XDP.
+#[derive(Clone, Copy)]
+pub struct Xdp(*mut xdp_md);
+
+impl Hook for Xdp {
+    const XDP: bool = true;
+
+    #[inline(always)]
+    fn frame(self) -> Frame {
+        let context = XdpContext::new(self.0);
+        Frame::new(context.data(), context.data_end())
+    }
+
+    #[inline(always)]
+    fn length(self) -> u32 {
+        self.frame().length() as u32
+    }
+
+    #[inline(always)]
+    fn ifindex(self) -> u32 {
+        XdpContext::new(self.0).ingress_ifindex() as u32
+    }
+
+    #[inline(always)]
+    fn is_tagged(self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn largest_packet<const AT: usize>(self, packet: Ipv4<'_>) -> u32 {
+        packet.total_length() as u32
+    }
+
+    #[inline(always)]
+    fn grow(self) -> bool {
+        // SAFETY: the context is the kernel's.
+        unsafe { bpf_xdp_adjust_head(self.0, -(IPV4_LENGTH as i32)) == 0 }
+    }
+
+    #[inline(always)]
+    fn shrink(self) -> bool {
+        // SAFETY: the context is the kernel's.
+        unsafe { bpf_xdp_adjust_head(self.0, IPV4_LENGTH as i32) == 0 }
+    }
+
+    #[inline(always)]
+    fn mark(self, _mark: u32) {}
+
+    #[inline(always)]
+    fn context(self) -> *mut c_void {
+        self.0.cast()
+    }
+}
+
+/// Runs a decision and carries it out.
+#[inline(always)]
+pub fn run(context: &XdpContext, decide: impl FnOnce(Xdp, &Interface) -> Verdict) -> u32 {
+    let frame = Xdp(context.ctx);
+    let interface = maps::interface(frame.ifindex());
+    let verdict = match interface {
+        Some(interface) => decide(frame, interface),
+        None => Verdict::pass(Counter::PassedOther),
+    };
+    verdict.count(interface, hook::XDP);
+    match verdict.fate() {
+        Fate::Pass => xdp_action::XDP_PASS,
+        Fate::Drop => xdp_action::XDP_DROP,
+        // SAFETY: plain helper call.
+        Fate::Transmit => unsafe { bpf_redirect(verdict.ifindex(), 0) as u32 },
+        Fate::Receive | Fate::Resolve => xdp_action::XDP_ABORTED,
+    }
+}
