@@ -97,9 +97,9 @@ impl fmt::Display for Step {
             Self::Nightly { fallback } => {
                 write!(
                     f,
-                    "  * Rust {}: compiles the kernel programs; your default toolchain stays as it is\n      {}",
+                    "  * Rust {}: compiles the kernel programs; your default toolchain stays as it is\n      rustup {}",
                     toolchain::NIGHTLY,
-                    command::describe(&toolchain::nightly_command())
+                    toolchain::INSTALL_NIGHTLY.join(" ")
                 )?;
                 if *fallback {
                     write!(f, "\n      if that fails: Debian's rustc-web, unpacked into the cache, not installed")?;

@@ -16,6 +16,9 @@ use crate::{command, workspace};
 
 /// The pinned nightly: rustc 1.97 with LLVM 22, which bpf-linker 0.13 can read.
 pub const NIGHTLY: &str = "nightly-2026-05-20";
+/// What rustup is asked for.
+pub const INSTALL_NIGHTLY: [&str; 8] =
+    ["toolchain", "install", NIGHTLY, "--profile", "minimal", "--component", "rust-src", "--no-self-update"];
 /// A download that takes longer has stalled.
 const DOWNLOAD_LIMIT: Duration = Duration::from_secs(480);
 /// Where [`Compiler::Unpacked`] is, within the cache.
@@ -112,16 +115,9 @@ impl Compiler {
 
 /// Installs the pinned nightly by rustup; leaves the default toolchain as it is.
 pub fn install_nightly() -> Result<()> {
-    command::run(&mut nightly_command())?;
+    let mut rustup = command::limited(DOWNLOAD_LIMIT, "rustup");
+    command::run(rustup.args(INSTALL_NIGHTLY))?;
     nightly_sysroot().map(drop).with_context(|| format!("rustup succeeded, yet {NIGHTLY} has no rust-src"))
-}
-
-/// The command of [`install_nightly`], for the plan.
-pub fn nightly_command() -> Command {
-    let mut command = command::limited(DOWNLOAD_LIMIT, "rustup");
-    command.args(["toolchain", "install", NIGHTLY, "--profile", "minimal", "--component", "rust-src"]);
-    command.arg("--no-self-update");
-    command
 }
 
 fn nightly_sysroot() -> Option<PathBuf> {
