@@ -3,6 +3,7 @@
 pub mod config;
 
 use std::fs::{self, File};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -136,27 +137,21 @@ impl Agent {
 
     /// One of the tables of `mipd show`, as JSON from the running agent.
     pub fn show(&self, what: &str) -> Result<Value> {
-        let socket = self.socket.as_os_str().to_owned();
-        let text = self.ask(&["show".as_ref(), what.as_ref(), "--json".as_ref(), "--socket".as_ref(), &socket])?;
-        serde_json::from_str(&text).with_context(|| format!("`mipd show {what} --json` printed no JSON: {text}"))
+        parse(what, &self.ask(&["show", what, "--json"], "--socket", &self.socket)?)
     }
 
     /// One of the tables of `mipd show`, as people see it.
     pub fn show_text(&self, what: &str) -> Result<String> {
-        let socket = self.socket.as_os_str().to_owned();
-        self.ask(&["show".as_ref(), what.as_ref(), "--socket".as_ref(), &socket])
+        self.ask(&["show", what], "--socket", &self.socket)
     }
 
     /// One of the tables of `mipd show --maps`: from the pinned maps, agent or no agent.
     pub fn show_maps(&self, what: &str) -> Result<Value> {
-        let configuration = self.configuration.as_os_str().to_owned();
-        let arguments = ["show", what, "--maps", "--json", "--config"].map(AsRef::as_ref);
-        let text = self.ask(&[&arguments[..], &[&configuration]].concat())?;
-        serde_json::from_str(&text).with_context(|| format!("`mipd show {what} --maps --json` printed no JSON: {text}"))
+        parse(what, &self.ask(&["show", what, "--json", "--maps"], "--config", &self.configuration)?)
     }
 
     /// The rows of a table that concern a client, by home address.
-    pub fn rows_of(&self, what: &str, home_address: std::net::Ipv4Addr) -> Result<Vec<Value>> {
+    pub fn rows_of(&self, what: &str, home_address: Ipv4Addr) -> Result<Vec<Value>> {
         let wanted = home_address.to_string();
         let rows = self.show(what)?;
         let rows = rows.as_array().with_context(|| format!("`mipd show {what} --json` is no array"))?;
@@ -171,15 +166,13 @@ impl Agent {
     }
 
     /// `mipd deregister ADDRESS`.
-    pub fn deregister(&self, address: std::net::Ipv4Addr) -> Result<()> {
-        let (address, socket) = (address.to_string(), self.socket.as_os_str().to_owned());
-        self.ask(&["deregister".as_ref(), address.as_ref(), "--socket".as_ref(), &socket]).map(drop)
+    pub fn deregister(&self, address: Ipv4Addr) -> Result<()> {
+        self.ask(&["deregister", &address.to_string()], "--socket", &self.socket).map(drop)
     }
 
     /// `mipd unload`: takes everything off the box that the agent has put there.
     pub fn unload(&self) -> Result<()> {
-        let configuration = self.configuration.as_os_str().to_owned();
-        self.ask(&["unload".as_ref(), "--config".as_ref(), &configuration]).map(drop)
+        self.ask(&["unload"], "--config", &self.configuration).map(drop)
     }
 
     /// The last lines of the agent's log.
@@ -194,14 +187,19 @@ impl Agent {
         &self.log
     }
 
-    fn ask(&self, arguments: &[&std::ffi::OsStr]) -> Result<String> {
-        let output = self.host.namespace().output(Command::new(&self.binary).args(arguments))?;
+    fn ask(&self, words: &[&str], option: &str, path: &Path) -> Result<String> {
+        let mut command = Command::new(&self.binary);
+        let output = self.host.namespace().output(command.args(words).arg(option).arg(path))?;
         if !output.status.success() {
             let complaint = String::from_utf8_lossy(&output.stderr);
-            bail!("on {}, `mipd {}`: {}", self.host.name(), arguments[0].display(), complaint.trim());
+            bail!("on {}, `mipd {}`: {}", self.host.name(), words.join(" "), complaint.trim());
         }
         Ok(String::from_utf8(output.stdout)?)
     }
+}
+
+fn parse(what: &str, text: &str) -> Result<Value> {
+    serde_json::from_str(text).with_context(|| format!("`mipd show {what} --json` printed no JSON: {text}"))
 }
 
 /// The binary to run: `MIPD_BINARY`, or the one in the folder of the build that this program belongs to.
