@@ -36,7 +36,10 @@ impl Host {
         self.namespace.netlink(|handle| async move {
             let index = index_of(&handle, interface).await?;
             let request = handle.address().add(index, IpAddr::V4(address.addr()), address.prefix_len());
-            request.execute().await.with_context(|| format!("cannot add address {address} to {interface} of {}", self.name))
+            request
+                .execute()
+                .await
+                .with_context(|| format!("cannot add address {address} to {interface} of {}", self.name))
         })
     }
 

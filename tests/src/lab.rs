@@ -103,13 +103,7 @@ impl Lab {
 
     /// Starts a process in a namespace of the lab; it ends with the lab at the latest.
     pub fn start(&self, namespace: &Namespace, command: &mut Command) -> Result<Process> {
-        let mut belongings = self.cleaner.belongings();
-        if belongings.removed {
-            bail!("the lab is being removed");
-        }
-        let process = Process::start(namespace, command)?;
-        belongings.processes.push(process.clone());
-        Ok(process)
+        self.cleaner.start(namespace, command)
     }
 }
 
@@ -134,6 +128,16 @@ impl Cleaner {
         if std::env::var_os("MIPD_LAB_KEEP").is_none() {
             let _ = fs::remove_dir_all(self.directory());
         }
+    }
+
+    pub(crate) fn start(&self, namespace: &Namespace, command: &mut Command) -> Result<Process> {
+        let mut belongings = self.belongings();
+        if belongings.removed {
+            bail!("the lab is being removed");
+        }
+        let process = Process::start(namespace, command)?;
+        belongings.processes.push(process.clone());
+        Ok(process)
     }
 
     fn create_namespace(&self, name: &str) -> Result<Namespace> {

@@ -30,7 +30,8 @@ impl Namespace {
     /// Creates the namespace, with loopback up and IPv6 off (its chatter would litter every capture).
     pub(crate) fn create(name: &str) -> Result<Self> {
         let path = path_of(name);
-        fs::create_dir_all(DIRECTORY).with_context(|| format!("cannot create {DIRECTORY}; the lab must run as root"))?;
+        fs::create_dir_all(DIRECTORY)
+            .with_context(|| format!("cannot create {DIRECTORY}; the lab must run as root"))?;
         File::create_new(&path).with_context(|| format!("cannot create {}", path.display()))?;
         let created = on_fresh_thread(|| -> Result<()> {
             unshare(CloneFlags::CLONE_NEWNET).context("cannot create a network namespace; the lab must run as root")?;
@@ -49,7 +50,12 @@ impl Namespace {
             }
         }
         namespace.netlink(|handle| async move {
-            handle.link().set(LinkUnspec::new_with_name("lo").up().build()).execute().await.context("cannot bring up lo")
+            handle
+                .link()
+                .set(LinkUnspec::new_with_name("lo").up().build())
+                .execute()
+                .await
+                .context("cannot bring up lo")
         })?;
         Ok(namespace)
     }
@@ -117,7 +123,8 @@ impl Namespace {
     /// Reads `/proc/sys/<key>` as seen from inside.
     pub fn sysctl(&self, key: &str) -> Result<String> {
         let path = Path::new("/proc/sys").join(key);
-        let value = self.enter(|| fs::read_to_string(&path))?.with_context(|| format!("cannot read {}", path.display()))?;
+        let value =
+            self.enter(|| fs::read_to_string(&path))?.with_context(|| format!("cannot read {}", path.display()))?;
         Ok(value.trim().to_owned())
     }
 
@@ -140,7 +147,9 @@ impl Namespace {
             .lines()
             .filter_map(|line| line.split_once(':'))
             .find(|(name, _)| name.trim() == interface)
-            .map(|(_, columns)| columns.split_whitespace().filter_map(|column| column.parse().ok()).collect::<Vec<u64>>())
+            .map(|(_, columns)| {
+                columns.split_whitespace().filter_map(|column| column.parse().ok()).collect::<Vec<u64>>()
+            })
             .with_context(|| format!("namespace {} has no interface {interface}", self.name))?;
         Ok((columns[1], columns[9]))
     }
@@ -159,9 +168,8 @@ fn path_of(name: &str) -> PathBuf {
 
 /// Runs `work` on a thread whose namespace may be changed freely, and hands its panic on.
 fn on_fresh_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    std::thread::scope(|scope| scope.spawn(work).join())
-        .map_err(|panic| match panic.downcast::<String>() {
-            Ok(message) => anyhow!("a lab thread panicked: {message}"),
-            Err(_) => anyhow!("a lab thread panicked"),
-        })?
+    std::thread::scope(|scope| scope.spawn(work).join()).map_err(|panic| match panic.downcast::<String>() {
+        Ok(message) => anyhow!("a lab thread panicked: {message}"),
+        Err(_) => anyhow!("a lab thread panicked"),
+    })?
 }

@@ -47,7 +47,8 @@ pub(crate) fn load() -> Result<OwnedFd> {
         name,
     };
     // SAFETY: the attributes and what they point to outlive the call, and the size given is theirs.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attributes, size_of::<LoadAttributes>()) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attributes, size_of::<LoadAttributes>()) };
     if result < 0 {
         return Err(io::Error::last_os_error())
             .context("the kernel refuses to load a BPF program; the lab needs root and a kernel with BPF and XDP");

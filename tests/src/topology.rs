@@ -260,6 +260,9 @@ fn wired_host(lab: &Lab, name: &str, lan: &Lan, number: u8, filter: ReversePathF
 fn client(lab: &Lab, home_ap: &AccessPoint, home: &Lan) -> Result<Client> {
     let host = lab.host("client")?;
     let client = Client::associate(host, lab.wires(), &home_ap.air, CLIENT_MAC)?;
+    // As connection managers do it, nothing is sent while there is no link. Otherwise an ARP request lost in that time
+    // would hold everything back until the stack's retry a second later, which says nothing about the network.
+    client.host.namespace().set_sysctl("net/ipv4/conf/wlan0/ignore_routes_with_linkdown", "1")?;
     client.host.add_address(crate::radio::CLIENT_INTERFACE, net(CLIENT, home.gateway.prefix_len()))?;
     client.host.add_default_route(home.gateway.addr())?;
     Ok(client)

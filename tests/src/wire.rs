@@ -53,11 +53,8 @@ impl Wire {
     /// Plugs a box in by a new interface with the given Ethernet address.
     pub fn connect(&self, host: &Host, interface: &str, mac: [u8; 6]) -> Result<Port> {
         let name = port_name(host.name(), interface);
-        let far_end = LinkUnspec::new_with_name(interface)
-            .setns_by_fd(host.namespace().raw_fd())
-            .address(mac.to_vec())
-            .up()
-            .build();
+        let far_end =
+            LinkUnspec::new_with_name(interface).setns_by_fd(host.namespace().raw_fd()).address(mac.to_vec()).build();
         let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
             .name(name.clone())
             .set_info_data(InfoData::Veth(InfoVeth::Peer(far_end)))
@@ -74,6 +71,8 @@ impl Wire {
             handle.link().set(with_program).execute().await.with_context(what)?;
             Ok(index)
         })?;
+        let up = LinkUnspec::new_with_name(interface).up().build();
+        host.namespace().netlink(|handle| async move { Ok(handle.link().set(up).execute().await?) })?;
         // In this order: an XDP program switches generic receive offload on.
         self.wires.enter(|| offload::switch_off(port))??;
         host.namespace().enter(|| offload::switch_off(interface))??;
@@ -84,7 +83,12 @@ impl Wire {
     pub fn take(&self, port: &Port) -> Result<()> {
         let moved = LinkUnspec::new_with_index(port.index).controller(self.index).build();
         self.wires.netlink(|handle| async move {
-            handle.link().set(moved).execute().await.with_context(|| format!("cannot plug {} into {}", port.name, self.name))
+            handle
+                .link()
+                .set(moved)
+                .execute()
+                .await
+                .with_context(|| format!("cannot plug {} into {}", port.name, self.name))
         })
     }
 }

@@ -58,7 +58,10 @@ fn a_client_away_from_home_is_cut_off_without_agents() -> Result<()> {
     let client = lab.client.host.namespace();
     reach(client, CORRESPONDENT, PATIENCE)?.context("no way out from home")?;
     lab.client.roam(&lab.ap1.air, Carrier::Lost)?;
-    ensure!(reach(client, CORRESPONDENT, Duration::from_millis(300))?.is_none(), "plain routing should not do mobility");
+    ensure!(
+        reach(client, CORRESPONDENT, Duration::from_millis(300))?.is_none(),
+        "plain routing should not do mobility"
+    );
     lab.client.roam(&lab.home_ap.air, Carrier::Lost)?;
     reach(client, CORRESPONDENT, PATIENCE)?.context("no way out after coming home")?;
     Ok(())
@@ -92,7 +95,10 @@ fn native_xdp_on_a_box_delivers_what_it_sends_back() -> Result<()> {
     let lab = single_router("native", ReversePathFilter::default())?;
     let before = lab.router.host.namespace().ip_counter("ForwDatagrams")?;
     reach(lab.client.host.namespace(), CORRESPONDENT, PATIENCE)?.context("no way out")?;
-    ensure!(lab.router.host.namespace().ip_counter("ForwDatagrams")? >= before + 2, "the kernel counts what it forwards");
+    ensure!(
+        lab.router.host.namespace().ip_counter("ForwDatagrams")? >= before + 2,
+        "the kernel counts what it forwards"
+    );
     Ok(())
 }
 

@@ -230,8 +230,15 @@ mod tests {
             sent: start + sent * MS,
             answered: answered.map(|moment| start + moment * MS),
         };
-        let probes =
-            [probe(0, Some(1)), probe(10, Some(11)), probe(20, None), probe(30, Some(61)), probe(40, Some(62)), probe(50, Some(63)), probe(60, Some(64))];
+        let probes = [
+            probe(0, Some(1)),
+            probe(10, Some(11)),
+            probe(20, None),
+            probe(30, Some(61)),
+            probe(40, Some(62)),
+            probe(50, Some(63)),
+            probe(60, Some(64)),
+        ];
         let account = Account::of(&probes, start + 15 * MS, start + 70 * MS, 10 * MS);
         assert_eq!(account, Account { sent: 5, lost: 1, outage: 40 * MS });
     }

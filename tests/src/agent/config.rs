@@ -1,0 +1,208 @@
+//! The configuration file of an agent in a lab.
+
+use std::fmt::Write;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use ipnet::Ipv4Net;
+use rand::Rng;
+
+use crate::topology::{BRIDGE, CORE_INTERFACE, RADIO, Router, UPLINK};
+
+/// What a box does.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// Home agent and foreign agent of the LANs behind a router.
+    Router {
+        /// Each LAN's interface, and the router's address and prefix there. The first gives the agents their address.
+        lans: Vec<(String, Ipv4Net)>,
+    },
+    /// An access point.
+    AccessPoint {
+        /// Home agents and the masks of their subnets.
+        subnet_map: Vec<Ipv4Net>,
+    },
+}
+
+impl Role {
+    /// A router of the lab as home agent and foreign agent of its LANs.
+    pub fn router(router: &Router) -> Self {
+        Self::Router { lans: router.lans.iter().map(|lan| (lan.interface.clone(), lan.gateway)).collect() }
+    }
+
+    /// An access point that knows the home agents given by address and prefix length.
+    pub fn access_point(subnet_map: &[Ipv4Net]) -> Self {
+        Self::AccessPoint { subnet_map: subnet_map.to_vec() }
+    }
+}
+
+/// How packets are forwarded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FastPath {
+    /// By the kernel's stack at home agent and foreign agent; access points need TC in any case.
+    Off,
+    /// By TC programs.
+    Tc,
+    /// By XDP programs where the driver has native XDP, by TC programs elsewhere.
+    #[default]
+    Auto,
+}
+
+impl FastPath {
+    fn on_routers(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Tc => "tc",
+            Self::Auto => "auto",
+        }
+    }
+
+    fn on_access_points(self) -> &'static str {
+        match self {
+            Self::Off | Self::Tc => "tc",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+/// What all boxes of a lab share, and what tests vary.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How packets are forwarded.
+    pub fast_path: FastPath,
+    /// Whether access points insist on a reverse tunnel; otherwise they never ask for one.
+    pub reverse_tunnel: bool,
+    /// The clients that the security association covers.
+    pub clients: String,
+    /// Its SPI.
+    pub spi: u32,
+    /// Its key, 32 hex digits.
+    pub key: String,
+    /// The lifetime that access points ask for.
+    pub lifetime: String,
+    /// The longest lifetime that home agents grant and foreign agents relay.
+    pub maximum_lifetime: String,
+    /// Log level.
+    pub log: String,
+}
+
+impl Settings {
+    /// Settings for a campus whose clients live in 10.1.0.0/24, with a fresh key.
+    pub fn new(fast_path: FastPath) -> Self {
+        Self {
+            fast_path,
+            reverse_tunnel: false,
+            clients: "10.1.0.0/24".to_owned(),
+            spi: 256,
+            key: random_key(),
+            lifetime: "10min".to_owned(),
+            maximum_lifetime: "10h".to_owned(),
+            log: std::env::var("MIPD_LAB_LOG").unwrap_or_else(|_| "debug".to_owned()),
+        }
+    }
+}
+
+/// A fresh key, 32 hex digits.
+pub fn random_key() -> String {
+    format!("{:032x}", rand::rng().next_u64() as u128 | (u128::from(rand::rng().next_u64()) << 64))
+}
+
+/// Where an agent keeps its things.
+#[derive(Clone, Debug)]
+pub(super) struct Paths {
+    pub state: PathBuf,
+    pub socket: PathBuf,
+    pub bpffs: PathBuf,
+}
+
+/// The configuration file's text.
+pub(super) fn text(role: &Role, settings: &Settings, paths: &Paths) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_agent(&mut text, role, settings, paths);
+    let _ = write_role(&mut text, role, settings);
+    text
+}
+
+fn write_agent(text: &mut String, role: &Role, settings: &Settings, paths: &Paths) -> std::fmt::Result {
+    let fast_path = match role {
+        Role::Router { .. } => settings.fast_path.on_routers(),
+        Role::AccessPoint { .. } => settings.fast_path.on_access_points(),
+    };
+    writeln!(text, "[agent]")?;
+    writeln!(text, "state-dir = {:?}", paths.state)?;
+    writeln!(text, "control-socket = {:?}", paths.socket)?;
+    writeln!(text, "bpffs-dir = {:?}", paths.bpffs)?;
+    writeln!(text, "log = {:?}", settings.log)?;
+    writeln!(text, "fast-path = {fast_path:?}")?;
+    if matches!(role, Role::Router { .. }) {
+        writeln!(text, "core-interfaces = [{CORE_INTERFACE:?}]")?;
+    }
+    writeln!(text, "\n[[security-association]]")?;
+    writeln!(text, "clients = {:?}", settings.clients)?;
+    writeln!(text, "spi = {}", settings.spi)?;
+    writeln!(text, "key = \"hex:{}\"", settings.key)
+}
+
+fn write_role(text: &mut String, role: &Role, settings: &Settings) -> std::fmt::Result {
+    match role {
+        Role::Router { lans } => {
+            let address = lans.first().map_or(Ipv4Addr::UNSPECIFIED, |(_, gateway)| gateway.addr());
+            let interfaces: Vec<&str> = lans.iter().map(|(interface, _)| interface.as_str()).collect();
+            let subnets: Vec<String> = lans
+                .iter()
+                .map(|(interface, gateway)| {
+                    format!("{{ prefix = \"{}\", interface = {interface:?} }}", gateway.trunc())
+                })
+                .collect();
+            writeln!(text, "\n[foreign-agent]")?;
+            writeln!(text, "interfaces = {interfaces:?}")?;
+            writeln!(text, "care-of-address = \"{address}\"")?;
+            writeln!(text, "registration-lifetime = {:?}", settings.maximum_lifetime)?;
+            writeln!(text, "reverse-tunnel = \"offered\"")?;
+            writeln!(text, "advertisement-interval = \"1s\"")?;
+            writeln!(text, "\n[home-agent]")?;
+            writeln!(text, "address = \"{address}\"")?;
+            writeln!(text, "subnets = [{}]", subnets.join(", "))?;
+            writeln!(text, "maximum-lifetime = {:?}", settings.maximum_lifetime)?;
+            writeln!(text, "reverse-tunnel = \"offered\"")?;
+            writeln!(text, "advertisement-interval = \"1s\"")
+        }
+        Role::AccessPoint { subnet_map } => {
+            let entries: Vec<String> = subnet_map
+                .iter()
+                .map(|agent| format!("{{ home-agent = \"{}\", mask = \"{}\" }}", agent.addr(), agent.netmask()))
+                .collect();
+            writeln!(text, "\n[access-point]")?;
+            writeln!(text, "uplink = {UPLINK:?}")?;
+            writeln!(text, "bridge = {BRIDGE:?}")?;
+            writeln!(text, "radios = [{{ interface = {RADIO:?}, ssid = \"campus\" }}]")?;
+            writeln!(text, "subnet-map = [{}]", entries.join(", "))?;
+            writeln!(text, "registration-lifetime = {:?}", settings.lifetime)?;
+            writeln!(text, "reverse-tunnel = {:?}", if settings.reverse_tunnel { "require" } else { "never" })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_as_many_digits_as_the_agent_wants() {
+        let key = random_key();
+        assert_eq!(key.len(), 32);
+        assert!(key.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        assert_ne!(key, random_key());
+    }
+
+    #[test]
+    fn an_access_point_keeps_its_programs_when_the_fast_path_is_off() {
+        let paths = Paths { state: "/s".into(), socket: "/c".into(), bpffs: "/b".into() };
+        let settings = Settings::new(FastPath::Off);
+        let ap = text(&Role::AccessPoint { subnet_map: vec![] }, &settings, &paths);
+        let router = text(&Role::Router { lans: vec![] }, &settings, &paths);
+        assert!(ap.contains("fast-path = \"tc\"") && router.contains("fast-path = \"off\""));
+    }
+}
