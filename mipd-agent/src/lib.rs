@@ -5,6 +5,7 @@
 
 pub mod io;
 pub mod config;
+pub mod control;
 pub mod mobility;
 pub mod state;
 pub mod stations;

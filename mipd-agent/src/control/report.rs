@@ -1,0 +1,249 @@
+//! The tables of `mipd show`. Their JSON (field names, units, `null`) is a stable interface: fields may be added, never
+//! renamed or removed.
+//!
+//! Names are those of RFC 5944 and RFC 2006. Times are whole seconds. A field is `null` where the source cannot know it
+//! (the pinned maps know no lifetimes) or where there is nothing to say.
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use super::protocol::What;
+
+/// One table.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "what", content = "rows", rename_all = "snake_case")]
+pub enum Report {
+    /// `show bindings`
+    Bindings(Vec<Binding>),
+    /// `show visitors`
+    Visitors(Vec<Visitor>),
+    /// `show clients`
+    Clients(Vec<Client>),
+    /// `show agents`
+    Agents(Vec<Agent>),
+    /// `show tunnels`
+    Tunnels(Vec<Tunnel>),
+    /// `show interfaces`
+    Interfaces(Vec<Interface>),
+    /// `show counters`
+    Counters(Vec<Counter>),
+    /// `show associations`
+    Associations(Vec<Association>),
+}
+
+impl Report {
+    /// Which table it is.
+    pub fn what(&self) -> What {
+        match self {
+            Self::Bindings(_) => What::Bindings,
+            Self::Visitors(_) => What::Visitors,
+            Self::Clients(_) => What::Clients,
+            Self::Agents(_) => What::Agents,
+            Self::Tunnels(_) => What::Tunnels,
+            Self::Interfaces(_) => What::Interfaces,
+            Self::Counters(_) => What::Counters,
+            Self::Associations(_) => What::Associations,
+        }
+    }
+
+    /// A table without rows: what a box without the role shows.
+    pub fn empty(what: What) -> Self {
+        match what {
+            What::Bindings => Self::Bindings(Vec::new()),
+            What::Visitors => Self::Visitors(Vec::new()),
+            What::Clients => Self::Clients(Vec::new()),
+            What::Agents => Self::Agents(Vec::new()),
+            What::Tunnels => Self::Tunnels(Vec::new()),
+            What::Interfaces => Self::Interfaces(Vec::new()),
+            What::Counters => Self::Counters(Vec::new()),
+            What::Associations => Self::Associations(Vec::new()),
+        }
+    }
+}
+
+/// A mobility binding of the home agent (RFC 2006 `haMobilityBindingTable`).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Binding {
+    /// The client's home address.
+    pub home_address: Ipv4Addr,
+    /// The exit of its tunnel.
+    pub care_of_address: Ipv4Addr,
+    /// The home agent's address that it registered with.
+    pub home_agent: Ipv4Addr,
+    /// Lifetime granted; 65535 = infinite.
+    pub lifetime_granted_s: Option<u16>,
+    /// What is left of it; `null` if infinite.
+    pub lifetime_remaining_s: Option<u64>,
+    /// Letters of the request's flags that are set: S, B, D, M, G, T.
+    pub flags: Option<String>,
+    /// `ipip`, or `direct` if the care-of address is this box.
+    pub encapsulation: String,
+    /// Whether the client's packets come back through the tunnel.
+    pub reverse_tunnel: Option<bool>,
+}
+
+/// A visitor of the foreign agent (RFC 2006 `faVisitorTable`).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Visitor {
+    /// The client's home address.
+    pub home_address: Ipv4Addr,
+    /// Its home agent.
+    pub home_agent: Ipv4Addr,
+    /// The care-of address that it registered.
+    pub care_of_address: Option<Ipv4Addr>,
+    /// Its Ethernet address.
+    pub mac: String,
+    /// The access interface it is behind.
+    pub interface: String,
+    /// `registered` or `pending`.
+    pub state: String,
+    /// Lifetime granted; 65535 = infinite.
+    pub lifetime_granted_s: Option<u16>,
+    /// What is left of it; `null` if infinite.
+    pub lifetime_remaining_s: Option<u64>,
+    /// Letters of the request's flags that are set.
+    pub flags: Option<String>,
+    /// `ipip`.
+    pub encapsulation: String,
+    /// Whether its packets are sent back through the tunnel.
+    pub reverse_tunnel: bool,
+}
+
+/// A station of the access point.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Client {
+    /// Its Ethernet address.
+    pub mac: String,
+    /// Its address.
+    pub home_address: Option<Ipv4Addr>,
+    /// The radio it is behind.
+    pub interface: String,
+    /// What is being done for it, such as `local`, `registering`, `registered`, `at_home`.
+    pub state: String,
+    /// Its home agent.
+    pub home_agent: Option<Ipv4Addr>,
+    /// The foreign agent that it is registered through.
+    pub foreign_agent: Option<Ipv4Addr>,
+    /// The care-of address registered.
+    pub care_of_address: Option<Ipv4Addr>,
+    /// Lifetime granted; 65535 = infinite.
+    pub lifetime_granted_s: Option<u16>,
+    /// What is left of it; `null` if infinite.
+    pub lifetime_remaining_s: Option<u64>,
+    /// Whether a reverse tunnel was granted.
+    pub reverse_tunnel: Option<bool>,
+    /// The code of the last reply.
+    pub last_code: Option<u8>,
+    /// Requests sent since the last accepted one.
+    pub attempts: Option<u32>,
+    /// Milliseconds from noticing the client to forwarding for it.
+    pub registered_in_ms: Option<u64>,
+}
+
+/// An agent that the access point hears.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Agent {
+    /// The source address of its advertisements.
+    pub address: Ipv4Addr,
+    /// Its Ethernet address.
+    pub mac: String,
+    /// Where it is heard.
+    pub interface: String,
+    /// Whether it advertises the home agent role.
+    pub home_agent: bool,
+    /// Whether it advertises the foreign agent role.
+    pub foreign_agent: bool,
+    /// Whether it takes no further registrations.
+    pub busy: bool,
+    /// Its care-of addresses.
+    pub care_of_addresses: Vec<Ipv4Addr>,
+    /// The longest registration lifetime that it accepts; 65535 = infinite.
+    pub registration_lifetime_s: u16,
+    /// Letters of the advertisement's flags that are set.
+    pub flags: String,
+    /// Whether it offers reverse tunnelling.
+    pub reverse_tunnel: bool,
+    /// When it is forgotten unless heard again.
+    pub lifetime_remaining_s: u64,
+    /// Whether clients are registered through it.
+    pub selected: bool,
+}
+
+/// A tunnel of the data path.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Tunnel {
+    /// Its index in the maps.
+    pub tunnel_id: u32,
+    /// The outer source address.
+    pub local: Ipv4Addr,
+    /// The outer destination address.
+    pub remote: Ipv4Addr,
+    /// `ipip` or `direct`.
+    pub encapsulation: String,
+    /// `ready`, or `unresolved` while the next hop is not known (the kernel sends meanwhile).
+    pub state: String,
+    /// Where packets leave.
+    pub interface: Option<String>,
+    /// The next hop's Ethernet address.
+    pub next_hop: Option<String>,
+    /// Largest packet inside, bytes.
+    pub mtu: u16,
+    /// Bindings and reverse-tunnelled visitors that use it.
+    pub users: Option<u32>,
+}
+
+/// An interface that `mipd` works on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Interface {
+    /// Its name.
+    pub interface: String,
+    /// Its kernel index.
+    pub ifindex: u32,
+    /// `home`, `access`, `core`, `radio`, `uplink`.
+    pub roles: Vec<String>,
+    /// The fast path configured: `auto`, `xdp`, `tc`, `off`.
+    pub wanted: String,
+    /// What is attached: `xdp+tc`, `tc`, ….
+    pub attached: String,
+    /// Why that differs from what was wanted.
+    pub reason: Option<String>,
+    /// Packets delivered by the programs.
+    pub packets_fast: u64,
+    /// Packets of ours left to the kernel or the agent.
+    pub packets_slow: u64,
+    /// Packets that were none of our business.
+    pub packets_passed: u64,
+    /// Packets dropped.
+    pub packets_dropped: u64,
+}
+
+/// One counter.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Counter {
+    /// `home_agent`, `foreign_agent`, `access_point`, `discovery` or `data_path`.
+    pub role: String,
+    /// Its name.
+    pub name: String,
+    /// The interface it counts on, in the data path.
+    pub interface: Option<String>,
+    /// `xdp`, `ingress` or `egress`, in the data path.
+    pub hook: Option<String>,
+    /// How many.
+    pub value: u64,
+    /// What it means, in one line.
+    pub help: String,
+}
+
+/// A security association, without its key.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Association {
+    /// `mobile-home`, `mobile-foreign` or `foreign-home`.
+    pub kind: String,
+    /// The clients (a range) or the agent at the other end.
+    pub peer: String,
+    /// Its index.
+    pub spi: u32,
+    /// The algorithm, as the configuration names it.
+    pub algorithm: String,
+}
