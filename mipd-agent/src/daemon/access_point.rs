@@ -3,14 +3,11 @@
 use std::{collections::HashMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use ipnet::Ipv4Net;
-use mipd_common::{
-    mac::MacAddress,
-    maps::{StationEvent, station_event},
-};
+use mipd_common::mac::MacAddress;
 
-use super::router::datagram;
+use super::{Context, DaemonError, router::datagram};
 use crate::{
-    dataplane::{DataPlane, StationEntry},
+    dataplane::{Sighting, SightingKind, StationEntry},
     io::frames::{Frame, FrameSocket},
     mobility::{
         discovery::listener::{Listener, ListenerAction},
@@ -18,7 +15,7 @@ use crate::{
         proxy::{Action, Event, ForeignAgentInfo, HomeAgentOnLink, Proxy, StationState},
         time::{Instant, Now},
     },
-    state::{State, Table},
+    state::{Remembered, Table},
     stations::{claim, hold::Hold},
     wire::{
         advertisement,
@@ -79,30 +76,41 @@ pub struct Port {
     pub mac: MacAddress,
 }
 
-/// What the access point acts upon.
-pub struct Context<'a> {
-    /// The data plane.
-    pub dataplane: &'a mut DataPlane,
-    /// The state store.
-    pub state: &'a State,
-}
-
 impl AccessPoint {
+    /// Takes up the clients of the agent that ran before.
+    pub fn restore(&mut self, now: Now, remembered: &Remembered, context: &mut Context<'_>) -> Result<(), DaemonError> {
+        let mut actions = Vec::new();
+        self.proxy.restore(now, remembered.records(Table::Clients)?, &mut actions);
+        self.apply(now, actions, context);
+        Ok(())
+    }
+
     /// A kernel program noticed a station.
-    pub fn handle_station_event(&mut self, now: Now, event: &StationEvent, context: &mut Context<'_>) {
-        let interface = InterfaceIndex(event.ifindex);
-        let mac = MacAddress(event.mac);
-        let address = Ipv4Addr::from(event.address);
-        let event = match event.kind {
-            station_event::VISITOR if !address.is_unspecified() => Event::Visitor { interface, mac, address },
-            station_event::LOCAL => Event::Local { interface, mac, address },
-            station_event::RETURNED => Event::Returned { mac, interface },
-            station_event::MOVED => Event::Moved { mac },
-            station_event::ANNOUNCED => Event::Announced { mac, address },
-            station_event::ATTACHED => Event::Attached { mac },
-            _ => return,
+    pub fn handle_sighting(&mut self, now: Now, sighting: &Sighting, context: &mut Context<'_>) {
+        let interface = InterfaceIndex(sighting.interface);
+        let mac = sighting.mac;
+        let event = match (sighting.kind, sighting.address) {
+            (SightingKind::Visitor, Some(address)) => Event::Visitor { interface, mac, address },
+            (SightingKind::Local, Some(address)) => Event::Local { interface, mac, address },
+            (SightingKind::Returned, _) => Event::Returned { mac, interface },
+            (SightingKind::Moved, _) => Event::Moved { mac },
+            (SightingKind::Announced, Some(address)) => Event::Announced { mac, address },
+            (SightingKind::Attached, _) => Event::Attached { mac },
+            // Nothing to register.
+            (SightingKind::Visitor | SightingKind::Local | SightingKind::Announced, None) => return,
         };
         self.notice(now, event, context);
+    }
+
+    /// Serves no further visitors, or does so again.
+    pub fn pause(&mut self, now: Now, pause: bool, context: &mut Context<'_>) {
+        if pause {
+            let mut actions = Vec::new();
+            self.proxy.pause(&mut actions);
+            self.apply(now, actions, context);
+        } else {
+            self.proxy.resume();
+        }
     }
 
     /// A frame that a kernel program handed over whole.
@@ -185,10 +193,12 @@ impl AccessPoint {
         self.hold.expire(now.instant);
         if self.next_activity <= now.instant && self.proxy.has_visitors() {
             self.next_activity = now.instant + ACTIVITY_INTERVAL;
+            let mut actions = Vec::new();
             for (mac, silence) in context.dataplane.stations_last_seen() {
                 let seen = Instant(now.instant.0.saturating_sub(silence));
-                self.proxy.last_active(mac, seen);
+                self.proxy.last_active(now, mac, seen, &mut actions);
             }
+            self.apply(now, actions, context);
         }
         let mut actions = Vec::new();
         self.listener.handle_timeout(now, &mut actions);

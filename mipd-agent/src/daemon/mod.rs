@@ -1,60 +1,78 @@
 //! The daemon: the one place that wires sockets, roles, data plane and control socket together.
 //!
-//! * `plan`: what the configuration means on this machine, and the settings it gives each part;
+//! * `plan`: what the configuration means on this machine, and the settings that it gives each part;
 //! * `inputs`: sockets as one stream of messages;
 //! * `router`: home agent and foreign agent; `access_point`: the proxy;
 //! * `report`: the answers to `mipd show`;
-//! * `clock`.
+//! * `clock`, `error`.
 //!
 //! One thread does everything but the writing of the state store. It is woken by a message, the kernel programs,
-//! netlink, a command or a timer, and never waits for anything else.
+//! netlink, a command or a timer, and waits for nothing else.
 
 mod access_point;
 mod clock;
 mod error;
 mod inputs;
 mod plan;
-mod report;
+pub mod report;
 mod router;
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-pub use self::error::DaemonError;
+pub use self::{error::DaemonError, plan::Plan};
 use self::{
     access_point::AccessPoint,
     clock::Clock,
     inputs::{Input, Inputs},
-    plan::Plan,
     router::Router,
 };
 use crate::{
     config::Config,
-    control::{Command, Request, Responder, Server},
+    control::{Request, Responder, Response, Server, report::Association},
     dataplane::{DataPlane, Event},
     mobility::time::Instant,
-    state::State,
+    state::{Remembered, State},
+    wire::types::HomeAddress,
 };
 
 /// Longest sleep; bounds the damage of a timer that was computed wrongly.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// Runs the agent until SIGTERM or SIGINT. The data path stays as it is then, so that a restart or an upgrade does not
+/// What the roles act upon.
+struct Context<'a> {
+    dataplane: &'a mut DataPlane,
+    state: &'a State,
+}
+
+/// Runs the agent until SIGTERM or SIGINT. The data path then stays as it is, so that a restart or an upgrade does not
 /// interrupt traffic; `mipd unload` takes it down.
 pub async fn run(config: &Config) -> Result<(), DaemonError> {
-    Daemon::start(config).await?.serve().await
+    let mut daemon = Daemon::start(config).await?;
+    daemon.serve().await
 }
 
 struct Daemon {
     clock: Clock,
     plan: Plan,
+    associations: Vec<Association>,
     state: State,
     dataplane: DataPlane,
     inputs: Inputs,
     router: Option<Router>,
     access_point: Option<AccessPoint>,
     control: Server,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+enum Wake {
+    Input(Input),
+    DataPlane(Event),
+    Control(Request, Responder),
+    Timer,
+    Stop,
 }
 
 impl Daemon {
@@ -64,12 +82,149 @@ impl Daemon {
         // First of all: its lock keeps a second agent from touching anything.
         let (state, remembered) = State::open(&config.agent.state_dir)?;
         let control = Server::bind(&config.agent.control_socket)?;
-        let mut dataplane = DataPlane::start(plan.data_plane(config)).await?;
-        let mut inputs = Inputs::new();
-        let router = plan.router(config, &mut inputs)?;
-        let access_point = plan.access_point(config, &mut inputs)?;
-        let mut daemon = Self { clock, plan, state, dataplane: { dataplane.begin(); dataplane }, inputs, router, access_point, control };
+        let dataplane = DataPlane::start(plan.data_plane(config)).await?;
+        let inputs = Inputs::new();
+        let router = plan.router(config, &inputs)?;
+        let access_point = plan.access_point(config, &inputs)?;
+        let mut daemon = Self {
+            clock,
+            plan,
+            associations: report::associations(config),
+            state,
+            dataplane,
+            inputs,
+            router,
+            access_point,
+            control,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        };
         daemon.restore(&remembered)?;
+        for interface in daemon.dataplane.interfaces() {
+            let (wanted, attached) = (interface.wanted.name(), interface.attached.to_string());
+            let reason = interface.reason.as_deref().unwrap_or("as wanted");
+            tracing::info!(interface = interface.name, wanted, attached, reason, "attached");
+        }
         Ok(daemon)
+    }
+
+    /// Takes up the registrations of the agent that ran before, and lets go what the kernel still carries beyond them.
+    fn restore(&mut self, remembered: &Remembered) -> Result<(), DaemonError> {
+        let now = self.clock.now();
+        let mut context = Context { dataplane: &mut self.dataplane, state: &self.state };
+        if let Some(router) = &mut self.router {
+            router.restore(now, remembered, &mut context)?;
+        }
+        if let Some(access_point) = &mut self.access_point {
+            access_point.restore(now, remembered, &mut context)?;
+        }
+        self.dataplane.retain_installed()?;
+        Ok(())
+    }
+
+    async fn serve(&mut self) -> Result<(), DaemonError> {
+        tracing::info!("ready");
+        loop {
+            match self.wait().await {
+                Wake::Input(input) => self.handle_input(&input),
+                Wake::DataPlane(event) => self.handle_event(event),
+                Wake::Control(request, responder) => {
+                    let response = self.answer(&request);
+                    responder.send(response);
+                }
+                Wake::Timer => {}
+                Wake::Stop => break,
+            }
+            self.handle_timeouts();
+        }
+        if let Some(router) = &mut self.router {
+            router.shut_down();
+        }
+        tracing::info!("stopped; the data path stays until `mipd unload`");
+        Ok(())
+    }
+
+    async fn wait(&mut self) -> Wake {
+        let router = self.router.as_ref().and_then(Router::poll_timeout);
+        let access_point = self.access_point.as_ref().and_then(AccessPoint::poll_timeout);
+        let latest = self.clock.now().instant + LONGEST_SLEEP;
+        let deadline = router.into_iter().chain(access_point).min().map_or(latest, |at: Instant| at.min(latest));
+        tokio::select! {
+            input = self.inputs.next() => Wake::Input(input),
+            event = self.dataplane.next_event() => Wake::DataPlane(event),
+            (request, responder) = self.control.next_request() => Wake::Control(request, responder),
+            () = tokio::time::sleep_until(self.clock.deadline(deadline)) => Wake::Timer,
+            _ = self.terminate.recv() => Wake::Stop,
+            _ = self.interrupt.recv() => Wake::Stop,
+        }
+    }
+
+    fn handle_input(&mut self, input: &Input) {
+        let now = self.clock.now();
+        let mut context = Context { dataplane: &mut self.dataplane, state: &self.state };
+        match (input, &mut self.router, &mut self.access_point) {
+            (Input::Datagram(datagram), Some(router), _) => router.handle_datagram(now, datagram, &mut context),
+            (Input::Frame(frame), Some(router), _) => router.handle_frame(now, frame, &mut context),
+            (Input::Frame(frame), _, Some(access_point)) => access_point.handle_frame(now, frame, &mut context),
+            _ => {}
+        }
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        let now = self.clock.now();
+        let mut context = Context { dataplane: &mut self.dataplane, state: &self.state };
+        match (event, &mut self.access_point) {
+            (Event::Station(sighting), Some(access_point)) => access_point.handle_sighting(now, &sighting, &mut context),
+            (Event::PuntedFrame(bytes), Some(access_point)) => access_point.handle_punted(now, bytes, &mut context),
+            (Event::InterfaceChanged { name }, _) => tracing::info!(interface = name, "interface changed"),
+            _ => {}
+        }
+    }
+
+    fn handle_timeouts(&mut self) {
+        let now = self.clock.now();
+        let mut context = Context { dataplane: &mut self.dataplane, state: &self.state };
+        if let Some(router) = &mut self.router
+            && router.poll_timeout().is_some_and(|at| at <= now.instant)
+        {
+            router.handle_timeout(now, &mut context);
+        }
+        if let Some(access_point) = &mut self.access_point
+            && access_point.poll_timeout().is_some_and(|at| at <= now.instant)
+        {
+            access_point.handle_timeout(now, &mut context);
+        }
+    }
+
+    fn answer(&mut self, request: &Request) -> Response {
+        match request {
+            Request::Show { what } => Response::Report(self.report(*what)),
+            Request::Deregister { address } => self.deregister(*address),
+            Request::Pause => self.pause(true),
+            Request::Resume => self.pause(false),
+        }
+    }
+
+    fn deregister(&mut self, address: Ipv4Addr) -> Response {
+        let now = self.clock.now();
+        let mut context = Context { dataplane: &mut self.dataplane, state: &self.state };
+        let found =
+            self.router.as_mut().is_some_and(|router| router.deregister(now, HomeAddress(address), &mut context));
+        if found {
+            Response::Done { message: format!("{address} is no longer registered here") }
+        } else {
+            Response::Refused { message: format!("{address} is registered neither as binding nor as visitor here") }
+        }
+    }
+
+    fn pause(&mut self, pause: bool) -> Response {
+        let now = self.clock.now();
+        let Some(access_point) = &mut self.access_point else {
+            return Response::Refused { message: "this box is no access point: there is nothing to pause".into() };
+        };
+        let mut context = Context { dataplane: &mut self.dataplane, state: &self.state };
+        access_point.pause(now, pause, &mut context);
+        let state = if pause { "paused: new visitors are not served" } else { "resumed" };
+        Response::Done { message: state.into() }
     }
 }

@@ -4,10 +4,11 @@ use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
 
 use mipd_common::mac::MacAddress;
 
+use super::{Context, DaemonError};
 use crate::{
-    dataplane::{BindingRoute, DataPlane, VisitorRoute},
+    dataplane::{BindingRoute, VisitorRoute},
     io::{
-        datagram::{Datagram, REGISTRATION_PORT},
+        datagram::Datagram,
         frames::{Frame, FrameSocket},
         udp::RegistrationSocket,
     },
@@ -18,7 +19,7 @@ use crate::{
         link::{InterfaceIndex, Path, Received, Transmit},
         time::{Instant, Now},
     },
-    state::{State, Table},
+    state::{Remembered, Table},
     wire::{
         advertisement,
         arp::ArpPacket,
@@ -62,8 +63,6 @@ pub struct Router {
     pub home_agent: Option<HomeAgent>,
     /// The foreign agent role.
     pub foreign_agent: Option<ForeignAgent>,
-    /// Addresses of the home agent.
-    pub home_agent_addresses: Vec<Ipv4Addr>,
     /// Where we advertise and hear clients.
     pub ports: HashMap<InterfaceIndex, Port>,
     /// The UDP 434 socket.
@@ -72,15 +71,22 @@ pub struct Router {
     pub counters: Counters,
 }
 
-/// What the router's roles act upon.
-pub struct Context<'a> {
-    /// The data plane.
-    pub dataplane: &'a mut DataPlane,
-    /// The state store.
-    pub state: &'a State,
-}
-
 impl Router {
+    /// Takes up the registrations of the agent that ran before.
+    pub fn restore(&mut self, now: Now, remembered: &Remembered, context: &mut Context<'_>) -> Result<(), DaemonError> {
+        if let Some(foreign_agent) = &mut self.foreign_agent {
+            let mut actions = Vec::new();
+            foreign_agent.restore(now, remembered.records(Table::Visitors)?, &mut actions);
+            self.apply_visit(now, actions, context);
+        }
+        if let Some(home_agent) = &mut self.home_agent {
+            let mut actions = Vec::new();
+            home_agent.restore(now, remembered.records(Table::Bindings)?, &mut actions);
+            self.apply_home(now, actions, context);
+        }
+        Ok(())
+    }
+
     /// A datagram that the kernel delivered. Requests on links with a packet socket come by that, with their MAC.
     pub fn handle_datagram(&mut self, now: Now, datagram: &Datagram, context: &mut Context<'_>) {
         let received = datagram.received();
@@ -129,21 +135,10 @@ impl Router {
         }
     }
 
-    /// A request by a node itself that is away is the foreign agent's; one that was relayed, or that deregisters at
-    /// home, is the home agent's.
+    /// On an access link the foreign agent goes first; what it does not take was sent straight to the home agent.
     fn is_for_foreign_agent(&self, received: &Received<'_>) -> bool {
-        if self.foreign_agent.is_none() || !self.ports.get(&received.interface).is_some_and(|port| port.access) {
-            return false;
-        }
-        let Ok(request) = RegistrationRequest::parse_fixed(received.payload) else {
-            return true;
-        };
-        let by_the_node = received.source == request.home_address.0 || received.source.is_unspecified();
-        let at_home = self.home_agent.is_some()
-            && request.care_of_address.0 == request.home_address.0
-            && (self.home_agent_addresses.contains(&received.destination)
-                || self.home_agent_addresses.contains(&request.home_agent.0));
-        by_the_node && !at_home
+        self.ports.get(&received.interface).is_some_and(|port| port.access)
+            && self.foreign_agent.as_ref().is_some_and(|agent| self.home_agent.is_none() || agent.takes(received))
     }
 
     fn handle_home_request(&mut self, now: Now, received: &Received<'_>, context: &mut Context<'_>) {
@@ -221,7 +216,14 @@ impl Router {
         }
         if let Some(foreign_agent) = &mut self.foreign_agent {
             let mut actions = Vec::new();
-            found |= foreign_agent.remove_visitor(home_address, &mut actions);
+            let home_agents: Vec<_> = foreign_agent
+                .visitors()
+                .filter(|visitor| visitor.home_address == home_address)
+                .map(|visitor| visitor.home_agent)
+                .collect();
+            for home_agent in home_agents {
+                found |= foreign_agent.remove_visitor(home_agent, home_address, &mut actions);
+            }
             self.apply_visit(now, actions, context);
         }
         found

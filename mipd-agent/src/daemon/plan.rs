@@ -1,0 +1,402 @@
+//! What the configuration means on this machine, and the settings that it gives each part.
+
+use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
+
+use ipnet::Ipv4Net;
+use rand::RngExt as _;
+
+use super::{
+    DaemonError,
+    access_point::{self, AccessPoint},
+    inputs::Inputs,
+    router::{self, Router},
+};
+use crate::{
+    config::{AccessPointReverseTunnel, Config, InterfaceName, Peer, PeerKind, ReverseTunnel, VisitorIpv6},
+    dataplane::{self, Mark, Network, VisitSettings},
+    io::frames::Want,
+    mobility::{
+        discovery::{
+            advertiser::{Advertiser, AdvertiserConfig},
+            listener::{Listener, ListenerConfig},
+        },
+        foreign_agent::{self, AccessInterface, ForeignAgent},
+        home_agent::{self, HomeAgent, HomeSubnet},
+        link::InterfaceIndex,
+        proxy::{self, Proxy, ReverseTunnelPolicy},
+        reverse_tunnel,
+        security::{self, AddressRange, MobileHomeAssociations, PeerAssociations, SecurityAssociation},
+        subnet_map::SubnetMap,
+        time::Instant,
+    },
+    wire::types::{CareOfAddress, HomeAgentAddress, Lifetime},
+};
+
+/// Registrations of all visitors together that may wait for their home agents.
+const MAXIMUM_PENDING: usize = 4096;
+/// The same for one visitor (RFC 5944 §3.7.1 calls 5 typical).
+const MAXIMUM_PENDING_PER_CLIENT: usize = 5;
+/// Where access points take the source port of requests from, if none is configured: the dynamic ports.
+const DYNAMIC_PORTS: std::ops::RangeInclusive<u16> = 49152..=65535;
+
+/// The configuration, put beside the interfaces and addresses of this machine.
+#[derive(Debug)]
+pub struct Plan {
+    network: Network,
+    mobile_home: Arc<MobileHomeAssociations>,
+    mobile_foreign: Arc<PeerAssociations>,
+    foreign_home: Arc<PeerAssociations>,
+    registration_port: u16,
+    care_of_address: Option<CareOfAddress>,
+}
+
+impl Plan {
+    /// Reads interfaces and addresses, and checks that what the roles need of them is there.
+    pub fn new(config: &Config) -> Result<Self, DaemonError> {
+        let network = Network::read()?;
+        let own = network.addresses();
+        let must_be_ours = |what, address: Ipv4Addr| {
+            if own.iter().any(|(_, known)| known.addr() == address) {
+                Ok(())
+            } else {
+                Err(DaemonError::NotOurs { what, address })
+            }
+        };
+        if let Some(home_agent) = &config.home_agent {
+            must_be_ours("home-agent address", home_agent.address.0)?;
+        }
+        if let Some(foreign_agent) = &config.foreign_agent {
+            must_be_ours("care-of-address", foreign_agent.care_of_address.0)?;
+        }
+        let configured_port = config.access_point.as_ref().and_then(|access_point| access_point.registration_port);
+        Ok(Self {
+            mobile_home: Arc::new(mobile_home(config)?),
+            mobile_foreign: Arc::new(peers(config, PeerKind::MobileForeign)?),
+            foreign_home: Arc::new(peers(config, PeerKind::ForeignHome)?),
+            registration_port: configured_port.unwrap_or_else(|| rand::rng().random_range(DYNAMIC_PORTS)),
+            care_of_address: config.foreign_agent.as_ref().map(|agent| agent.care_of_address),
+            network,
+        })
+    }
+
+    /// The care-of address that visitors of this box have.
+    pub fn own_care_of_address(&self) -> Option<CareOfAddress> {
+        self.care_of_address
+    }
+
+    /// An interface's name.
+    pub fn name(&self, interface: InterfaceIndex) -> String {
+        self.network.name(interface.0).map_or_else(|| format!("if{}", interface.0), str::to_owned)
+    }
+
+    /// The data plane's settings.
+    pub fn data_plane(&self, config: &Config) -> dataplane::Settings {
+        dataplane::Settings {
+            bpffs_dir: config.agent.bpffs_dir.clone(),
+            state_dir: config.agent.state_dir.clone(),
+            interfaces: self.interfaces(config),
+            home: config.home_agent.as_ref().map(|home_agent| dataplane::HomeSettings {
+                address: home_agent.address.0,
+                subnets: home_agent
+                    .subnets
+                    .iter()
+                    .map(|subnet| (subnet.prefix, subnet.interface.as_str().to_owned()))
+                    .collect(),
+                routes: dataplane::HomeRoutes::Host,
+                maximum_tunnels: home_agent.maximum_bindings,
+            }),
+            visit: config.foreign_agent.as_ref().map(|foreign_agent| VisitSettings {
+                care_of_address: foreign_agent.care_of_address.0,
+                maximum_visitors: foreign_agent.maximum_visitors,
+                mark: Mark::default(),
+                table: VisitSettings::DEFAULT_TABLE,
+            }),
+            access_point: config.access_point.as_ref().map(|access_point| dataplane::AccessPointSettings {
+                bridge: access_point.bridge.as_str().to_owned(),
+                uplink: access_point.uplink.as_str().to_owned(),
+                radios: radios(access_point).map(|name| name.as_str().to_owned()).collect(),
+                own_subnets: self.own_subnets(access_point),
+                registration_port: self.registration_port,
+                drop_visitor_ipv6: access_point.visitor_ipv6 == VisitorIpv6::Drop,
+                maximum_stations: access_point.maximum_clients,
+            }),
+        }
+    }
+
+    /// Which interfaces carry programs, and in which roles.
+    fn interfaces(&self, config: &Config) -> Vec<dataplane::InterfaceSettings> {
+        let mut roles: Vec<(String, dataplane::Roles)> = Vec::new();
+        let mut add = |name: &str, set: fn(&mut dataplane::Roles)| {
+            let place = roles.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+                roles.push((name.to_owned(), dataplane::Roles::default()));
+                roles.len() - 1
+            });
+            set(&mut roles[place].1);
+        };
+        for subnet in config.home_agent.iter().flat_map(|home_agent| &home_agent.subnets) {
+            add(subnet.interface.as_str(), |roles| roles.home = true);
+        }
+        for interface in config.foreign_agent.iter().flat_map(|foreign_agent| &foreign_agent.interfaces) {
+            add(interface.as_str(), |roles| roles.access = true);
+        }
+        if config.home_agent.is_some() || config.foreign_agent.is_some() {
+            for name in self.core_interfaces(config) {
+                add(&name, |roles| roles.core = true);
+            }
+        }
+        if let Some(access_point) = &config.access_point {
+            add(access_point.uplink.as_str(), |roles| roles.uplink = true);
+            for radio in radios(access_point) {
+                add(radio.as_str(), |roles| roles.radio = true);
+            }
+        }
+        roles
+            .into_iter()
+            .map(|(name, roles)| {
+                let fast_path = match config.fast_path(&name) {
+                    crate::config::FastPath::Auto => dataplane::FastPath::Auto,
+                    crate::config::FastPath::Xdp => dataplane::FastPath::Xdp,
+                    crate::config::FastPath::Tc => dataplane::FastPath::Tc,
+                    crate::config::FastPath::Off => dataplane::FastPath::Off,
+                };
+                dataplane::InterfaceSettings { name, roles, fast_path }
+            })
+            .collect()
+    }
+
+    /// Towards the other agents: as configured, or wherever a route with a gateway leads.
+    fn core_interfaces(&self, config: &Config) -> Vec<String> {
+        match &config.agent.core_interfaces {
+            Some(names) => names.iter().map(|name| name.as_str().to_owned()).collect(),
+            None => self.network.gateway_interfaces(),
+        }
+    }
+
+    fn own_subnets(&self, access_point: &crate::config::AccessPoint) -> Vec<Ipv4Net> {
+        if access_point.local_subnets.is_empty() {
+            self.network.addresses_of(access_point.bridge.as_str()).map(|address| address.trunc()).collect()
+        } else {
+            access_point.local_subnets.clone()
+        }
+    }
+
+    fn index(&self, name: &InterfaceName) -> Result<InterfaceIndex, DaemonError> {
+        Ok(InterfaceIndex(self.network.index(name.as_str())?))
+    }
+
+    fn address(&self, name: &InterfaceName) -> Result<Ipv4Net, DaemonError> {
+        self.network.addresses_of(name.as_str()).next().ok_or_else(|| DaemonError::NoAddress(name.clone()))
+    }
+
+    /// The agent roles, with their sockets open.
+    pub fn router(&self, config: &Config, inputs: &Inputs) -> Result<Option<Router>, DaemonError> {
+        if config.home_agent.is_none() && config.foreign_agent.is_none() {
+            return Ok(None);
+        }
+        let home_agent = self.home_agent(config)?;
+        let home_agent_addresses: Vec<Ipv4Addr> = home_agent
+            .iter()
+            .flat_map(|settings| std::iter::once(settings.address).chain(settings.other_addresses.iter().copied()))
+            .map(|address| address.0)
+            .collect();
+        let foreign_agent = self.foreign_agent(config, &home_agent_addresses)?;
+        let mut ports = HashMap::new();
+        for name in distinct(config) {
+            let interface = self.index(name)?;
+            let socket = inputs
+                .frame_socket(interface, Want::AgentTraffic)
+                .map_err(|source| DaemonError::PacketSocket { interface: name.clone(), source })?;
+            let address = self.address(name)?;
+            let access = config.foreign_agent.as_ref().is_some_and(|agent| agent.interfaces.contains(name));
+            let advertiser = advertiser(config, name, interface, address);
+            ports.insert(
+                interface,
+                router::Port {
+                    socket,
+                    mac: self.network.mac(name.as_str())?,
+                    address: address.addr(),
+                    access,
+                    advertiser: Advertiser::new(advertiser, rand::random()),
+                },
+            );
+        }
+        Ok(Some(Router {
+            home_agent: home_agent.map(HomeAgent::new),
+            foreign_agent: foreign_agent.map(ForeignAgent::new),
+            ports,
+            socket: inputs.registration_socket().map_err(DaemonError::RegistrationPort)?,
+            counters: router::Counters::default(),
+        }))
+    }
+
+    fn home_agent(&self, config: &Config) -> Result<Option<home_agent::Config>, DaemonError> {
+        let Some(settings) = &config.home_agent else { return Ok(None) };
+        let subnets = settings
+            .subnets
+            .iter()
+            .map(|subnet| Ok(HomeSubnet { prefix: subnet.prefix, interface: self.index(&subnet.interface)? }))
+            .collect::<Result<Vec<_>, DaemonError>>()?;
+        let other_addresses = self
+            .network
+            .addresses()
+            .iter()
+            .map(|(_, address)| address.addr())
+            .filter(|address| *address != settings.address.0)
+            .filter(|address| subnets.iter().any(|subnet| subnet.prefix.contains(address)))
+            .map(HomeAgentAddress)
+            .collect();
+        Ok(Some(home_agent::Config {
+            address: settings.address,
+            other_addresses,
+            subnets,
+            maximum_lifetime: settings.maximum_lifetime,
+            replay_window: settings.replay_window,
+            reverse_tunnel: policy(settings.reverse_tunnel),
+            maximum_bindings: settings.maximum_bindings as usize,
+            mobile_home: Arc::clone(&self.mobile_home),
+            foreign_home: Arc::clone(&self.foreign_home),
+        }))
+    }
+
+    fn foreign_agent(
+        &self,
+        config: &Config,
+        home_agent_addresses: &[Ipv4Addr],
+    ) -> Result<Option<foreign_agent::Config>, DaemonError> {
+        let Some(settings) = &config.foreign_agent else { return Ok(None) };
+        let interfaces = settings
+            .interfaces
+            .iter()
+            .map(|name| Ok(AccessInterface { interface: self.index(name)?, address: self.address(name)?.addr() }))
+            .collect::<Result<Vec<_>, DaemonError>>()?;
+        Ok(Some(foreign_agent::Config {
+            interfaces,
+            own_addresses: self.network.addresses().iter().map(|(_, address)| address.addr()).collect(),
+            own_home_agents: home_agent_addresses.to_vec(),
+            care_of_addresses: vec![settings.care_of_address],
+            maximum_lifetime: settings.registration_lifetime,
+            reverse_tunnel: policy(settings.reverse_tunnel),
+            pending_timeout: settings.pending_timeout,
+            maximum_pending: MAXIMUM_PENDING,
+            maximum_pending_per_client: MAXIMUM_PENDING_PER_CLIENT,
+            maximum_visitors: settings.maximum_visitors as usize,
+            mobile_foreign: Arc::clone(&self.mobile_foreign),
+            foreign_home: Arc::clone(&self.foreign_home),
+        }))
+    }
+
+    /// The access point role, with its sockets open.
+    pub fn access_point(&self, config: &Config, inputs: &Inputs) -> Result<Option<AccessPoint>, DaemonError> {
+        let Some(settings) = &config.access_point else { return Ok(None) };
+        let port = |name: &InterfaceName, want| {
+            let interface = self.index(name)?;
+            let socket = inputs
+                .frame_socket(interface, want)
+                .map_err(|source| DaemonError::PacketSocket { interface: name.clone(), source })?;
+            Ok::<_, DaemonError>(access_point::Port { interface, socket, mac: self.network.mac(name.as_str())? })
+        };
+        let uplink = port(&settings.uplink, Want::Advertisements)?;
+        let mut radio_ports = HashMap::new();
+        for name in radios(settings) {
+            let radio = port(name, Want::Nothing)?;
+            radio_ports.insert(radio.interface, radio);
+        }
+        let own_subnets = self.own_subnets(settings);
+        let subnet_map = SubnetMap::from_entries(
+            settings.subnet_map.iter().map(|entry| (entry.home_agent, entry.prefix.netmask())),
+        )?;
+        let proxy = proxy::Config {
+            uplink: uplink.interface,
+            own_subnets: own_subnets.clone(),
+            subnet_map,
+            associations: Arc::clone(&self.mobile_home),
+            registration_lifetime: settings.registration_lifetime,
+            reverse_tunnel: match settings.reverse_tunnel {
+                AccessPointReverseTunnel::Never => ReverseTunnelPolicy::Never,
+                AccessPointReverseTunnel::WhenOffered => ReverseTunnelPolicy::WhenOffered,
+                AccessPointReverseTunnel::Require => ReverseTunnelPolicy::Require,
+            },
+            registration_port: self.registration_port,
+            maximum_clients: settings.maximum_clients as usize,
+        };
+        Ok(Some(AccessPoint {
+            proxy: Proxy::new(proxy, rand::random()),
+            listener: Listener::new(ListenerConfig::default(), rand::random()),
+            hold: crate::stations::hold::Hold::default(),
+            counters: access_point::Counters::default(),
+            address: self.address(&settings.bridge)?.addr(),
+            uplink,
+            radios: radio_ports,
+            own_subnets,
+            registration_port: self.registration_port,
+            next_activity: Instant::default(),
+        }))
+    }
+}
+
+/// The interfaces on which an agent role speaks, each once.
+fn distinct(config: &Config) -> Vec<&InterfaceName> {
+    let home = config.home_agent.iter().flat_map(|agent| agent.subnets.iter().map(|subnet| &subnet.interface));
+    let access = config.foreign_agent.iter().flat_map(|agent| &agent.interfaces);
+    let mut names = Vec::new();
+    for name in home.chain(access) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn advertiser(
+    config: &Config,
+    name: &InterfaceName,
+    interface: InterfaceIndex,
+    address: Ipv4Net,
+) -> AdvertiserConfig {
+    let home = config.home_agent.as_ref().filter(|agent| agent.subnets.iter().any(|subnet| subnet.interface == *name));
+    let visit = config.foreign_agent.as_ref().filter(|agent| agent.interfaces.contains(name));
+    let intervals = home.map(|agent| agent.advertisement_interval).into_iter();
+    let intervals = intervals.chain(visit.map(|agent| agent.advertisement_interval));
+    AdvertiserConfig {
+        interface,
+        address: address.addr(),
+        prefix_length: address.prefix_len(),
+        home_agent: home.is_some(),
+        foreign_agent: visit.is_some(),
+        care_of_addresses: visit.iter().map(|agent| agent.care_of_address).collect(),
+        reverse_tunnel: visit.is_some_and(|agent| agent.reverse_tunnel != ReverseTunnel::Off),
+        registration_lifetime: visit.map_or(Lifetime::INFINITE, |agent| agent.registration_lifetime),
+        interval: intervals.min().unwrap_or(AdvertiserConfig::DEFAULT_INTERVAL),
+    }
+}
+
+fn radios(access_point: &crate::config::AccessPoint) -> impl Iterator<Item = &InterfaceName> {
+    access_point.radios.iter().filter(|radio| radio.proxy_mobile_ip).map(|radio| &radio.interface)
+}
+
+fn policy(setting: ReverseTunnel) -> reverse_tunnel::ReverseTunnel {
+    match setting {
+        ReverseTunnel::Off => reverse_tunnel::ReverseTunnel::Off,
+        ReverseTunnel::Offered => reverse_tunnel::ReverseTunnel::Offered,
+        ReverseTunnel::Required => reverse_tunnel::ReverseTunnel::Required,
+    }
+}
+
+fn mobile_home(config: &Config) -> Result<MobileHomeAssociations, DaemonError> {
+    let entries = config.security_associations.iter().filter_map(|entry| {
+        let range = AddressRange::new(entry.clients.first(), entry.clients.last())?;
+        Some((range, SecurityAssociation { spi: entry.spi, algorithm: entry.algorithm, key: entry.key.clone() }))
+    });
+    Ok(MobileHomeAssociations::new(entries)?)
+}
+
+fn peers(config: &Config, kind: PeerKind) -> Result<PeerAssociations, DaemonError> {
+    let entries = config.peer_associations.iter().filter(|entry| entry.kind == kind).map(|entry| {
+        let peer = match entry.peer {
+            Peer::Any => security::Peer::Any,
+            Peer::Address(address) => security::Peer::Address(address),
+        };
+        (peer, SecurityAssociation { spi: entry.spi, algorithm: entry.algorithm, key: entry.key.clone() })
+    });
+    Ok(PeerAssociations::new(entries)?)
+}

@@ -1,0 +1,334 @@
+//! The answers to `mipd show`.
+
+use std::time::Duration;
+
+use super::Daemon;
+use crate::{
+    config::{Config, Peer, PeerKind, associations::algorithm_name},
+    control::{
+        What,
+        report::{Agent, Association, Binding, Client, Counter, Interface, Report, Tunnel, Visitor},
+    },
+    dataplane::{CounterReport, Hook},
+    mobility::time::{Instant, Now},
+    wire::registration::RequestFlags,
+};
+
+const ENCAPSULATION: &str = "ipip";
+
+impl Daemon {
+    /// One table of `mipd show`.
+    pub(super) fn report(&self, what: What) -> Report {
+        let now = self.clock.now();
+        match what {
+            What::Bindings => Report::Bindings(self.bindings(now)),
+            What::Visitors => Report::Visitors(self.visitors(now)),
+            What::Clients => Report::Clients(self.clients(now)),
+            What::Agents => Report::Agents(self.agents(now)),
+            What::Tunnels => Report::Tunnels(self.tunnels()),
+            What::Interfaces => Report::Interfaces(self.interfaces()),
+            What::Counters => Report::Counters(self.counters()),
+            What::Associations => Report::Associations(self.associations.clone()),
+        }
+    }
+
+    fn bindings(&self, now: Now) -> Vec<Binding> {
+        let home_agent = self.router.as_ref().and_then(|router| router.home_agent.as_ref());
+        let own = self.plan.own_care_of_address();
+        home_agent
+            .iter()
+            .flat_map(|agent| agent.bindings())
+            .map(|binding| Binding {
+                home_address: binding.home_address.0,
+                care_of_address: binding.care_of_address.0,
+                home_agent: binding.home_agent.0,
+                lifetime_granted_s: Some(binding.lifetime_granted.0),
+                lifetime_remaining_s: binding.expires.map(|expires| remaining(now, expires)),
+                flags: Some(flags(binding.flags)),
+                encapsulation: if own == Some(binding.care_of_address) { "direct" } else { ENCAPSULATION }.into(),
+                reverse_tunnel: Some(binding.reverse_tunnel),
+            })
+            .collect()
+    }
+
+    fn visitors(&self, now: Now) -> Vec<Visitor> {
+        let Some(agent) = self.router.as_ref().and_then(|router| router.foreign_agent.as_ref()) else {
+            return Vec::new();
+        };
+        let registered = agent.visitors().map(|visitor| Visitor {
+            home_address: visitor.home_address.0,
+            home_agent: visitor.home_agent.0,
+            care_of_address: Some(visitor.care_of_address.0),
+            mac: visitor.requester.mac.to_string(),
+            interface: self.plan.name(visitor.requester.interface),
+            state: "registered".into(),
+            lifetime_granted_s: Some(visitor.lifetime_granted.0),
+            lifetime_remaining_s: visitor.expires.map(|expires| remaining(now, expires)),
+            flags: Some(flags(visitor.flags)),
+            encapsulation: ENCAPSULATION.into(),
+            reverse_tunnel: visitor.reverse_tunnel,
+        });
+        let pending = agent.pending().map(|pending| Visitor {
+            home_address: pending.request.home_address.0,
+            home_agent: pending.request.home_agent.0,
+            care_of_address: pending.care_of_address.map(|address| address.0),
+            mac: pending.requester.mac.to_string(),
+            interface: self.plan.name(pending.requester.interface),
+            state: "pending".into(),
+            lifetime_granted_s: None,
+            lifetime_remaining_s: None,
+            flags: Some(flags(pending.request.flags)),
+            encapsulation: ENCAPSULATION.into(),
+            reverse_tunnel: pending.request.flags.reverse_tunnel,
+        });
+        registered.chain(pending).collect()
+    }
+
+    fn clients(&self, now: Now) -> Vec<Client> {
+        let Some(access_point) = &self.access_point else { return Vec::new() };
+        access_point
+            .proxy
+            .clients()
+            .map(|client| Client {
+                mac: client.mac.to_string(),
+                home_address: Some(client.home_address.0),
+                interface: self.plan.name(client.interface),
+                state: client.state.into(),
+                home_agent: client.home_agent.map(|address| address.0),
+                foreign_agent: client.foreign_agent,
+                care_of_address: client.care_of_address.map(|address| address.0),
+                lifetime_granted_s: client.lifetime_granted.map(|lifetime| lifetime.0),
+                lifetime_remaining_s: client.expires.map(|expires| remaining(now, expires)),
+                reverse_tunnel: client.lifetime_granted.map(|_| client.reverse_tunnel),
+                last_code: client.last_code.map(|code| code.0),
+                attempts: Some(client.attempts),
+                registered_in_ms: client.registered_in.map(|time| time.as_millis() as u64),
+            })
+            .collect()
+    }
+
+    fn agents(&self, now: Now) -> Vec<Agent> {
+        let Some(access_point) = &self.access_point else { return Vec::new() };
+        let selected = access_point.listener.foreign_agent().map(|agent| agent.address);
+        access_point
+            .listener
+            .agents()
+            .map(|agent| {
+                let advertisement = &agent.advertisement;
+                Agent {
+                    address: agent.address,
+                    mac: agent.mac.to_string(),
+                    interface: self.plan.name(access_point.uplink.interface),
+                    home_agent: advertisement.flags.home_agent,
+                    foreign_agent: advertisement.flags.foreign_agent,
+                    busy: advertisement.flags.busy,
+                    care_of_addresses: advertisement.care_of_addresses.iter().map(|address| address.0).collect(),
+                    registration_lifetime_s: advertisement.registration_lifetime.0,
+                    flags: agent_flags(advertisement.flags),
+                    reverse_tunnel: advertisement.flags.reverse_tunnel,
+                    lifetime_remaining_s: remaining(now, agent.expires),
+                    selected: selected == Some(agent.address),
+                }
+            })
+            .collect()
+    }
+
+    fn tunnels(&self) -> Vec<Tunnel> {
+        self.dataplane
+            .tunnels()
+            .into_iter()
+            .map(|tunnel| Tunnel {
+                tunnel_id: tunnel.tunnel_id,
+                local: tunnel.local,
+                remote: tunnel.remote,
+                encapsulation: tunnel.encapsulation.into(),
+                state: if tunnel.ready { "ready" } else { "unresolved" }.into(),
+                interface: tunnel.interface,
+                next_hop: tunnel.next_hop.map(|mac| mac.to_string()),
+                mtu: tunnel.inner_mtu,
+                users: tunnel.users,
+            })
+            .collect()
+    }
+
+    fn interfaces(&self) -> Vec<Interface> {
+        let counters = self.dataplane.counters();
+        self.dataplane
+            .interfaces()
+            .into_iter()
+            .map(|interface| {
+                let packets = |action| packets(&counters, &interface.name, action);
+                Interface {
+                    ifindex: interface.ifindex,
+                    roles: interface.roles.names().map(str::to_owned).collect(),
+                    wanted: interface.wanted.name().into(),
+                    attached: interface.attached.to_string(),
+                    packets_fast: packets(mipd_common::maps::Action::Fast),
+                    packets_slow: packets(mipd_common::maps::Action::Slow),
+                    packets_passed: packets(mipd_common::maps::Action::Passed),
+                    packets_dropped: packets(mipd_common::maps::Action::Dropped),
+                    reason: interface.reason,
+                    interface: interface.name,
+                }
+            })
+            .collect()
+    }
+}
+
+impl Daemon {
+    fn counters(&self) -> Vec<Counter> {
+        let mut rows = Vec::new();
+        let mut add = |role: &str, name: &str, value: u64, help: String| {
+            rows.push(Counter {
+                role: role.into(),
+                name: name.into(),
+                interface: None,
+                hook: None,
+                value,
+                help,
+            });
+        };
+        if let Some(router) = &self.router {
+            let own = &router.counters;
+            for (name, value) in [
+                ("malformed", own.malformed),
+                ("unexpected", own.unexpected),
+                ("send_errors", own.send_errors),
+            ] {
+                add("router", name, value, in_words(name));
+            }
+            let home = router.home_agent.iter().map(|agent| ("home_agent", agent.counters().entries()));
+            let visit = router.foreign_agent.iter().map(|agent| ("foreign_agent", agent.counters().entries()));
+            for (role, entries) in home.chain(visit) {
+                for (name, value) in entries {
+                    add(role, &name, value, in_words(&name));
+                }
+            }
+            for port in router.ports.values() {
+                for (name, value, help) in port.advertiser.counters().iter() {
+                    add("discovery", name, value, help.into());
+                }
+            }
+        }
+        if let Some(access_point) = &self.access_point {
+            for (name, value, help) in access_point.proxy.counters().iter() {
+                add("access_point", name, value, help.into());
+            }
+            for (code, value) in access_point.proxy.counters().denied.iter() {
+                add("access_point", &format!("denied_{}", code.0), value, code.meaning().into());
+            }
+            let (hold, own) = (access_point.hold.counters(), access_point.counters);
+            for (name, value) in [
+                ("frames_held", hold.held),
+                ("frames_released", hold.released),
+                ("frames_overflowed", hold.overflowed),
+                ("frames_expired", hold.expired),
+                ("dhcp_bridged", own.dhcp_bridged),
+                ("dhcp_withheld", own.dhcp_withheld),
+                ("malformed", own.malformed),
+                ("send_errors", own.send_errors),
+            ] {
+                add("access_point", name, value, in_words(name));
+            }
+            for (name, value, help) in access_point.listener.counters().iter() {
+                add("discovery", name, value, help.into());
+            }
+        }
+        rows.extend(data_path(&self.dataplane.counters()));
+        rows
+    }
+}
+
+/// The programs' counters as rows of `mipd show counters`.
+pub fn data_path(reports: &[CounterReport]) -> impl Iterator<Item = Counter> {
+    reports.iter().flat_map(|report| {
+        report.counters.iter().map(|counter| Counter {
+            role: "data_path".into(),
+            name: counter.name.into(),
+            interface: Some(report.interface.clone()),
+            hook: Some(
+                match report.hook {
+                    Hook::Xdp => "xdp",
+                    Hook::Ingress => "ingress",
+                    Hook::Egress => "egress",
+                }
+                .into(),
+            ),
+            value: counter.packets,
+            help: counter.help.into(),
+        })
+    })
+}
+
+/// Packets of an interface that met this fate, at whichever hook.
+pub fn packets(reports: &[CounterReport], interface: &str, action: mipd_common::maps::Action) -> u64 {
+    reports
+        .iter()
+        .filter(|report| report.interface == interface)
+        .flat_map(|report| &report.counters)
+        .filter(|counter| counter.action == action)
+        .map(|counter| counter.packets)
+        .sum()
+}
+
+/// The associations that the configuration lists, without their keys.
+pub fn associations(config: &Config) -> Vec<Association> {
+    let clients = config.security_associations.iter().map(|entry| Association {
+        kind: "mobile-home".into(),
+        peer: entry.clients.to_string(),
+        spi: entry.spi.get(),
+        algorithm: algorithm_name(entry.algorithm).into(),
+    });
+    let peers = config.peer_associations.iter().map(|entry| Association {
+        kind: match entry.kind {
+            PeerKind::ForeignHome => "foreign-home",
+            PeerKind::MobileForeign => "mobile-foreign",
+        }
+        .into(),
+        peer: match entry.peer {
+            Peer::Any => "any".into(),
+            Peer::Address(address) => address.to_string(),
+        },
+        spi: entry.spi.get(),
+        algorithm: algorithm_name(entry.algorithm).into(),
+    });
+    clients.chain(peers).collect()
+}
+
+fn remaining(now: Now, expires: Instant) -> u64 {
+    expires.since(now.instant).max(Duration::ZERO).as_secs()
+}
+
+fn in_words(name: &str) -> String {
+    name.replace('_', " ")
+}
+
+fn letters(flags: &[(bool, char)]) -> String {
+    flags.iter().filter(|(set, _)| *set).map(|(_, letter)| letter).collect()
+}
+
+fn flags(flags: RequestFlags) -> String {
+    letters(&[
+        (flags.simultaneous, 'S'),
+        (flags.broadcast, 'B'),
+        (flags.co_located, 'D'),
+        (flags.minimal_encapsulation, 'M'),
+        (flags.gre, 'G'),
+        (flags.reverse_tunnel, 'T'),
+    ])
+}
+
+fn agent_flags(flags: crate::wire::advertisement::AgentFlags) -> String {
+    letters(&[
+        (flags.registration_required, 'R'),
+        (flags.busy, 'B'),
+        (flags.home_agent, 'H'),
+        (flags.foreign_agent, 'F'),
+        (flags.minimal_encapsulation, 'M'),
+        (flags.gre, 'G'),
+        (flags.reverse_tunnel, 'T'),
+        (flags.udp_tunnelling, 'U'),
+        (flags.revocation, 'X'),
+        (flags.regional, 'I'),
+    ])
+}
