@@ -13,6 +13,7 @@
 pub mod deadlines;
 pub mod foreign_agent;
 pub mod home_agent;
+pub mod discovery;
 pub mod link;
 pub mod proxy;
 pub mod reverse_tunnel;
