@@ -25,9 +25,9 @@ struct Campus {
 
 impl Campus {
     /// `shared` is the key between the agents.
-    fn new(shared: Option<SecurityAssociation>) -> Self {
+    fn new(shared: Option<&SecurityAssociation>) -> Self {
         let peers = |peer| {
-            let entries = shared.clone().map(|association| (Peer::Address(peer), association));
+            let entries = shared.map(|association| (Peer::Address(peer), association.clone()));
             Arc::new(PeerAssociations::new(entries).unwrap())
         };
         let clients = [("10.1.0.0/24".parse().unwrap(), client_key())];
@@ -65,8 +65,8 @@ impl Campus {
 
     /// The client's request through both agents, and the datagram that comes back to it.
     fn exchange(&mut self, message: &[u8]) -> Option<Transmit> {
-        let relayed = self.to_foreign_agent(&from_client(message))?;
-        let answered = self.to_home_agent(&arriving(&relayed, CORE_LINK))?;
+        let relayed = self.at_foreign_agent(&from_client(message))?;
+        let answered = self.at_home_agent(&arriving(&relayed, CORE_LINK))?;
         let mut actions = Vec::new();
         self.foreign_agent.handle_reply(self.clock.0, &arriving(&answered, CORE_LINK), &mut actions);
         actions.into_iter().find_map(|action| match action {
@@ -75,7 +75,7 @@ impl Campus {
         })
     }
 
-    fn to_foreign_agent(&mut self, received: &Received<'_>) -> Option<Transmit> {
+    fn at_foreign_agent(&mut self, received: &Received<'_>) -> Option<Transmit> {
         let mut actions = Vec::new();
         self.foreign_agent.handle_request(self.clock.0, received, &mut actions);
         actions.into_iter().find_map(|action| match action {
@@ -84,7 +84,7 @@ impl Campus {
         })
     }
 
-    fn to_home_agent(&mut self, received: &Received<'_>) -> Option<Transmit> {
+    fn at_home_agent(&mut self, received: &Received<'_>) -> Option<Transmit> {
         let mut actions = Vec::new();
         self.home_agent.handle_datagram(self.clock.0, received, &mut actions);
         actions.into_iter().find_map(|action| match action {
@@ -123,7 +123,7 @@ fn trusted_by_client(transmit: &Transmit, request: &RegistrationRequest) -> Opti
 #[test]
 fn a_registration_goes_all_the_way_and_back_with_and_without_a_key_between_the_agents() {
     for shared in [None, Some(agents_key())] {
-        let mut campus = Campus::new(shared);
+        let mut campus = Campus::new(shared.as_ref());
         let mut request = request(campus.clock.0);
         request.flags.reverse_tunnel = true;
         let reply = campus.exchange(&signed(&request, &client_key())).unwrap();
@@ -150,7 +150,7 @@ fn both_agents_forget_an_unrenewed_registration_at_the_same_moment() {
 #[test]
 fn a_deregistration_through_the_foreign_agent_clears_both() {
     for shared in [None, Some(agents_key())] {
-        let mut campus = Campus::new(shared);
+        let mut campus = Campus::new(shared.as_ref());
         let message = signed(&request(campus.clock.0), &client_key());
         campus.exchange(&message).unwrap();
         campus.run(Duration::from_secs(1));
@@ -163,7 +163,7 @@ fn a_deregistration_through_the_foreign_agent_clears_both() {
 
 #[test]
 fn a_client_with_a_wrong_clock_registers_at_the_second_try() {
-    let mut campus = Campus::new(Some(agents_key()));
+    let mut campus = Campus::new(Some(&agents_key()));
     let clock = Clock::at_seconds(77);
     let mut request = request(clock.0);
     let reply = campus.exchange(&signed(&request, &client_key())).unwrap();
@@ -193,8 +193,8 @@ fn a_replay_on_the_visited_link_cannot_take_a_registration_over() {
     let before: Vec<_> = campus.foreign_agent.visitors().copied().collect();
     let thief = mipd_common::mac::MacAddress([2, 0, 0, 0, 6, 6]);
     let replay = Received { source_mac: Some(thief), ..from_client(&message) };
-    let relayed = campus.to_foreign_agent(&replay).unwrap();
-    let answered = campus.to_home_agent(&arriving(&relayed, CORE_LINK)).unwrap();
+    let relayed = campus.at_foreign_agent(&replay).unwrap();
+    let answered = campus.at_home_agent(&arriving(&relayed, CORE_LINK)).unwrap();
     assert_eq!(read_reply(&answered).code, ReplyCode::HA_IDENTIFICATION);
     campus.foreign_agent.handle_reply(campus.clock.0, &arriving(&answered, CORE_LINK), &mut Vec::new());
     assert!(campus.foreign_agent.visitors().eq(before.iter()));
