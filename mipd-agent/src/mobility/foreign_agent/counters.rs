@@ -17,10 +17,8 @@ pub enum Discard {
     RevocationFromMobileNode,
     /// The same home address and Identification as a pending request of another client.
     Imitation,
-    /// A reply that no pending registration matches.
+    /// A reply that no pending registration matches, or one that a newer reply has overtaken.
     Unsolicited,
-    /// A reply that came after one to a newer request of the same node.
-    Overtaken,
 }
 
 impl Discard {
@@ -34,7 +32,6 @@ impl Discard {
             Self::RevocationFromMobileNode => "revocation_from_mobile_node",
             Self::Imitation => "imitation",
             Self::Unsolicited => "unsolicited",
-            Self::Overtaken => "overtaken",
         }
     }
 }

@@ -227,14 +227,13 @@ impl ForeignAgent {
     pub fn restore(&mut self, now: Now, records: impl IntoIterator<Item = VisitorRecord>, actions: &mut Vec<Action>) {
         for record in records {
             let visitor = record.revive(now, &self.config);
-            match visitor.filter(|_| self.visitors.len() < self.config.maximum_visitors) {
-                Some(visitor) => self.install(visitor, actions),
-                None => {
-                    let (home_agent, home_address) =
-                        (HomeAgentAddress(record.home_agent), HomeAddress(record.home_address));
-                    actions.push(Action::RemoveVisitor { home_address, home_agent });
-                    actions.push(Action::VisitorChanged { home_agent, home_address });
-                }
+            if let Some(visitor) = visitor.filter(|_| self.visitors.len() < self.config.maximum_visitors) {
+                self.install(visitor, actions);
+            } else {
+                let (home_agent, home_address) =
+                    (HomeAgentAddress(record.home_agent), HomeAddress(record.home_address));
+                actions.push(Action::RemoveVisitor { home_address, home_agent });
+                actions.push(Action::VisitorChanged { home_agent, home_address });
             }
         }
     }

@@ -47,11 +47,8 @@ impl ForeignAgent {
         match checked {
             Ok(end) => {
                 self.take_pending(key);
-                if self.apply(now, &config, &pending, &reply, actions) {
-                    self.relay_reply(&config, &pending, &received.payload[..end], actions);
-                } else {
-                    self.counters.discarded.add(Discard::Overtaken);
-                }
+                self.apply(now, &config, &pending, &reply, actions);
+                self.relay_reply(&config, &pending, &received.payload[..end], actions);
             }
             Err(code) => self.deny_pending(now, key, code, actions),
         }
@@ -96,7 +93,8 @@ impl ForeignAgent {
         Ok(end)
     }
 
-    /// Brings visitor list and data path up to date (RFC 5944 §3.7.3.2). `false` if a newer registration is in force.
+    /// Brings visitor list and data path up to date (RFC 5944 §3.7.3.2). Older requests of the same node are
+    /// over with it, whatever their replies, still under way, may say.
     fn apply(
         &mut self,
         now: Now,
@@ -104,16 +102,13 @@ impl ForeignAgent {
         pending: &PendingRegistration,
         reply: &RegistrationReply,
         actions: &mut Vec<Action>,
-    ) -> bool {
+    ) {
         if !reply.code.is_accepted() {
             self.counters.denied_by_home_agent.add(reply.code);
-            return true;
+            return;
         }
         let request = &pending.request;
         let current = self.visitors.get(&(request.home_agent, request.home_address)).copied();
-        if current.is_some_and(|current| request.identification.since(current.identification) < 0) {
-            return false;
-        }
         for overtaken in self.pending.overtaken_by(request) {
             self.take_pending(overtaken);
         }
@@ -130,7 +125,6 @@ impl ForeignAgent {
                 self.install(VisitorEntry::new(now, pending, care_of_address, granted, current.as_ref()), actions);
             }
         }
-        true
     }
 
     fn relay_reply(

@@ -1,0 +1,214 @@
+//! Both agents at once: a client's bytes through foreign agent and home agent and back, without a network.
+
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+
+use super::{
+    fixtures::*,
+    foreign_agent::{self, ForeignAgent},
+    home_agent::{self, HomeAgent},
+    link::{Received, Transmit},
+    reverse_tunnel::ReverseTunnel,
+    security::{MobileHomeAssociations, Peer, PeerAssociations, SecurityAssociation},
+};
+use crate::wire::{
+    extension::kind,
+    registration::{RegistrationReply, RegistrationRequest},
+    types::{CareOfAddress, HomeAddress, HomeAgentAddress, Lifetime, ReplyCode},
+};
+
+/// A home agent, a foreign agent, and the wire between them.
+struct Campus {
+    home_agent: HomeAgent,
+    foreign_agent: ForeignAgent,
+    clock: Clock,
+}
+
+impl Campus {
+    /// `shared` is the key between the agents.
+    fn new(shared: Option<&SecurityAssociation>) -> Self {
+        let peers = |peer| {
+            let entries = shared.map(|association| (Peer::Address(peer), association.clone()));
+            Arc::new(PeerAssociations::new(entries).unwrap())
+        };
+        let clients = [("10.1.0.0/24".parse().unwrap(), client_key())];
+        let subnet = home_agent::HomeSubnet { prefix: "10.1.0.0/24".parse().unwrap(), interface: HOME_LINK };
+        let access = foreign_agent::AccessInterface { interface: ACCESS_LINK, address: CARE_OF };
+        Self {
+            home_agent: HomeAgent::new(home_agent::Config {
+                address: HomeAgentAddress(HOME_AGENT),
+                other_addresses: Vec::new(),
+                subnets: vec![subnet],
+                maximum_lifetime: Lifetime(300),
+                replay_window: Duration::from_secs(7),
+                reverse_tunnel: ReverseTunnel::Offered,
+                maximum_bindings: 10,
+                mobile_home: Arc::new(MobileHomeAssociations::new(clients).unwrap()),
+                foreign_home: peers(CARE_OF),
+            }),
+            foreign_agent: ForeignAgent::new(foreign_agent::Config {
+                interfaces: vec![access],
+                own_addresses: vec![CARE_OF],
+                own_home_agents: Vec::new(),
+                care_of_addresses: vec![CareOfAddress(CARE_OF)],
+                maximum_lifetime: Lifetime(36_000),
+                reverse_tunnel: ReverseTunnel::Offered,
+                pending_timeout: Duration::from_secs(7),
+                maximum_pending: 10,
+                maximum_pending_per_client: 5,
+                maximum_visitors: 10,
+                mobile_foreign: Arc::new(PeerAssociations::default()),
+                foreign_home: peers(HOME_AGENT),
+            }),
+            clock: Clock::new(),
+        }
+    }
+
+    /// The client's request through both agents, and the datagram that comes back to it.
+    fn exchange(&mut self, message: &[u8]) -> Option<Transmit> {
+        let relayed = self.at_foreign_agent(&from_client(message))?;
+        let answered = self.at_home_agent(&arriving(&relayed, CORE_LINK))?;
+        let mut actions = Vec::new();
+        self.foreign_agent.handle_reply(self.clock.0, &arriving(&answered, CORE_LINK), &mut actions);
+        actions.into_iter().find_map(|action| match action {
+            foreign_agent::Action::Send(transmit) => Some(transmit),
+            _ => None,
+        })
+    }
+
+    fn at_foreign_agent(&mut self, received: &Received<'_>) -> Option<Transmit> {
+        let mut actions = Vec::new();
+        self.foreign_agent.handle_request(self.clock.0, received, &mut actions);
+        actions.into_iter().find_map(|action| match action {
+            foreign_agent::Action::Send(transmit) => Some(transmit),
+            _ => None,
+        })
+    }
+
+    fn at_home_agent(&mut self, received: &Received<'_>) -> Option<Transmit> {
+        let mut actions = Vec::new();
+        self.home_agent.handle_datagram(self.clock.0, received, &mut actions);
+        actions.into_iter().find_map(|action| match action {
+            home_agent::Action::Send(transmit) => Some(transmit),
+            _ => None,
+        })
+    }
+
+    fn is_consistent(&self) -> bool {
+        let binding = self.home_agent.binding(HomeAddress(HOME));
+        let visitor = self.foreign_agent.visitor(HomeAgentAddress(HOME_AGENT), HomeAddress(HOME));
+        match (binding, visitor) {
+            (None, None) => true,
+            (Some(binding), Some(visitor)) => {
+                (binding.care_of_address, binding.reverse_tunnel, binding.expires)
+                    == (visitor.care_of_address, visitor.reverse_tunnel, visitor.expires)
+            }
+            _ => false,
+        }
+    }
+
+    fn run(&mut self, duration: Duration) {
+        self.clock.advance(duration);
+        self.home_agent.handle_timeout(self.clock.0, &mut Vec::new());
+        self.foreign_agent.handle_timeout(self.clock.0, &mut Vec::new());
+    }
+}
+
+/// What the client makes of a datagram: the reply, if it is one to this request that its home agent signed.
+fn trusted_by_client(transmit: &Transmit, request: &RegistrationRequest) -> Option<RegistrationReply> {
+    let reply = read_reply(transmit);
+    let authentic = is_signed(transmit, kind::MOBILE_HOME_AUTHENTICATION, &client_key());
+    (authentic && reply.identification.low() == request.identification.low()).then_some(reply)
+}
+
+#[test]
+fn a_registration_goes_all_the_way_and_back_with_and_without_a_key_between_the_agents() {
+    for shared in [None, Some(agents_key())] {
+        let mut campus = Campus::new(shared.as_ref());
+        let mut request = request(campus.clock.0);
+        request.flags.reverse_tunnel = true;
+        let reply = campus.exchange(&signed(&request, &client_key())).unwrap();
+        assert_eq!((reply.destination, reply.destination_port), (HOME, CLIENT_PORT));
+        let reply = trusted_by_client(&reply, &request).unwrap();
+        assert!(reply.code.is_accepted());
+        assert_eq!(reply.lifetime, Lifetime(300));
+        assert_eq!(campus.home_agent.binding_count(), 1);
+        assert!(campus.is_consistent());
+    }
+}
+
+#[test]
+fn both_agents_forget_an_unrenewed_registration_at_the_same_moment() {
+    let mut campus = Campus::new(None);
+    let message = signed(&request(campus.clock.0), &client_key());
+    campus.exchange(&message).unwrap();
+    campus.run(Duration::from_millis(299_999));
+    assert!(campus.home_agent.binding_count() == 1 && campus.is_consistent());
+    campus.run(Duration::from_millis(1));
+    assert!(campus.home_agent.binding_count() == 0 && campus.is_consistent());
+}
+
+#[test]
+fn a_deregistration_through_the_foreign_agent_clears_both() {
+    for shared in [None, Some(agents_key())] {
+        let mut campus = Campus::new(shared.as_ref());
+        let message = signed(&request(campus.clock.0), &client_key());
+        campus.exchange(&message).unwrap();
+        campus.run(Duration::from_secs(1));
+        let farewell = RegistrationRequest { lifetime: Lifetime::DEREGISTER, ..request(campus.clock.0) };
+        let reply = campus.exchange(&signed(&farewell, &client_key())).unwrap();
+        assert_eq!(trusted_by_client(&reply, &farewell).unwrap().code, ReplyCode::ACCEPTED);
+        assert!(campus.home_agent.binding_count() == 0 && campus.is_consistent());
+    }
+}
+
+#[test]
+fn a_client_with_a_wrong_clock_registers_at_the_second_try() {
+    let mut campus = Campus::new(Some(&agents_key()));
+    let clock = Clock::at_seconds(77);
+    let mut request = request(clock.0);
+    let reply = campus.exchange(&signed(&request, &client_key())).unwrap();
+    let reply = trusted_by_client(&reply, &request).unwrap();
+    assert_eq!(reply.code, ReplyCode::HA_IDENTIFICATION);
+    request.identification = reply.identification;
+    let reply = campus.exchange(&signed(&request, &client_key())).unwrap();
+    assert!(trusted_by_client(&reply, &request).unwrap().code.is_accepted());
+    assert!(campus.is_consistent());
+}
+
+#[test]
+fn a_client_with_a_wrong_key_learns_so_and_nobody_keeps_anything() {
+    let mut campus = Campus::new(None);
+    let request = request(campus.clock.0);
+    let reply = campus.exchange(&signed(&request, &association(256, 66))).unwrap();
+    assert_eq!(read_reply(&reply).code, ReplyCode::HA_MOBILE_AUTHENTICATION);
+    assert!(campus.home_agent.binding_count() == 0 && campus.is_consistent());
+    assert_eq!(campus.foreign_agent.pending().count(), 0);
+}
+
+#[test]
+fn a_replay_on_the_visited_link_cannot_take_a_registration_over() {
+    let mut campus = Campus::new(None);
+    let message = signed(&request(campus.clock.0), &client_key());
+    campus.exchange(&message).unwrap();
+    let before: Vec<_> = campus.foreign_agent.visitors().copied().collect();
+    let thief = mipd_common::mac::MacAddress([2, 0, 0, 0, 6, 6]);
+    let replay = Received { source_mac: Some(thief), ..from_client(&message) };
+    let relayed = campus.at_foreign_agent(&replay).unwrap();
+    let answered = campus.at_home_agent(&arriving(&relayed, CORE_LINK)).unwrap();
+    assert_eq!(read_reply(&answered).code, ReplyCode::HA_IDENTIFICATION);
+    campus.foreign_agent.handle_reply(campus.clock.0, &arriving(&answered, CORE_LINK), &mut Vec::new());
+    assert!(campus.foreign_agent.visitors().eq(before.iter()));
+}
+
+#[test]
+fn a_client_without_an_association_is_told_of_the_timeout() {
+    let mut campus = Campus::new(None);
+    let mut request = request(campus.clock.0);
+    request.home_address = HomeAddress(Ipv4Addr::new(192, 0, 2, 9));
+    assert_eq!(campus.exchange(&signed(&request, &client_key())), None);
+    campus.clock.advance(Duration::from_secs(7));
+    let mut actions = Vec::new();
+    campus.foreign_agent.handle_timeout(campus.clock.0, &mut actions);
+    let [foreign_agent::Action::Send(transmit)] = &actions[..] else { panic!("one denial: {actions:?}") };
+    assert_eq!(read_reply(transmit).code, ReplyCode::FA_TIMEOUT);
+}
