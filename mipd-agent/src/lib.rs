@@ -6,6 +6,7 @@
 pub mod io;
 pub mod config;
 pub mod control;
+pub mod dataplane;
 pub mod mobility;
 pub mod state;
 pub mod stations;

@@ -1,0 +1,120 @@
+//! What has to hold before anything is changed, each with the way out.
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::Path,
+};
+
+use aya::util::KernelVersion;
+
+use super::{
+    error::DataPlaneError,
+    netlink::Link,
+    settings::{InterfaceSettings, Settings},
+    sysctl,
+};
+
+/// Oldest kernel with everything the programs use.
+const OLDEST: (u8, u8) = (5, 10);
+
+/// Bits of the effective capability set (`capability.h`).
+const CAP_NET_ADMIN: u32 = 12;
+const CAP_NET_RAW: u32 = 13;
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_BPF: u32 = 39;
+
+/// Checks privileges and kernel version.
+pub(super) fn machine() -> Result<(), DataPlaneError> {
+    let status = "/proc/thread-self/status";
+    let text = fs::read_to_string(status).map_err(DataPlaneError::file("read", status))?;
+    let missing = missing_capabilities(&text);
+    if !missing.is_empty() {
+        return Err(DataPlaneError::NotPrivileged { missing: missing.join(", ") });
+    }
+    if !kernel_is_at_least(OLDEST.0, OLDEST.1) {
+        let release = "/proc/sys/kernel/osrelease";
+        let found = fs::read_to_string(release).map_err(DataPlaneError::file("read", release))?;
+        return Err(DataPlaneError::KernelTooOld { found: found.trim().to_owned() });
+    }
+    Ok(())
+}
+
+/// Whether the running kernel is this version or a later one.
+pub(super) fn kernel_is_at_least(major: u8, minor: u8) -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(major, minor, 0))
+}
+
+fn missing_capabilities(status: &str) -> Vec<&'static str> {
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|value| u64::from_str_radix(value.trim(), 16).ok())
+        .unwrap_or(0);
+    let has = |capability: u32| effective & (1 << capability) != 0;
+    let wanted = [
+        (has(CAP_NET_ADMIN), "CAP_NET_ADMIN"),
+        (has(CAP_NET_RAW), "CAP_NET_RAW"),
+        (has(CAP_BPF) || has(CAP_SYS_ADMIN), "CAP_BPF"),
+    ];
+    wanted.into_iter().filter(|(present, _)| !present).map(|(_, name)| name).collect()
+}
+
+/// Checks the configured interfaces and what else is on the box.
+pub(super) fn network(settings: &Settings, links: &[Link]) -> Result<(), DataPlaneError> {
+    let exists = |name: &str| links.iter().any(|link| link.name == name);
+    for InterfaceSettings { name, roles, .. } in &settings.interfaces {
+        if !exists(name) {
+            return Err(DataPlaneError::NoSuchInterface { name: name.clone() });
+        }
+        if roles.radio && roles.is_router() {
+            return Err(DataPlaneError::RolesConflict { name: name.clone() });
+        }
+    }
+    let access_point = settings.access_point.iter();
+    let ports = access_point.flat_map(|settings| settings.radios.iter().chain([&settings.bridge, &settings.uplink]));
+    if let Some(missing) = ports.into_iter().find(|name| !exists(name)) {
+        return Err(DataPlaneError::NoSuchInterface { name: missing.clone() });
+    }
+    if settings.home.is_none() && settings.visit.is_none() {
+        return Ok(());
+    }
+    if let Some(live) = links.iter().find(|link| link.up && matches!(link.name.as_str(), "tunl0" | "gre0")) {
+        return Err(DataPlaneError::LiveKernelTunnel { name: live.name.clone() });
+    }
+    if !sysctl::forwarding()? {
+        return Err(DataPlaneError::ForwardingOff);
+    }
+    Ok(())
+}
+
+/// Makes sure that no other agent uses the same directory, for as long as the file is open.
+pub(super) fn lock(directory: &Path) -> Result<File, DataPlaneError> {
+    let file = File::open(directory).map_err(DataPlaneError::file("open", directory))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(DataPlaneError::AlreadyRunning { path: directory.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(DataPlaneError::file("lock", directory)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{lock, missing_capabilities};
+
+    #[test]
+    fn missing_capabilities_are_named() {
+        assert_eq!(missing_capabilities("Name:\tx\nCapEff:\t000001ffffffffff\n"), Vec::<&str>::new());
+        assert_eq!(missing_capabilities("CapEff:\t0000000000203000\n"), Vec::<&str>::new());
+        assert_eq!(missing_capabilities("CapEff:\t0000000000000000\n"), ["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_BPF"]);
+        assert_eq!(missing_capabilities("CapEff:\t0000008000001000\n"), ["CAP_NET_RAW"]);
+    }
+
+    #[test]
+    fn a_directory_is_locked_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = lock(directory.path()).unwrap();
+        assert!(lock(directory.path()).unwrap_err().to_string().contains("another mipd holds"));
+        drop(first);
+        lock(directory.path()).unwrap();
+    }
+}

@@ -1,0 +1,285 @@
+//! Looks at a data path by its pinned maps alone, whether or not an agent runs.
+
+use std::{net::Ipv4Addr, path::Path};
+
+use aya::maps::MapError;
+use mipd_common::{
+    mac::MacAddress,
+    maps::{Interface, Tunnel, interface_flags, station_state, tunnel_flags, tunnel_kind},
+};
+use nix::net::if_::if_indextoname;
+use serde::Serialize;
+
+use super::{
+    counters::{self, CounterReport},
+    error::DataPlaneError,
+    interfaces::Attached,
+    load::slots_in_use,
+    maps::{Maps, name},
+    pins::Pins,
+    serialize_display,
+    stations::monotonic,
+};
+
+/// A tunnel as the programs see it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct TunnelReport {
+    /// Its number.
+    pub id: u32,
+    /// `ipip`, or `direct` for a client whose care-of address is our own.
+    pub encapsulation: &'static str,
+    /// Entry; `None` for direct delivery.
+    pub local: Option<Ipv4Addr>,
+    /// Exit; `None` for direct delivery.
+    pub remote: Option<Ipv4Addr>,
+    /// Whether the next hop is known: packets take the fast path.
+    pub resolved: bool,
+    /// Outgoing interface.
+    pub interface: Option<String>,
+    /// MAC of the next hop.
+    pub next_hop_mac: Option<String>,
+    /// Largest inner packet, bytes.
+    pub inner_mtu: u16,
+    /// Whether XDP sends by itself.
+    pub xdp: bool,
+}
+
+impl TunnelReport {
+    /// `None` for an entry that is not in use.
+    pub(super) fn new(id: u32, tunnel: &Tunnel) -> Option<Self> {
+        let encapsulation = match tunnel.kind {
+            tunnel_kind::IP_IN_IP => "ipip",
+            tunnel_kind::DIRECT => "direct",
+            _ => return None,
+        };
+        let tunnelled = tunnel.kind == tunnel_kind::IP_IN_IP;
+        let resolved = tunnel.flags & tunnel_flags::ADJACENT != 0;
+        let [a, b, c, d, e, f, ..] = tunnel.ethernet;
+        Some(Self {
+            id,
+            encapsulation,
+            local: tunnelled.then(|| tunnel.local().into()),
+            remote: tunnelled.then(|| tunnel.remote().into()),
+            resolved,
+            interface: interface_name(tunnel.ifindex),
+            next_hop_mac: resolved.then(|| MacAddress([a, b, c, d, e, f]).to_string()),
+            inner_mtu: tunnel.inner_mtu,
+            xdp: tunnel.flags & tunnel_flags::XDP_TARGET != 0,
+        })
+    }
+}
+
+/// A mobility binding as the programs see it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct BindingReport {
+    /// The client's address.
+    pub home_address: Ipv4Addr,
+    /// Exit of the tunnel; `None` for direct delivery.
+    pub care_of_address: Option<Ipv4Addr>,
+    /// Number of the tunnel.
+    pub tunnel: u32,
+    /// `ipip` or `direct`.
+    pub encapsulation: &'static str,
+}
+
+/// A visitor as the programs see it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct VisitorReport {
+    /// The client's address.
+    pub home_address: Ipv4Addr,
+    /// The other end of its tunnel.
+    pub home_agent: Ipv4Addr,
+    /// The client's MAC.
+    #[serde(serialize_with = "serialize_display")]
+    pub mac: MacAddress,
+    /// The access interface.
+    pub interface: Option<String>,
+    /// Whether its packets go through the tunnel too.
+    pub reverse_tunnel: bool,
+}
+
+/// A station as the programs see it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct StationReport {
+    /// Its MAC.
+    #[serde(serialize_with = "serialize_display")]
+    pub mac: MacAddress,
+    /// `local`, `hold` or `forward`.
+    pub state: &'static str,
+    /// The visitor's address.
+    pub home_address: Option<Ipv4Addr>,
+    /// The foreign agent's MAC.
+    pub agent_mac: Option<String>,
+    /// The bridge port it is behind.
+    pub radio: Option<String>,
+    /// Milliseconds since its last frame.
+    pub last_seen_ms: u64,
+}
+
+/// An interface as the pins and maps tell of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct InspectedInterface {
+    /// Its name.
+    pub name: String,
+    /// Kernel index.
+    pub ifindex: u32,
+    /// Its MAC, as the programs know it.
+    #[serde(serialize_with = "serialize_display")]
+    pub mac: MacAddress,
+    /// Its MTU, as the programs know it.
+    pub mtu: u32,
+    /// The programs pinned to it.
+    pub programs: Vec<String>,
+    /// The same in short.
+    pub attached: Attached,
+    /// Whether the programs deliver by themselves there.
+    pub fast_path: bool,
+}
+
+/// A data path, looked at from outside.
+pub struct Inspection {
+    maps: Maps,
+    pins: Pins,
+}
+
+impl Inspection {
+    /// Opens the maps pinned under `bpffs_dir`.
+    pub fn open(bpffs_dir: &Path) -> Result<Self, DataPlaneError> {
+        let pins = Pins::new(bpffs_dir);
+        if !pins.map(name::INTERFACES).exists() {
+            return Err(DataPlaneError::NothingPinned { path: bpffs_dir.to_owned() });
+        }
+        Ok(Self { maps: Maps::open(&pins)?, pins })
+    }
+
+    /// The mobility bindings.
+    pub fn bindings(&self) -> Result<Vec<BindingReport>, DataPlaneError> {
+        let subnets = self.maps.home_subnets.get(&0, 0).map_err(DataPlaneError::map("read", name::HOME_SUBNETS))?;
+        let mut bindings = Vec::new();
+        for (home_address, id) in slots_in_use(&subnets, &self.maps.slots)? {
+            let tunnel = self.maps.tunnels.get(&id, 0).map_err(DataPlaneError::map("read", name::TUNNELS))?;
+            if let Some(tunnel) = TunnelReport::new(id, &tunnel) {
+                bindings.push(BindingReport {
+                    home_address,
+                    care_of_address: tunnel.remote,
+                    tunnel: id,
+                    encapsulation: tunnel.encapsulation,
+                });
+            }
+        }
+        Ok(bindings)
+    }
+
+    /// The tunnels.
+    pub fn tunnels(&self) -> Result<Vec<TunnelReport>, DataPlaneError> {
+        let mut tunnels = Vec::new();
+        for id in 1..self.maps.tunnels.len() {
+            let tunnel = self.maps.tunnels.get(&id, 0).map_err(DataPlaneError::map("read", name::TUNNELS))?;
+            tunnels.extend(TunnelReport::new(id, &tunnel));
+        }
+        Ok(tunnels)
+    }
+
+    /// The visitors.
+    pub fn visitors(&self) -> Result<Vec<VisitorReport>, DataPlaneError> {
+        let mut visitors = Vec::new();
+        for entry in self.maps.visitors.iter() {
+            let (key, visitor) = entry.map_err(DataPlaneError::map("read", name::VISITORS))?;
+            let [a, b, c, d, e, f, ..] = visitor.ethernet;
+            let mac = MacAddress([a, b, c, d, e, f]);
+            let source = match self.maps.visitor_macs.get(&mipd_common::maps::Mac::new(mac.0), 0) {
+                Ok(source) => Some(source),
+                Err(MapError::KeyNotFound) => None,
+                Err(error) => return Err(DataPlaneError::map("read", name::VISITOR_MACS)(error)),
+            };
+            visitors.push(VisitorReport {
+                home_address: key.home_address.into(),
+                home_agent: key.home_agent.into(),
+                mac,
+                interface: interface_name(visitor.ifindex),
+                reverse_tunnel: source.is_some_and(|source| source.tunnel != 0),
+            });
+        }
+        visitors.sort_by_key(|visitor| (visitor.home_address, visitor.home_agent));
+        Ok(visitors)
+    }
+
+    /// The stations.
+    pub fn stations(&self) -> Result<Vec<StationReport>, DataPlaneError> {
+        let now = monotonic();
+        let mut stations = Vec::new();
+        for entry in self.maps.stations.iter() {
+            let (mac, station) = entry.map_err(DataPlaneError::map("read", name::STATIONS))?;
+            let is_visitor = station.state != station_state::LOCAL;
+            let is_forwarded = station.state == station_state::FORWARD;
+            stations.push(StationReport {
+                mac: MacAddress(mac.octets),
+                state: match station.state {
+                    station_state::FORWARD => "forward",
+                    station_state::HOLD => "hold",
+                    _ => "local",
+                },
+                home_address: is_visitor.then(|| station.home_address.into()),
+                agent_mac: is_forwarded.then(|| MacAddress(station.agent_mac).to_string()),
+                radio: interface_name(station.radio_ifindex),
+                last_seen_ms: now.saturating_sub(station.last_seen) / 1_000_000,
+            });
+        }
+        stations.sort_by_key(|station| station.mac);
+        Ok(stations)
+    }
+
+    /// The interfaces.
+    pub fn interfaces(&self) -> Result<Vec<InspectedInterface>, DataPlaneError> {
+        let links = self.pins.links()?;
+        let reports = self.registered()?.into_iter().map(|(index, entry)| {
+            let name = interface_name(index).unwrap_or_else(|| format!("#{index}"));
+            let programs: Vec<_> =
+                links.iter().filter(|link| link.interface == name).map(|link| link.program.clone()).collect();
+            let attached = Attached {
+                xdp: programs.iter().any(|program| program.ends_with("_xdp")),
+                tc: programs.iter().any(|program| !program.ends_with("_xdp")),
+            };
+            InspectedInterface {
+                name,
+                ifindex: index,
+                mac: MacAddress(entry.mac),
+                mtu: entry.mtu,
+                programs,
+                attached,
+                fast_path: entry.flags & interface_flags::FAST != 0,
+            }
+        });
+        Ok(reports.collect())
+    }
+
+    /// The counters.
+    pub fn counters(&self) -> Result<Vec<CounterReport>, DataPlaneError> {
+        let registered = self.registered()?;
+        let names: Vec<_> = registered
+            .iter()
+            .map(|(index, entry)| (entry.row, interface_name(*index).unwrap_or_else(|| format!("#{index}"))))
+            .collect();
+        let rows = [(0, "")].into_iter().chain(names.iter().map(|(row, name)| (*row, name.as_str())));
+        counters::read(&self.maps.counters, rows)
+    }
+
+    fn registered(&self) -> Result<Vec<(u32, Interface)>, DataPlaneError> {
+        let mut registered = Vec::new();
+        for index in 0..self.maps.interfaces.len() {
+            let entry = self.maps.interfaces.get(&index, 0).map_err(DataPlaneError::map("read", name::INTERFACES))?;
+            if entry != Interface::default() {
+                registered.push((index, entry));
+            }
+        }
+        Ok(registered)
+    }
+}
+
+/// The name of an interface in the caller's namespace.
+pub(super) fn interface_name(index: u32) -> Option<String> {
+    if index == 0 {
+        return None;
+    }
+    if_indextoname(index).ok().and_then(|name| name.into_string().ok())
+}

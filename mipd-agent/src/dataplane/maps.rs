@@ -1,0 +1,104 @@
+//! Typed handles on the pinned maps; the layouts are in [`mipd_common::maps`].
+
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
+use mipd_common::maps::{
+    AccessPoint, Address, AddressList, Counters, HomeSubnets, Interface, Mac, Router, Seen, Station, SubnetList, Tunnel,
+    Visitor, VisitorKey, VisitorSource,
+};
+
+use super::{error::DataPlaneError, pins::Pins};
+
+/// All maps' names.
+pub(super) mod name {
+    pub const INTERFACES: &str = "INTERFACES";
+    pub const ROUTER: &str = "ROUTER";
+    pub const OWN_ADDRESSES: &str = "OWN_ADDRESSES";
+    pub const OWN_SUBNETS: &str = "OWN_SUBNETS";
+    pub const HOME_SUBNETS: &str = "HOME_SUBNETS";
+    pub const SLOTS: &str = "SLOTS";
+    pub const TUNNELS: &str = "TUNNELS";
+    pub const HOME_MACS: &str = "HOME_MACS";
+    pub const VISITORS: &str = "VISITORS";
+    pub const VISITOR_MACS: &str = "VISITOR_MACS";
+    pub const ACCESS_POINT: &str = "ACCESS_POINT";
+    pub const STATIONS: &str = "STATIONS";
+    pub const SEEN: &str = "SEEN";
+    pub const EVENTS: &str = "EVENTS";
+    pub const COUNTERS: &str = "COUNTERS";
+
+    /// Every one of them.
+    pub const ALL: [&str; 15] = [
+        INTERFACES, ROUTER, OWN_ADDRESSES, OWN_SUBNETS, HOME_SUBNETS, SLOTS, TUNNELS, HOME_MACS, VISITORS, VISITOR_MACS,
+        ACCESS_POINT, STATIONS, SEEN, EVENTS, COUNTERS,
+    ];
+}
+
+/// The pinned maps, the event ring excepted.
+pub(super) struct Maps {
+    pub interfaces: Array<MapData, Interface>,
+    pub router: Array<MapData, Router>,
+    pub own_addresses: Array<MapData, AddressList>,
+    pub own_subnets: Array<MapData, SubnetList>,
+    pub home_subnets: Array<MapData, HomeSubnets>,
+    pub slots: Array<MapData, u32>,
+    pub tunnels: Array<MapData, Tunnel>,
+    pub home_macs: HashMap<MapData, Address, Mac>,
+    pub visitors: HashMap<MapData, VisitorKey, Visitor>,
+    pub visitor_macs: HashMap<MapData, Mac, VisitorSource>,
+    pub access_point: Array<MapData, AccessPoint>,
+    pub stations: HashMap<MapData, Mac, Station>,
+    pub seen: HashMap<MapData, Mac, Seen>,
+    pub counters: PerCpuArray<MapData, Counters>,
+}
+
+impl Maps {
+    /// Opens the maps where they are pinned.
+    pub fn open(pins: &Pins) -> Result<Self, DataPlaneError> {
+        Ok(Self {
+            interfaces: open(pins, name::INTERFACES)?,
+            router: open(pins, name::ROUTER)?,
+            own_addresses: open(pins, name::OWN_ADDRESSES)?,
+            own_subnets: open(pins, name::OWN_SUBNETS)?,
+            home_subnets: open(pins, name::HOME_SUBNETS)?,
+            slots: open(pins, name::SLOTS)?,
+            tunnels: open(pins, name::TUNNELS)?,
+            home_macs: open(pins, name::HOME_MACS)?,
+            visitors: open(pins, name::VISITORS)?,
+            visitor_macs: open(pins, name::VISITOR_MACS)?,
+            access_point: open(pins, name::ACCESS_POINT)?,
+            stations: open(pins, name::STATIONS)?,
+            seen: open(pins, name::SEEN)?,
+            counters: open(pins, name::COUNTERS)?,
+        })
+    }
+}
+
+/// Opens the event ring. Only one reader may exist.
+pub(super) fn events(pins: &Pins) -> Result<RingBuf<MapData>, DataPlaneError> {
+    open(pins, name::EVENTS)
+}
+
+fn open<M: TryFrom<Map, Error = MapError>>(pins: &Pins, name: &'static str) -> Result<M, DataPlaneError> {
+    open_at(&pins.map(name), name)
+}
+
+/// Opens a map by path; `name` is for the error.
+pub(super) fn open_at<M: TryFrom<Map, Error = MapError>>(path: &std::path::Path, name: &'static str) -> Result<M, DataPlaneError> {
+    MapData::from_pin(path)
+        .and_then(Map::from_map_data)
+        .and_then(M::try_from)
+        .map_err(DataPlaneError::map("open", name))
+}
+
+/// Removes a key from a hash map; one that is not there is fine.
+pub(super) fn remove<K: aya::Pod, V: aya::Pod>(
+    map: &mut HashMap<MapData, K, V>,
+    key: &K,
+    name: &'static str,
+) -> Result<(), DataPlaneError> {
+    match map.remove(key) {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        result => result.map_err(DataPlaneError::map("write", name)),
+    }
+}

@@ -1,0 +1,368 @@
+//! The data path: loads and attaches the kernel programs, writes their maps, and keeps the kernel's own routing in step,
+//! so that a slow path exists for everything the programs leave alone. Knows nothing of Mobile IP messages.
+//!
+//! * [`settings`]: what it is told;
+//! * [`bindings`], [`visitors`], [`stations`]: what the roles have it do;
+//! * [`events`]: what it tells the daemon;
+//! * [`inspect`]: the same state seen from outside, with no agent running;
+//! * [`unload()`]: takes everything away;
+//! * `load`, `attach`, `pins`, `maps`: the kernel programs and their maps;
+//! * `devices`, `routes`, `sysctl`, `journal`: changes to the system, and how they are undone;
+//! * `tunnels`, `adjacency`, `monitor`: ready next hops, kept so from routing events;
+//! * `fragments`: reassembled tunnel packets.
+//!
+//! Dropping a [`DataPlane`], and stopping the agent, leaves everything in place: the traffic goes on, and the next
+//! [`DataPlane::start`] adopts it. Only [`unload()`] removes it.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    fmt::Display,
+    fs::File,
+    net::Ipv4Addr,
+    time::Duration,
+};
+
+use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
+use ipnet::Ipv4Net;
+use mipd_common::maps::{AccessPoint, AddressList, Counters, LIST_LENGTH, Router, Subnet, SubnetList};
+use tokio::{
+    io::unix::AsyncFd,
+    time::{Interval, MissedTickBehavior, interval},
+};
+
+mod adjacency;
+mod attach;
+pub mod bindings;
+mod checks;
+pub mod counters;
+mod devices;
+pub mod error;
+pub mod events;
+mod fragments;
+pub mod inspect;
+pub mod interfaces;
+mod journal;
+mod load;
+mod maps;
+mod monitor;
+mod netlink;
+mod pins;
+mod routes;
+pub mod settings;
+pub mod stations;
+pub mod sysctl;
+mod tunnels;
+mod unload;
+pub mod visitors;
+
+pub use self::{
+    bindings::BindingRoute,
+    counters::{CounterReport, CounterValue, Hook},
+    devices::{HOME_TUN, PUNT_TAP, VISIT_TUN},
+    error::DataPlaneError,
+    events::{Event, Sighting, SightingKind},
+    inspect::{Inspection, TunnelReport},
+    interfaces::{Attached, InterfaceReport},
+    netlink::NetlinkError,
+    settings::Settings,
+    stations::StationEntry,
+    unload::unload,
+    visitors::VisitorRoute,
+};
+
+use self::{
+    attach::Attacher,
+    bindings::Bindings,
+    devices::Devices,
+    fragments::Fragments,
+    interfaces::{Interfaces, counter_rows},
+    journal::Journal,
+    maps::{Maps, name},
+    monitor::Monitor,
+    netlink::{InterfaceAddress, Netlink},
+    pins::Pins,
+    routes::{Rule, Selector},
+    stations::Stations,
+    tunnels::{TunnelId, Tunnels},
+    visitors::Visitors,
+};
+
+/// How often the kernel is asked to confirm the next hops of tunnels.
+const CONFIRM_NEXT_HOPS: Duration = Duration::from_secs(5);
+
+/// The data path of one agent.
+pub struct DataPlane {
+    settings: Settings,
+    netlink: Netlink,
+    journal: Journal,
+    monitor: Monitor,
+    attacher: Attacher,
+    devices: Devices,
+    interfaces: Interfaces,
+    tunnels: Tunnels,
+    bindings: Bindings,
+    visitors: Visitors,
+    stations: Stations,
+    fragments: Fragments,
+    access_point: Array<MapData, AccessPoint>,
+    own_addresses: Array<MapData, AddressList>,
+    own_subnets: Array<MapData, SubnetList>,
+    advertised_subnets: Vec<Ipv4Net>,
+    counters: PerCpuArray<MapData, Counters>,
+    ring: Option<AsyncFd<RingBuf<MapData>>>,
+    tick: Interval,
+    pending: VecDeque<Event>,
+    adopted: bool,
+    _locks: [File; 2],
+}
+
+impl DataPlane {
+    /// Brings up the data path, or takes over the one that an earlier agent left. Must be called in a tokio runtime of
+    /// the `current_thread` kind, in the network namespace that the agent serves.
+    ///
+    /// A fresh start that fails undoes what it did; a failed take-over leaves the old data path working.
+    pub fn start(settings: Settings) -> Result<Self, DataPlaneError> {
+        checks::machine()?;
+        let mut netlink = Netlink::open()?;
+        checks::network(&settings, &netlink.links()?)?;
+        std::fs::create_dir_all(&settings.state_dir).map_err(DataPlaneError::file("create", &settings.state_dir))?;
+        let state_lock = checks::lock(&settings.state_dir)?;
+        let mut journal = Journal::open(&settings.state_dir)?;
+        let pins = Pins::new(&settings.bpffs_dir);
+        pins.create(&mut journal)?;
+        let locks = [state_lock, checks::lock(&settings.bpffs_dir)?];
+        if journal.is_new() {
+            // Pins of a namespace or boot that is gone.
+            Pins::clear(&settings.bpffs_dir)?;
+            pins.create(&mut journal)?;
+        }
+        let adopted = pins.exist();
+        let (bpffs_dir, state_dir) = (settings.bpffs_dir.clone(), settings.state_dir.clone());
+        Self::bring_up(settings, netlink, journal, pins, adopted, locks).inspect_err(|_| {
+            if !adopted && let Err(error) = unload::undo(&bpffs_dir, &state_dir) {
+                tracing::error!(%error, "a failed start could not be undone; `mipd unload` tries again");
+            }
+        })
+    }
+
+    fn bring_up(
+        settings: Settings,
+        mut netlink: Netlink,
+        mut journal: Journal,
+        pins: Pins,
+        adopted: bool,
+        locks: [File; 2],
+    ) -> Result<Self, DataPlaneError> {
+        // Before anything is looked at, so that no change is missed.
+        let monitor = Monitor::open()?;
+        let fragments = Fragments::open()?;
+        let devices = Devices::open(&settings, &mut netlink, &mut journal)?;
+        sysctl::apply(sysctl::required(&settings, &Devices::names(&settings))?, &mut journal)?;
+        let links = netlink.links()?;
+        let largest_index = links.iter().map(|link| link.index).max().unwrap_or(0);
+        let sizes = load::Sizes::new(&settings, largest_index, counter_rows(&settings))?;
+        let subnets = load::home_subnets(&settings)?;
+        let (ebpf, maps) = load::load(&pins, &sizes, &subnets)?;
+        let Maps {
+            interfaces,
+            mut router,
+            own_addresses,
+            own_subnets,
+            home_subnets: _,
+            slots,
+            tunnels,
+            home_macs,
+            visitors,
+            visitor_macs,
+            access_point,
+            stations,
+            seen,
+            counters,
+        } = maps;
+        router.set(0, router_entry(&settings, &devices), 0).map_err(DataPlaneError::map("write", name::ROUTER))?;
+        let ring = settings
+            .access_point
+            .as_ref()
+            .map(|_| {
+                events::watch(maps::events(&pins)?)
+                    .map_err(|source| DataPlaneError::Socket { what: "the ring of station events", source })
+            })
+            .transpose()?;
+        let mut tick = interval(CONFIRM_NEXT_HOPS);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut this = Self {
+            interfaces: Interfaces::new(&settings, interfaces, links)?,
+            tunnels: Tunnels::new(tunnels),
+            bindings: Bindings::new(slots, home_macs, subnets),
+            visitors: Visitors::new(visitors, visitor_macs),
+            stations: Stations::new(stations, seen),
+            attacher: Attacher::new(ebpf, pins),
+            settings,
+            netlink,
+            journal,
+            monitor,
+            devices,
+            fragments,
+            access_point,
+            own_addresses,
+            own_subnets,
+            advertised_subnets: Vec::new(),
+            counters,
+            ring,
+            tick,
+            pending: VecDeque::new(),
+            adopted,
+            _locks: locks,
+        };
+        this.publish_addresses()?;
+        this.interfaces.publish()?;
+        this.publish_access_point()?;
+        this.add_rules()?;
+        this.route_home_subnets()?;
+        this.interfaces.attach(&mut this.attacher, &mut this.netlink, &mut this.journal)?;
+        this.adopt()?;
+        this.settle()?;
+        this.set_reverse_route()?;
+        Ok(this)
+    }
+
+    /// Takes over what an earlier agent left in the maps. All of it works until
+    /// [`remove_unclaimed`](Self::remove_unclaimed).
+    fn adopt(&mut self) -> Result<(), DataPlaneError> {
+        let bindings = self.bindings.left_over()?;
+        let direct: HashMap<TunnelId, Ipv4Addr> = bindings.iter().map(|(address, tunnel)| (*tunnel, *address)).collect();
+        self.tunnels.adopt(&direct)?;
+        self.adopt_bindings(bindings)?;
+        self.adopt_visitors()?;
+        self.adopt_stations()
+    }
+
+    /// Whether an earlier agent's data path was taken over.
+    pub fn adopted(&self) -> bool {
+        self.adopted
+    }
+
+    /// Removes every binding, visitor and station that was taken over from an earlier agent and has not been installed
+    /// again since. To be called when the daemon has restored what it knows, or after a time of grace. Returns how many
+    /// there were.
+    pub fn remove_unclaimed(&mut self) -> Result<usize, DataPlaneError> {
+        let mut removed = self.remove_unclaimed_stations()?;
+        removed += self.remove_unclaimed_bindings()?;
+        removed += self.remove_unclaimed_visitors()?;
+        self.tunnels.remove_unused()?;
+        Ok(removed)
+    }
+
+    /// Writes a frame as if a client had sent it: a held packet that is released, or one that is none of ours after all.
+    pub fn inject(&self, frame: &[u8]) -> Result<(), DataPlaneError> {
+        let punt = self.devices.punt.as_ref().ok_or(DataPlaneError::RoleNotConfigured("access point"))?;
+        punt.get_ref().write(frame).map_err(|source| DataPlaneError::Device {
+            action: "write to",
+            name: PUNT_TAP.to_owned(),
+            source,
+        })
+    }
+
+    /// Sets prefixes that count as local besides the configured ones and those of the access interfaces.
+    pub fn set_advertised_subnets(&mut self, subnets: Vec<Ipv4Net>) -> Result<(), DataPlaneError> {
+        self.advertised_subnets = subnets;
+        self.publish_addresses()
+    }
+
+    /// The configured interfaces, with what is attached to each.
+    pub fn interfaces(&self) -> Vec<InterfaceReport> {
+        self.interfaces.reports()
+    }
+
+    /// What became of the packets, per interface and hook.
+    pub fn counters(&self) -> Result<Vec<CounterReport>, DataPlaneError> {
+        counters::read(&self.counters, [(0, "")].into_iter().chain(self.interfaces.rows()))
+    }
+
+    /// Reassembled tunnel packets: handed on, and refused.
+    pub fn fragment_counts(&self) -> (u64, u64) {
+        (self.fragments.delivered, self.fragments.refused)
+    }
+
+    /// The tunnels in use.
+    pub fn tunnels(&self) -> Vec<TunnelReport> {
+        let mut reports: Vec<_> =
+            self.tunnels.iter().filter_map(|(id, state)| TunnelReport::new(id.0, &state.entry)).collect();
+        reports.sort_by_key(|report| report.id);
+        reports
+    }
+
+    /// The rules that lead to the visitors' tables.
+    fn add_rules(&mut self) -> Result<(), DataPlaneError> {
+        let Some(visit) = self.settings.visit.as_ref() else { return Ok(()) };
+        let incoming = Selector::IncomingInterface(VISIT_TUN.to_owned());
+        self.netlink.add_rule(&Rule { selector: incoming, table: visit.table })?;
+        self.netlink.add_rule(&Rule { selector: Selector::Mark(visit.mark), table: visit.reverse_table() })?;
+        Ok(())
+    }
+
+    /// Tells the programs our addresses, and which prefixes are local.
+    fn publish_addresses(&mut self) -> Result<(), DataPlaneError> {
+        let addresses = self.netlink.addresses()?;
+        let ours: HashSet<u32> = self.interfaces.with_role(|_| true).collect();
+        let access: HashSet<u32> = self.interfaces.with_role(|roles| roles.access).collect();
+        let bridge = self.settings.access_point.as_ref().and_then(|settings| self.interfaces.index(&settings.bridge));
+
+        let role_addresses = [
+            self.settings.home.as_ref().map(|home| home.address),
+            self.settings.visit.as_ref().map(|visit| visit.care_of_address),
+        ];
+        let (near, far): (Vec<_>, Vec<_>) = addresses.iter().partition(|entry| ours.contains(&entry.index));
+        let others = near.into_iter().chain(far).map(|entry: &InterfaceAddress| entry.address.addr());
+        let own = distinct(role_addresses.into_iter().flatten().chain(others));
+
+        let configured = self.settings.access_point.iter().flat_map(|settings| &settings.own_subnets).copied();
+        let of_bridge = bridge.filter(|_| self.settings.access_point.as_ref().is_some_and(|settings| settings.own_subnets.is_empty()));
+        let connected = addresses
+            .iter()
+            .filter(|entry| access.contains(&entry.index) || Some(entry.index) == of_bridge)
+            .map(|entry| entry.address.trunc())
+            .filter(|prefix| prefix.prefix_len() < 32);
+        let subnets = distinct(configured.chain(self.advertised_subnets.iter().copied()).chain(connected));
+
+        let mut list = AddressList { length: own.len().min(LIST_LENGTH) as u32, ..AddressList::default() };
+        for (entry, address) in list.addresses.iter_mut().zip(&own) {
+            *entry = address.octets();
+        }
+        self.own_addresses.set(0, list, 0).map_err(DataPlaneError::map("write", name::OWN_ADDRESSES))?;
+        let mut list = SubnetList { length: subnets.len().min(LIST_LENGTH) as u32, ..SubnetList::default() };
+        for (entry, prefix) in list.subnets.iter_mut().zip(&subnets) {
+            *entry = Subnet { network: prefix.network().octets(), mask: prefix.netmask().octets() };
+        }
+        self.own_subnets.set(0, list, 0).map_err(DataPlaneError::map("write", name::OWN_SUBNETS))?;
+        if own.len() > LIST_LENGTH || subnets.len() > LIST_LENGTH {
+            tracing::warn!(
+                addresses = own.len(),
+                subnets = subnets.len(),
+                "more of our own addresses or subnets than the programs compare ({LIST_LENGTH}): the last ones take the slow path"
+            );
+        }
+        Ok(())
+    }
+}
+
+fn router_entry(settings: &Settings, devices: &Devices) -> Router {
+    let mark = settings.visit.as_ref().map(|visit| visit.mark);
+    Router {
+        home_tun: devices.home_index(),
+        visit_tun: devices.visit_index(),
+        mark: mark.map_or(0, |mark| mark.value),
+        mark_mask: mark.map_or(u32::MAX, |mark| mark.mask),
+        reserved: 0,
+    }
+}
+
+fn distinct<T: Copy + Eq + std::hash::Hash>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut seen = HashSet::new();
+    items.filter(|item| seen.insert(*item)).collect()
+}
+
+/// Serialises what has a text form by that form.
+fn serialize_display<S: serde::Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}

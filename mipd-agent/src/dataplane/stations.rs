@@ -1,0 +1,226 @@
+//! The access point's part: stations.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::Ipv4Addr,
+    time::Duration,
+};
+
+use aya::maps::{HashMap as BpfHashMap, MapData, MapError};
+use mipd_common::{
+    mac::MacAddress,
+    maps::{AccessPoint, Mac, Seen, Station, access_point_flags, station_state, tunnel_flags},
+};
+use nix::time::{ClockId, clock_gettime};
+
+use super::{
+    DataPlane,
+    error::DataPlaneError,
+    maps::{self, name},
+    netlink::absent_is_fine,
+};
+
+/// What becomes of a station's packets. `radio` is the bridge port it is behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StationEntry {
+    /// Belongs here: bridged untouched.
+    Local {
+        /// The bridge port.
+        radio: u32,
+    },
+    /// A visitor that is not registered yet: its packets go to the agent, which holds them.
+    Hold {
+        /// The client's address.
+        home_address: Ipv4Addr,
+        /// The bridge port.
+        radio: u32,
+    },
+    /// A registered visitor: its packets go to the foreign agent.
+    Forward {
+        /// The client's address.
+        home_address: Ipv4Addr,
+        /// The foreign agent's MAC.
+        agent_mac: MacAddress,
+        /// The bridge port.
+        radio: u32,
+    },
+}
+
+impl StationEntry {
+    fn radio(&self) -> u32 {
+        match *self {
+            Self::Local { radio } | Self::Hold { radio, .. } | Self::Forward { radio, .. } => radio,
+        }
+    }
+
+    fn is_visitor(&self) -> bool {
+        !matches!(self, Self::Local { .. })
+    }
+}
+
+/// The stations, in memory and in the maps.
+pub(super) struct Stations {
+    map: BpfHashMap<MapData, Mac, Station>,
+    seen: BpfHashMap<MapData, Mac, Seen>,
+    /// Stations found in the map that no one has set again.
+    unclaimed: HashSet<MacAddress>,
+    /// The bridge port of our forwarding entry, per visitor.
+    forwarding: HashMap<MacAddress, u32>,
+    gateway_mac: Option<MacAddress>,
+}
+
+impl Stations {
+    pub fn new(map: BpfHashMap<MapData, Mac, Station>, seen: BpfHashMap<MapData, Mac, Seen>) -> Self {
+        Self { map, seen, unclaimed: HashSet::new(), forwarding: HashMap::new(), gateway_mac: None }
+    }
+
+    fn get(&self, mac: MacAddress) -> Result<Option<Station>, DataPlaneError> {
+        match self.map.get(&Mac::new(mac.0), 0) {
+            Ok(station) => Ok(Some(station)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(DataPlaneError::map("read", name::STATIONS)(error)),
+        }
+    }
+}
+
+impl DataPlane {
+    /// Says what becomes of a station's packets from now on.
+    pub fn set_station(&mut self, mac: MacAddress, entry: StationEntry) -> Result<(), DataPlaneError> {
+        let uplink = self.uplink()?;
+        let (state, home_address, agent_mac) = match entry {
+            StationEntry::Local { .. } => (station_state::LOCAL, Ipv4Addr::UNSPECIFIED, MacAddress::default()),
+            StationEntry::Hold { home_address, .. } => (station_state::HOLD, home_address, MacAddress::default()),
+            StationEntry::Forward { home_address, agent_mac, .. } => (station_state::FORWARD, home_address, agent_mac),
+        };
+        let known = self.stations.get(mac)?;
+        let station = Station {
+            home_address: home_address.octets(),
+            agent_mac: agent_mac.0,
+            state,
+            flags: if self.interfaces.is_xdp_target(uplink) { tunnel_flags::XDP_TARGET } else { 0 },
+            uplink_ifindex: uplink,
+            radio_ifindex: entry.radio(),
+            last_jiffy: known.map_or(0, |station| station.last_jiffy),
+            last_seen: known.map_or_else(monotonic, |station| station.last_seen),
+        };
+        self.stations
+            .map
+            .insert(Mac::new(mac.0), station, 0)
+            .map_err(DataPlaneError::map("write", name::STATIONS))?;
+        self.stations.unclaimed.remove(&mac);
+        self.set_forwarding(mac, entry.is_visitor().then(|| entry.radio()))
+    }
+
+    /// Forgets a station. One that is not there is fine.
+    pub fn remove_station(&mut self, mac: MacAddress) -> Result<(), DataPlaneError> {
+        maps::remove(&mut self.stations.map, &Mac::new(mac.0), name::STATIONS)?;
+        self.stations.unclaimed.remove(&mac);
+        self.set_forwarding(mac, None)
+    }
+
+    /// Has the programs report a station again if it is unknown.
+    pub fn forget_seen(&mut self, mac: MacAddress) -> Result<(), DataPlaneError> {
+        maps::remove(&mut self.stations.seen, &Mac::new(mac.0), name::SEEN)
+    }
+
+    /// Tells the programs the MAC of the gateway of the access point's own subnet.
+    pub fn set_gateway_mac(&mut self, mac: Option<MacAddress>) -> Result<(), DataPlaneError> {
+        self.stations.gateway_mac = mac;
+        self.publish_access_point()
+    }
+
+    /// How long ago each station sent its last frame.
+    pub fn stations_last_seen(&self) -> Result<Vec<(MacAddress, Duration)>, DataPlaneError> {
+        let now = monotonic();
+        self.stations
+            .map
+            .iter()
+            .map(|entry| {
+                let (mac, station) = entry.map_err(DataPlaneError::map("read", name::STATIONS))?;
+                Ok((MacAddress(mac.octets), Duration::from_nanos(now.saturating_sub(station.last_seen))))
+            })
+            .collect()
+    }
+
+    /// The stations in the map, also those that an earlier agent left.
+    pub fn stations(&self) -> Result<Vec<(MacAddress, StationEntry)>, DataPlaneError> {
+        self.stations
+            .map
+            .iter()
+            .map(|entry| {
+                let (mac, station) = entry.map_err(DataPlaneError::map("read", name::STATIONS))?;
+                let home_address = station.home_address.into();
+                let radio = station.radio_ifindex;
+                let entry = match station.state {
+                    station_state::FORWARD => {
+                        StationEntry::Forward { home_address, agent_mac: MacAddress(station.agent_mac), radio }
+                    }
+                    station_state::HOLD => StationEntry::Hold { home_address, radio },
+                    _ => StationEntry::Local { radio },
+                };
+                Ok((MacAddress(mac.octets), entry))
+            })
+            .collect()
+    }
+
+    /// Keeps the bridge's forwarding entry of a visitor at its port.
+    fn set_forwarding(&mut self, mac: MacAddress, port: Option<u32>) -> Result<(), DataPlaneError> {
+        let old = match port {
+            Some(port) => {
+                self.netlink.set_forwarding(port, mac)?;
+                self.stations.forwarding.insert(mac, port)
+            }
+            None => self.stations.forwarding.remove(&mac),
+        };
+        match old.filter(|old| Some(*old) != port) {
+            Some(old) if port.is_none() => Ok(absent_is_fine(self.netlink.delete_forwarding(old, mac))?),
+            // The bridge has one entry for each MAC: it moved.
+            _ => Ok(()),
+        }
+    }
+
+    fn uplink(&self) -> Result<u32, DataPlaneError> {
+        let access_point = self.settings.access_point.as_ref().ok_or(DataPlaneError::RoleNotConfigured("access point"))?;
+        self.interfaces
+            .index(&access_point.uplink)
+            .ok_or_else(|| DataPlaneError::NoSuchInterface { name: access_point.uplink.clone() })
+    }
+
+    pub(super) fn publish_access_point(&mut self) -> Result<(), DataPlaneError> {
+        let Some(settings) = self.settings.access_point.as_ref() else { return Ok(()) };
+        let entry = AccessPoint {
+            punt_ifindex: self.devices.punt_index(),
+            uplink_ifindex: self.interfaces.index(&settings.uplink).unwrap_or(0),
+            gateway_mac: self.stations.gateway_mac.unwrap_or_default().0,
+            registration_port: settings.registration_port.to_be_bytes(),
+            flags: if settings.drop_visitor_ipv6 { access_point_flags::DROP_VISITOR_IPV6 } else { 0 },
+        };
+        self.access_point.set(0, entry, 0).map_err(DataPlaneError::map("write", name::ACCESS_POINT))
+    }
+
+    /// Takes over the stations that an earlier agent left in the map.
+    pub(super) fn adopt_stations(&mut self) -> Result<(), DataPlaneError> {
+        for (mac, entry) in self.stations()? {
+            self.stations.unclaimed.insert(mac);
+            if entry.is_visitor() {
+                self.stations.forwarding.insert(mac, entry.radio());
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes stations that were adopted but not set again.
+    pub(super) fn remove_unclaimed_stations(&mut self) -> Result<usize, DataPlaneError> {
+        let unclaimed: Vec<_> = self.stations.unclaimed.drain().collect();
+        for mac in &unclaimed {
+            self.remove_station(*mac)?;
+        }
+        Ok(unclaimed.len())
+    }
+}
+
+/// `CLOCK_MONOTONIC` in nanoseconds, the programs' clock.
+pub(super) fn monotonic() -> u64 {
+    clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .map_or(0, |time| time.tv_sec().cast_unsigned() * 1_000_000_000 + time.tv_nsec().cast_unsigned())
+}

@@ -1,0 +1,386 @@
+//! The tunnel table: numbers, outer header templates and reference counts.
+//!
+//! Several bindings and visitors share a tunnel. Its number is its index in the `TUNNELS` map; 0 is never used, since a
+//! binding slot of 0 means "at home".
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::Ipv4Addr,
+};
+
+use aya::maps::{Array, MapData};
+use mipd_common::{
+    mac::MacAddress,
+    maps::{Tunnel, tunnel_flags, tunnel_kind},
+};
+
+use super::{error::DataPlaneError, maps::name, routes::NextHop};
+
+/// Inner MTU until the next hop is known: Ethernet's 1500 less the outer header.
+pub(super) const DEFAULT_INNER_MTU: u16 = 1_480;
+/// Length of the outer header (RFC 2003).
+const OUTER_LENGTH: u32 = 20;
+/// Smallest MTU that IPv4 allows (RFC 791).
+const MINIMUM_MTU: u32 = 68;
+const OUTER_TTL: u8 = 64;
+const PROTOCOL_IP_IN_IP: u8 = 4;
+
+/// Index in the tunnel table; never 0.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct TunnelId(pub u32);
+
+/// What makes two users share a tunnel.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum TunnelKey {
+    /// IP-in-IP from one of our addresses to another agent (RFC 2003).
+    IpInIp { local: Ipv4Addr, remote: Ipv4Addr },
+    /// No tunnel: a client whose care-of address is our own.
+    Direct { home_address: Ipv4Addr },
+}
+
+/// A tunnel in use.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct TunnelState {
+    pub key: TunnelKey,
+    pub entry: Tunnel,
+    pub next_hop: Option<NextHop>,
+    references: u32,
+}
+
+/// How a tunnel reaches its next hop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Adjacency {
+    /// Destination and source MAC, once both are known.
+    pub macs: Option<(MacAddress, MacAddress)>,
+    pub device: u32,
+    pub device_mtu: u32,
+    pub xdp_target: bool,
+}
+
+/// All tunnels, in memory and in the map.
+pub(super) struct Tunnels {
+    map: Array<MapData, Tunnel>,
+    states: HashMap<TunnelId, TunnelState>,
+    ids: HashMap<TunnelKey, TunnelId>,
+    free: FreeList,
+    /// Tunnels whose adjacency has to be looked up.
+    stale: HashSet<TunnelId>,
+}
+
+impl Tunnels {
+    /// Starts with no tunnels in memory, whatever is in the map.
+    pub fn new(map: Array<MapData, Tunnel>) -> Self {
+        let free = FreeList::new(map.len());
+        Self { map, states: HashMap::new(), ids: HashMap::new(), free, stale: HashSet::new() }
+    }
+
+    /// Takes over tunnels that an earlier agent left in the map. They have no users yet. Direct entries do not say whom
+    /// they are for, so `direct` does.
+    pub fn adopt(&mut self, direct: &HashMap<TunnelId, Ipv4Addr>) -> Result<(), DataPlaneError> {
+        for index in 1..self.map.len() {
+            let entry = self.map.get(&index, 0).map_err(DataPlaneError::map("read", name::TUNNELS))?;
+            let id = TunnelId(index);
+            let key = match entry.kind {
+                tunnel_kind::IP_IN_IP => {
+                    TunnelKey::IpInIp { local: entry.local().into(), remote: entry.remote().into() }
+                }
+                tunnel_kind::DIRECT if direct.contains_key(&id) => TunnelKey::Direct { home_address: direct[&id] },
+                tunnel_kind::NONE => continue,
+                _ => {
+                    self.write(id, &Tunnel::default())?;
+                    continue;
+                }
+            };
+            self.free.take(index);
+            self.ids.insert(key, id);
+            self.states.insert(id, TunnelState { key, entry, next_hop: None, references: 0 });
+            self.stale.insert(id);
+        }
+        Ok(())
+    }
+
+    /// The tunnel for `key`, created if need be; one more user.
+    pub fn acquire(&mut self, key: TunnelKey) -> Result<TunnelId, DataPlaneError> {
+        if let Some(id) = self.ids.get(&key).copied() {
+            if let Some(state) = self.states.get_mut(&id) {
+                state.references += 1;
+            }
+            return Ok(id);
+        }
+        let id = TunnelId(self.free.next().ok_or(DataPlaneError::TunnelsExhausted(self.map.len() - 1))?);
+        let entry = template(key);
+        if let Err(error) = self.write(id, &entry) {
+            self.free.give_back(id.0);
+            return Err(error);
+        }
+        self.ids.insert(key, id);
+        self.states.insert(id, TunnelState { key, entry, next_hop: None, references: 1 });
+        self.stale.insert(id);
+        Ok(id)
+    }
+
+    /// One user less; without users the tunnel is removed.
+    pub fn release(&mut self, id: TunnelId) -> Result<(), DataPlaneError> {
+        if let Some(state) = self.states.get_mut(&id) {
+            state.references = state.references.saturating_sub(1);
+            if state.references == 0 {
+                return self.remove(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes adopted tunnels that nobody uses.
+    pub fn remove_unused(&mut self) -> Result<(), DataPlaneError> {
+        let unused: Vec<_> = self.states.iter().filter(|(_, state)| state.references == 0).map(|(id, _)| *id).collect();
+        unused.into_iter().try_for_each(|id| self.remove(id))
+    }
+
+    fn remove(&mut self, id: TunnelId) -> Result<(), DataPlaneError> {
+        if let Some(state) = self.states.remove(&id) {
+            self.ids.remove(&state.key);
+            self.stale.remove(&id);
+            self.write(id, &Tunnel::default())?;
+            self.free.give_back(id.0);
+        }
+        Ok(())
+    }
+
+    /// A tunnel in use.
+    pub fn get(&self, id: TunnelId) -> Option<&TunnelState> {
+        self.states.get(&id)
+    }
+
+    /// The number of a tunnel in use.
+    pub fn id(&self, key: TunnelKey) -> Option<TunnelId> {
+        self.ids.get(&key).copied()
+    }
+
+    /// All tunnels in use.
+    pub fn iter(&self) -> impl Iterator<Item = (TunnelId, &TunnelState)> {
+        self.states.iter().map(|(id, state)| (*id, state))
+    }
+
+    /// Largest inner packet of a tunnel.
+    pub fn inner_mtu(&self, id: TunnelId) -> u16 {
+        self.states.get(&id).map_or(DEFAULT_INNER_MTU, |state| state.entry.inner_mtu)
+    }
+
+    /// Sets how a tunnel reaches its next hop. Returns whether its inner MTU is another one now.
+    pub fn set_adjacency(&mut self, id: TunnelId, next_hop: Option<NextHop>, adjacency: Adjacency) -> Result<bool, DataPlaneError> {
+        let Some(state) = self.states.get_mut(&id) else { return Ok(false) };
+        state.next_hop = next_hop;
+        let old = state.entry;
+        let entry = with_adjacency(old, next_hop.and_then(|hop| hop.mtu), adjacency);
+        if entry != old {
+            state.entry = entry;
+            self.write(id, &entry)?;
+        }
+        Ok(entry.inner_mtu != old.inner_mtu)
+    }
+
+    /// Marks tunnels whose adjacency has to be looked up again.
+    pub fn mark_stale(&mut self, concerned: impl Fn(&TunnelState) -> bool) {
+        self.stale.extend(self.states.iter().filter(|(_, state)| concerned(state)).map(|(id, _)| *id));
+    }
+
+    /// A tunnel whose adjacency has to be looked up.
+    pub fn next_stale(&mut self) -> Option<TunnelId> {
+        let id = self.stale.iter().next().copied()?;
+        self.stale.take(&id)
+    }
+
+    fn write(&mut self, id: TunnelId, entry: &Tunnel) -> Result<(), DataPlaneError> {
+        self.map.set(id.0, entry, 0).map_err(DataPlaneError::map("write", name::TUNNELS))
+    }
+}
+
+/// The entry of a tunnel whose next hop is not known yet.
+fn template(key: TunnelKey) -> Tunnel {
+    let mut tunnel = Tunnel { inner_mtu: DEFAULT_INNER_MTU, ..Tunnel::default() };
+    match key {
+        TunnelKey::Direct { .. } => tunnel.kind = tunnel_kind::DIRECT,
+        TunnelKey::IpInIp { local, remote } => {
+            tunnel.kind = tunnel_kind::IP_IN_IP;
+            tunnel.outer = outer_header(local, remote);
+        }
+    }
+    tunnel
+}
+
+/// The outer header with its variable fields zero and, in place of the checksum, the folded sum of the others.
+fn outer_header(local: Ipv4Addr, remote: Ipv4Addr) -> [u8; 20] {
+    let mut header = [0; 20];
+    header[0] = 0x45;
+    header[8] = OUTER_TTL;
+    header[9] = PROTOCOL_IP_IN_IP;
+    header[12..16].copy_from_slice(&local.octets());
+    header[16..20].copy_from_slice(&remote.octets());
+    let sum = folded_sum(&header);
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+    header
+}
+
+/// One's-complement sum of 16-bit words (RFC 1071), not inverted.
+fn folded_sum(bytes: &[u8; 20]) -> u16 {
+    let mut sum: u32 = bytes.chunks_exact(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
+
+fn with_adjacency(mut entry: Tunnel, path_mtu: Option<u32>, adjacency: Adjacency) -> Tunnel {
+    entry.flags = 0;
+    entry.ethernet = [0; 14];
+    entry.ifindex = adjacency.device;
+    if adjacency.device_mtu != 0 {
+        let overhead = if entry.kind == tunnel_kind::DIRECT { 0 } else { OUTER_LENGTH };
+        let mtu = path_mtu.unwrap_or(u32::MAX).min(adjacency.device_mtu).saturating_sub(overhead);
+        entry.inner_mtu = mtu.clamp(MINIMUM_MTU, u32::from(u16::MAX)) as u16;
+    }
+    if let Some((destination, source)) = adjacency.macs {
+        entry.ethernet = ethernet_header(destination, source);
+        entry.flags |= tunnel_flags::ADJACENT;
+        if adjacency.xdp_target {
+            entry.flags |= tunnel_flags::XDP_TARGET;
+        }
+    }
+    entry
+}
+
+/// The Ethernet header of an IPv4 frame.
+pub(super) fn ethernet_header(destination: MacAddress, source: MacAddress) -> [u8; 14] {
+    let mut header = [0; 14];
+    header[..6].copy_from_slice(&destination.0);
+    header[6..12].copy_from_slice(&source.0);
+    header[12..].copy_from_slice(&[0x08, 0x00]);
+    header
+}
+
+/// Which numbers are free: those given back, then those never used.
+#[derive(Debug)]
+struct FreeList {
+    returned: Vec<u32>,
+    unused: std::ops::Range<u32>,
+}
+
+impl FreeList {
+    /// Numbers 1 to `length` - 1.
+    fn new(length: u32) -> Self {
+        Self { returned: Vec::new(), unused: 1..length }
+    }
+
+    fn next(&mut self) -> Option<u32> {
+        self.returned.pop().or_else(|| self.unused.next())
+    }
+
+    fn give_back(&mut self, number: u32) {
+        self.returned.push(number);
+    }
+
+    /// Takes a particular number, which must be free. Cheap when called in ascending order.
+    fn take(&mut self, number: u32) {
+        if number < self.unused.start {
+            self.returned.retain(|returned| *returned != number);
+        } else {
+            self.returned.extend(self.unused.start..number);
+            self.unused.start = number + 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Adjacency, DEFAULT_INNER_MTU, FreeList, TunnelKey, folded_sum, outer_header, template, with_adjacency,
+    };
+    use etherparse::Ipv4HeaderSlice;
+    use mipd_common::{
+        mac::MacAddress,
+        maps::{tunnel_flags, tunnel_kind},
+    };
+    use proptest::prelude::*;
+    use std::net::Ipv4Addr;
+
+    const KEY: TunnelKey = TunnelKey::IpInIp { local: Ipv4Addr::new(10, 1, 0, 1), remote: Ipv4Addr::new(10, 2, 0, 1) };
+
+    proptest! {
+        #[test]
+        fn the_template_completed_with_variable_fields_has_the_checksum_of_an_independent_implementation(
+            local: [u8; 4], remote: [u8; 4], tos: u8, length in 40u16.., id: u16, df: bool,
+        ) {
+            let mut header = outer_header(local.into(), remote.into());
+            let partial = u16::from_be_bytes([header[10], header[11]]);
+            header[1] = tos;
+            header[2..4].copy_from_slice(&length.to_be_bytes());
+            header[4..6].copy_from_slice(&id.to_be_bytes());
+            let fragment = if df { 0x4000u16 } else { 0 };
+            header[6..8].copy_from_slice(&fragment.to_be_bytes());
+            let mut sum = u32::from(partial) + u32::from(tos) + u32::from(length) + u32::from(id) + u32::from(fragment);
+            while sum > 0xffff {
+                sum = (sum & 0xffff) + (sum >> 16);
+            }
+            header[10..12].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+            let parsed = Ipv4HeaderSlice::from_slice(&header).unwrap();
+            prop_assert_eq!(parsed.header_checksum(), parsed.to_header().calc_header_checksum());
+            prop_assert_eq!(parsed.protocol().0, 4);
+            prop_assert_eq!(parsed.source(), local);
+            prop_assert_eq!(parsed.destination(), remote);
+        }
+    }
+
+    #[test]
+    fn a_whole_header_sums_to_all_ones() {
+        let mut header = outer_header(Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(198, 51, 100, 7));
+        let partial = u16::from_be_bytes([header[10], header[11]]);
+        header[10..12].copy_from_slice(&(!partial).to_be_bytes());
+        assert_eq!(folded_sum(&header), 0xffff);
+    }
+
+    #[test]
+    fn an_adjacency_fills_ethernet_header_flags_and_mtu_and_its_loss_clears_them() {
+        let adjacency = Adjacency {
+            macs: Some((MacAddress([1, 2, 3, 4, 5, 6]), MacAddress([2; 6]))),
+            device: 7,
+            device_mtu: 1_500,
+            xdp_target: true,
+        };
+        let entry = with_adjacency(template(KEY), None, adjacency);
+        assert_eq!(entry.ethernet, [1, 2, 3, 4, 5, 6, 2, 2, 2, 2, 2, 2, 8, 0]);
+        assert_eq!(entry.flags, tunnel_flags::ADJACENT | tunnel_flags::XDP_TARGET);
+        assert_eq!((entry.ifindex, entry.inner_mtu), (7, 1_480));
+        let lost = with_adjacency(entry, None, Adjacency { macs: None, ..adjacency });
+        assert_eq!((lost.flags, lost.ethernet, lost.ifindex), (0, [0; 14], 7));
+        assert_eq!(lost.outer, entry.outer);
+    }
+
+    #[test]
+    fn the_smaller_of_path_and_device_mtu_counts_and_direct_delivery_has_no_overhead() {
+        let adjacency = Adjacency { device: 7, device_mtu: 9_000, ..Adjacency::default() };
+        assert_eq!(with_adjacency(template(KEY), Some(1_400), adjacency).inner_mtu, 1_380);
+        assert_eq!(with_adjacency(template(KEY), Some(10), adjacency).inner_mtu, 68);
+        assert_eq!(with_adjacency(template(KEY), None, Adjacency::default()).inner_mtu, DEFAULT_INNER_MTU);
+        let direct = template(TunnelKey::Direct { home_address: Ipv4Addr::new(10, 1, 0, 5) });
+        assert_eq!(direct.kind, tunnel_kind::DIRECT);
+        assert_eq!(with_adjacency(direct, None, adjacency).inner_mtu, 9_000);
+    }
+
+    #[test]
+    fn numbers_begin_at_one_and_are_used_again() {
+        let mut free = FreeList::new(4);
+        assert_eq!([free.next(), free.next(), free.next(), free.next()], [Some(1), Some(2), Some(3), None]);
+        free.give_back(2);
+        assert_eq!([free.next(), free.next()], [Some(2), None]);
+    }
+
+    #[test]
+    fn numbers_taken_by_an_earlier_agent_are_not_given_out() {
+        let mut free = FreeList::new(6);
+        free.take(2);
+        free.take(4);
+        let mut rest: Vec<_> = std::iter::from_fn(|| free.next()).collect();
+        rest.sort_unstable();
+        assert_eq!(rest, [1, 3, 5]);
+    }
+}

@@ -1,0 +1,293 @@
+//! The foreign agent's part: visitors.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::Ipv4Addr,
+};
+
+use aya::maps::{HashMap as BpfHashMap, MapData, MapError};
+use ipnet::Ipv4Net;
+use mipd_common::{
+    mac::MacAddress,
+    maps::{Mac, Visitor, VisitorKey, VisitorSource, tunnel_flags},
+};
+
+use super::{
+    DataPlane,
+    error::DataPlaneError,
+    maps::{self, name},
+    netlink::absent_is_fine,
+    routes::DeviceRoute,
+    tunnels::{TunnelId, TunnelKey, ethernet_header},
+};
+
+/// A visitor: how it is reached, and where its packets go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct VisitorRoute {
+    /// The client's address.
+    pub home_address: Ipv4Addr,
+    /// The other end of its tunnel.
+    pub home_agent: Ipv4Addr,
+    /// Our end of its tunnel.
+    pub care_of_address: Ipv4Addr,
+    /// The client's MAC.
+    pub mac: MacAddress,
+    /// The access interface it is behind.
+    pub interface: u32,
+    /// Send its packets through the tunnel too (RFC 3024).
+    pub reverse_tunnel: bool,
+}
+
+/// What identifies a visitor: two home networks may use the same address.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct VisitorId {
+    pub home_agent: Ipv4Addr,
+    pub home_address: Ipv4Addr,
+}
+
+impl VisitorId {
+    fn key(self) -> VisitorKey {
+        VisitorKey { home_agent: self.home_agent.octets(), home_address: self.home_address.octets() }
+    }
+}
+
+impl VisitorRoute {
+    fn id(&self) -> VisitorId {
+        VisitorId { home_agent: self.home_agent, home_address: self.home_address }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Installed {
+    route: VisitorRoute,
+    tunnel: Option<TunnelId>,
+    /// Installed by this agent, not only found in the map.
+    claimed: bool,
+}
+
+/// The visitors, in memory and in the maps.
+pub(super) struct Visitors {
+    map: BpfHashMap<MapData, VisitorKey, Visitor>,
+    macs: BpfHashMap<MapData, Mac, VisitorSource>,
+    installed: HashMap<VisitorId, Installed>,
+    /// Which of several visitors with the same address has the kernel's neighbour entry and route.
+    in_kernel: HashMap<Ipv4Addr, VisitorId>,
+}
+
+impl Visitors {
+    pub fn new(
+        map: BpfHashMap<MapData, VisitorKey, Visitor>,
+        macs: BpfHashMap<MapData, Mac, VisitorSource>,
+    ) -> Self {
+        Self { map, macs, installed: HashMap::new(), in_kernel: HashMap::new() }
+    }
+
+    /// A visitor that is installed.
+    pub fn get(&self, id: VisitorId) -> Option<&VisitorRoute> {
+        self.installed.get(&id).map(|installed| &installed.route)
+    }
+
+    /// The interface to which the kernel too delivers this visitor's packets.
+    pub fn kernel_interface(&self, id: VisitorId) -> Option<u32> {
+        self.in_kernel.get(&id.home_address).filter(|owner| **owner == id)?;
+        self.get(id).map(|route| route.interface)
+    }
+
+    fn left_over(&self) -> Result<Vec<(VisitorKey, Visitor, Option<VisitorSource>)>, DataPlaneError> {
+        self.map
+            .iter()
+            .map(|entry| {
+                let (key, visitor) = entry.map_err(DataPlaneError::map("read", name::VISITORS))?;
+                let mac = Mac::new(destination(&visitor).0);
+                let source = self.macs.get(&mac, 0).ok().filter(|source| source.home_address == key.home_address);
+                Ok((key, visitor, source))
+            })
+            .collect()
+    }
+
+    fn remove_mac(&mut self, route: &VisitorRoute) -> Result<(), DataPlaneError> {
+        let mac = Mac::new(route.mac.0);
+        match self.macs.get(&mac, 0) {
+            Ok(source) if source.home_address == route.home_address.octets() => {
+                maps::remove(&mut self.macs, &mac, name::VISITOR_MACS)
+            }
+            Ok(_) | Err(MapError::KeyNotFound) => Ok(()),
+            Err(error) => Err(DataPlaneError::map("read", name::VISITOR_MACS)(error)),
+        }
+    }
+}
+
+fn destination(visitor: &Visitor) -> MacAddress {
+    let [a, b, c, d, e, f, ..] = visitor.ethernet;
+    MacAddress([a, b, c, d, e, f])
+}
+
+impl DataPlane {
+    /// Delivers what arrives in a tunnel for this client, and lets it send. Installing the same visitor again is cheap
+    /// and harmless; another MAC, interface or direction replaces the old one.
+    pub fn install_visitor(&mut self, route: VisitorRoute) -> Result<(), DataPlaneError> {
+        if self.settings.visit.is_none() {
+            return Err(DataPlaneError::RoleNotConfigured("foreign agent"));
+        }
+        let id = route.id();
+        if self.visitors.installed.get(&id).is_some_and(|installed| installed.route == route && installed.claimed) {
+            return Ok(());
+        }
+        let access = self
+            .interfaces
+            .link(route.interface)
+            .ok_or_else(|| DataPlaneError::NoSuchInterface { name: format!("number {}", route.interface) })?;
+        let flags = if self.interfaces.is_xdp_target(route.interface) { tunnel_flags::XDP_TARGET } else { 0 };
+        let entry =
+            Visitor { ethernet: ethernet_header(route.mac, access.mac), flags, reserved: 0, ifindex: route.interface };
+        let to_ourselves = self.settings.home.as_ref().is_some_and(|home| home.address == route.home_agent);
+        let tunnel = (route.reverse_tunnel && !to_ourselves)
+            .then(|| self.tunnels.acquire(TunnelKey::IpInIp { local: route.care_of_address, remote: route.home_agent }))
+            .transpose()?;
+        let previous = self.visitors.installed.insert(id, Installed { route, tunnel, claimed: true });
+        let result = self.apply_visitor(route, entry, tunnel, previous);
+        if let Some(old) = previous.and_then(|previous| previous.tunnel) {
+            self.tunnels.release(old)?;
+        }
+        if result.is_err() {
+            self.remove_visitor(route.home_agent, route.home_address)?;
+        }
+        result
+    }
+
+    fn apply_visitor(
+        &mut self,
+        route: VisitorRoute,
+        entry: Visitor,
+        tunnel: Option<TunnelId>,
+        previous: Option<Installed>,
+    ) -> Result<(), DataPlaneError> {
+        let id = route.id();
+        if tunnel.is_some() {
+            self.settle()?;
+            self.set_reverse_route()?;
+        }
+        self.visitors.map.insert(id.key(), entry, 0).map_err(DataPlaneError::map("write", name::VISITORS))?;
+        let source =
+            VisitorSource { home_address: route.home_address.octets(), tunnel: tunnel.map_or(0, |tunnel| tunnel.0) };
+        self.visitors
+            .macs
+            .insert(Mac::new(route.mac.0), source, 0)
+            .map_err(DataPlaneError::map("write", name::VISITOR_MACS))?;
+        if let Some(previous) = previous.filter(|previous| previous.route.mac != route.mac) {
+            self.visitors.remove_mac(&previous.route)?;
+        }
+        if *self.visitors.in_kernel.entry(route.home_address).or_insert(id) == id {
+            if let Some(previous) = previous.filter(|previous| previous.route.interface != route.interface) {
+                absent_is_fine(self.netlink.delete_neighbour(previous.route.interface, route.home_address))?;
+            }
+            self.enter_into_kernel(route)?;
+        }
+        self.refresh_direct(id)
+    }
+
+    /// Forgets a visitor. One that is not there is fine.
+    pub fn remove_visitor(&mut self, home_agent: Ipv4Addr, home_address: Ipv4Addr) -> Result<(), DataPlaneError> {
+        let id = VisitorId { home_agent, home_address };
+        let Some(installed) = self.visitors.installed.remove(&id) else { return Ok(()) };
+        maps::remove(&mut self.visitors.map, &id.key(), name::VISITORS)?;
+        self.visitors.remove_mac(&installed.route)?;
+        if self.visitors.in_kernel.get(&home_address) == Some(&id) {
+            self.visitors.in_kernel.remove(&home_address);
+            absent_is_fine(self.netlink.delete_neighbour(installed.route.interface, home_address))?;
+            let heir = self.visitors.installed.values().find(|other| other.route.home_address == home_address).copied();
+            match heir {
+                Some(heir) => {
+                    self.visitors.in_kernel.insert(home_address, heir.route.id());
+                    self.enter_into_kernel(heir.route)?;
+                }
+                None => {
+                    let table = self.visitor_table();
+                    absent_is_fine(self.netlink.delete_route(Ipv4Net::from(home_address), table))?;
+                }
+            }
+        }
+        self.refresh_direct(id)?;
+        match installed.tunnel {
+            Some(tunnel) => self.tunnels.release(tunnel),
+            None => Ok(()),
+        }
+    }
+
+    fn visitor_table(&self) -> u32 {
+        self.settings.visit.as_ref().map_or(super::settings::VisitSettings::DEFAULT_TABLE, |visit| visit.table)
+    }
+
+    /// Lets the kernel's slow path deliver to a visitor what comes out of a tunnel.
+    fn enter_into_kernel(&mut self, route: VisitorRoute) -> Result<(), DataPlaneError> {
+        self.netlink.set_neighbour(route.interface, route.home_address, route.mac)?;
+        let table = self.visitor_table();
+        let destination = Ipv4Net::from(route.home_address);
+        self.netlink.set_route(DeviceRoute { destination, table, device: route.interface, mtu: None })?;
+        Ok(())
+    }
+
+    /// If the visitor is a client of our own home agent, its binding is delivered directly: brings that up to date.
+    fn refresh_direct(&mut self, id: VisitorId) -> Result<(), DataPlaneError> {
+        let key = TunnelKey::Direct { home_address: id.home_address };
+        if self.tunnels.id(key).is_none() {
+            return Ok(());
+        }
+        self.tunnels.mark_stale(|state| state.key == key);
+        self.settle()?;
+        self.route_binding(id.home_address)
+    }
+
+    /// Takes over the visitors that an earlier agent left in the maps.
+    pub(super) fn adopt_visitors(&mut self) -> Result<(), DataPlaneError> {
+        let Some(care_of_address) = self.settings.visit.as_ref().map(|visit| visit.care_of_address) else { return Ok(()) };
+        let neighbours: HashSet<_> = self.netlink.own_neighbours()?.into_iter().collect();
+        for (key, visitor, source) in self.visitors.left_over()? {
+            let tunnel = source
+                .filter(|source| source.tunnel != 0)
+                .and_then(|source| self.tunnels.get(TunnelId(source.tunnel)).map(|state| state.key))
+                .map(|key| self.tunnels.acquire(key))
+                .transpose()?;
+            let route = VisitorRoute {
+                home_address: key.home_address.into(),
+                home_agent: key.home_agent.into(),
+                care_of_address,
+                mac: destination(&visitor),
+                interface: visitor.ifindex,
+                reverse_tunnel: tunnel.is_some(),
+            };
+            if neighbours.contains(&(route.interface, route.home_address)) {
+                self.visitors.in_kernel.entry(route.home_address).or_insert(route.id());
+            }
+            self.visitors.installed.insert(route.id(), Installed { route, tunnel, claimed: false });
+        }
+        Ok(())
+    }
+
+    /// Removes visitors that were adopted but not installed again, and kernel entries that belong to none.
+    pub(super) fn remove_unclaimed_visitors(&mut self) -> Result<usize, DataPlaneError> {
+        let unclaimed: Vec<_> =
+            self.visitors.installed.iter().filter(|(_, installed)| !installed.claimed).map(|(id, _)| *id).collect();
+        for id in &unclaimed {
+            self.remove_visitor(id.home_agent, id.home_address)?;
+        }
+        if self.settings.visit.is_none() {
+            return Ok(unclaimed.len());
+        }
+        let table = self.visitor_table();
+        for (device, address) in self.netlink.own_neighbours()? {
+            let known = self.visitors.installed.values().any(|installed| {
+                installed.route.home_address == address && installed.route.interface == device
+            });
+            if !known {
+                absent_is_fine(self.netlink.delete_neighbour(device, address))?;
+            }
+        }
+        for route in self.netlink.own_routes()?.into_iter().filter(|route| route.table == table) {
+            if !self.visitors.in_kernel.contains_key(&route.destination.addr()) {
+                absent_is_fine(self.netlink.delete_route(route.destination, table))?;
+            }
+        }
+        Ok(unclaimed.len())
+    }
+}
