@@ -3,10 +3,11 @@
 //! Data flows one way round: socket → [`wire`] → [`mobility`] → actions → (`io` sends, `dataplane` applies,
 //! `control` shows). `mobility` never touches a socket, a clock or a map; `dataplane` knows nothing of Mobile IP messages.
 
-pub mod io;
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod dataplane;
+pub mod io;
 pub mod mobility;
 pub mod state;
 pub mod stations;

@@ -8,11 +8,13 @@
 //! * [`range`]: ranges of client addresses;
 //! * `secret`: keys, in the file or in files of their own;
 //! * [`associations`], [`roles`], [`settings`]: the validated sections;
+//! * [`locations`]: the paths alone, for commands that must work with a broken file too;
 //! * [`error`]: what is wrong, and where.
 
 pub mod associations;
 mod document;
 pub mod error;
+pub mod locations;
 pub mod range;
 pub mod roles;
 mod secret;
@@ -21,13 +23,14 @@ pub mod settings;
 mod tests;
 pub mod values;
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use zeroize::Zeroizing;
 
 pub use self::{
     associations::{ClientAssociation, Peer, PeerAssociation, PeerKind},
     error::ConfigError,
+    locations::Locations,
     range::ClientRange,
     roles::{
         AccessPoint, AccessPointReverseTunnel, ForeignAgent, HomeAgent, HomeRoutes, HomeSubnet, Radio, ReverseTunnel,
@@ -87,6 +90,37 @@ impl Config {
             foreign_agent: document.foreign_agent.map(|section| roles::foreign_agent(&source, section)).transpose()?,
             home_agent: document.home_agent.map(|section| roles::home_agent(&source, section)).transpose()?,
         })
+    }
+
+    /// The interfaces that the file names for a role, and their roles in the words of `mipd show interfaces`. Core
+    /// interfaces that are found by their routes are not among them.
+    pub fn interfaces_with_roles(&self) -> BTreeMap<&InterfaceName, Vec<&'static str>> {
+        let mut interfaces: BTreeMap<&InterfaceName, Vec<&'static str>> = BTreeMap::new();
+        let mut add = |name, role| {
+            let roles = interfaces.entry(name).or_default();
+            if !roles.contains(&role) {
+                roles.push(role);
+            }
+        };
+        for subnet in self.home_agent.iter().flat_map(|role| &role.subnets) {
+            add(&subnet.interface, "home");
+        }
+        for name in self.foreign_agent.iter().flat_map(|role| &role.interfaces) {
+            add(name, "access");
+        }
+        if self.home_agent.is_some() || self.foreign_agent.is_some() {
+            for name in self.agent.core_interfaces.iter().flatten() {
+                add(name, "core");
+            }
+        }
+        for role in &self.access_point {
+            add(&role.uplink, "uplink");
+            add(&role.bridge, "bridge");
+            for radio in &role.radios {
+                add(&radio.interface, "radio");
+            }
+        }
+        interfaces
     }
 
     /// How the fast path is wanted on an interface: its own setting, else the default.

@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use super::{
     document::{AgentSection, InterfaceSection},
     error::{ConfigError, Source},
+    locations::Locations,
     values::{FastPath, InterfaceName},
 };
 
@@ -40,13 +41,14 @@ pub struct InterfaceSettings {
 }
 
 pub(super) fn agent(source: &Source<'_>, section: AgentSection) -> Result<AgentSettings, ConfigError> {
-    let path = |key: &str, given: Option<Spanned<PathBuf>>, default: &str| match given {
+    let defaults = Locations::default();
+    let path = |key: &str, given: Option<Spanned<PathBuf>>, default: PathBuf| match given {
         Some(path) if !path.get_ref().is_absolute() => {
             let message = format!("{key} `{}` is relative: write the whole path", path.get_ref().display());
             Err(source.error(&path.span(), message))
         }
         Some(path) => Ok(path.into_inner()),
-        None => Ok(PathBuf::from(default)),
+        None => Ok(default),
     };
     if let Some(log) = &section.log
         && EnvFilter::try_new(log.get_ref()).is_err()
@@ -57,9 +59,9 @@ pub(super) fn agent(source: &Source<'_>, section: AgentSection) -> Result<AgentS
     let core_interfaces =
         section.core_interfaces.map(|names| distinct(source, "core-interfaces", names)).transpose()?;
     Ok(AgentSettings {
-        state_dir: path("state-dir", section.state_dir, "/var/lib/mipd")?,
-        control_socket: path("control-socket", section.control_socket, "/run/mipd/mipd.sock")?,
-        bpffs_dir: path("bpffs-dir", section.bpffs_dir, "/sys/fs/bpf/mipd")?,
+        state_dir: path("state-dir", section.state_dir, defaults.state_dir)?,
+        control_socket: path("control-socket", section.control_socket, defaults.control_socket)?,
+        bpffs_dir: path("bpffs-dir", section.bpffs_dir, defaults.bpffs_dir)?,
         log: section.log.map_or_else(|| "info".to_owned(), Spanned::into_inner),
         fast_path: section.fast_path,
         core_interfaces,

@@ -14,7 +14,7 @@ pub enum FastPath {
     /// XDP where the driver has it natively, TC everywhere.
     #[default]
     Auto,
-    /// XDP and TC; without native XDP, generic XDP.
+    /// XDP is expected: where the driver refuses it, TC does the work and `mipd show interfaces` says why.
     Xdp,
     /// TC only.
     Tc,

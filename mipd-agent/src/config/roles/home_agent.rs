@@ -59,7 +59,7 @@ pub enum HomeRoutes {
     /// One route per away client.
     #[default]
     Host,
-    /// One route for the whole subnet: cheaper beyond some ten thousand away clients.
+    /// One route for the whole subnet: only for one without a link, whose clients are never at home.
     Subnet,
 }
 

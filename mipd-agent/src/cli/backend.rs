@@ -1,0 +1,24 @@
+//! What the commands need from the parts of the program that work on the kernel.
+
+use std::path::Path;
+
+use super::{Failure, Finding};
+use crate::{
+    config::{Config, Locations},
+    control::{Report, What},
+};
+
+/// The parts of the program that work on the kernel, as the commands see them.
+pub trait Backend {
+    /// Runs the agent until it is told to stop. Logging is set up already.
+    fn run(&self, config: Config) -> Result<(), Failure>;
+
+    /// Removes everything that an agent, which is not running any more, left on this box. Returns a line for each thing.
+    fn unload(&self, locations: &Locations) -> Result<Vec<String>, Failure>;
+
+    /// Reads a table from the maps pinned below `bpffs_dir`.
+    fn inspect(&self, bpffs_dir: &Path, what: What) -> Result<Report, Failure>;
+
+    /// What [`run`](Self::run) would change on this box, and what would keep it from starting. Changes nothing.
+    fn check(&self, config: &Config) -> Vec<Finding>;
+}

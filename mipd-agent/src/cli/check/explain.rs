@@ -1,0 +1,171 @@
+//! What a configuration means, in plain words.
+
+use std::time::Duration;
+
+use crate::{
+    cli::table::columns,
+    config::{
+        AccessPoint, AccessPointReverseTunnel, Config, ForeignAgent, HomeAgent, HomeRoutes, ReverseTunnel, VisitorIpv6,
+        associations::algorithm_name,
+    },
+    wire::types::Lifetime,
+};
+
+/// The explanation, without a line end at its end.
+pub(super) fn explain(config: &Config) -> String {
+    let mut sections = Vec::new();
+    sections.extend(config.home_agent.as_ref().map(home_agent));
+    sections.extend(config.foreign_agent.as_ref().map(foreign_agent));
+    sections.extend(config.access_point.as_ref().map(access_point));
+    sections.push(interfaces(config));
+    sections.push(associations(config));
+    sections.push(section(
+        "Places",
+        [
+            format!("control socket {}", config.agent.control_socket.display()),
+            format!("maps and links pinned below {}", config.agent.bpffs_dir.display()),
+            format!("state and the journal of changes in {}", config.agent.state_dir.display()),
+        ],
+    ));
+    sections.join("\n\n")
+}
+
+fn section(title: &str, lines: impl IntoIterator<Item = String>) -> String {
+    let mut text = title.to_owned();
+    for line in lines {
+        text.push_str("\n  ");
+        text.push_str(&line);
+    }
+    text
+}
+
+fn home_agent(role: &HomeAgent) -> String {
+    let mut lines: Vec<String> = role
+        .subnets
+        .iter()
+        .map(|subnet| {
+            let routes = match subnet.routes {
+                HomeRoutes::Host => "one route for each away client",
+                HomeRoutes::Subnet => "one route for the whole subnet",
+            };
+            format!("home subnet {} on {}, {routes}", subnet.prefix, subnet.interface)
+        })
+        .collect();
+    lines.push(format!(
+        "grants registrations of at most {}, with timestamps that are at most {} off, for at most {} clients",
+        lifetime(role.maximum_lifetime),
+        duration(role.replay_window),
+        role.maximum_bindings,
+    ));
+    lines.push(reverse_tunnel(role.reverse_tunnel).to_owned());
+    lines.push(format!("advertises itself at least every {}", duration(role.advertisement_interval)));
+    section(&format!("Home agent {}", role.address), lines)
+}
+
+fn foreign_agent(role: &ForeignAgent) -> String {
+    let interfaces: Vec<&str> = role.interfaces.iter().map(|name| name.as_str()).collect();
+    section(
+        &format!("Foreign agent with care-of address {}", role.care_of_address),
+        [
+            format!("visitors on {}, at most {}", interfaces.join(", "), role.maximum_visitors),
+            format!(
+                "relays registrations of at most {}, and waits {} for the home agent",
+                lifetime(role.registration_lifetime),
+                duration(role.pending_timeout),
+            ),
+            reverse_tunnel(role.reverse_tunnel).to_owned(),
+            format!("advertises itself at least every {}", duration(role.advertisement_interval)),
+        ],
+    )
+}
+
+fn access_point(role: &AccessPoint) -> String {
+    let radios: Vec<String> = role
+        .radios
+        .iter()
+        .map(|radio| {
+            let ssid = radio.ssid.as_ref().map(|ssid| format!(" ({ssid})")).unwrap_or_default();
+            let served = if radio.proxy_mobile_ip { "" } else { " without Proxy Mobile IP" };
+            format!("{}{ssid}{served}", radio.interface)
+        })
+        .collect();
+    let local = if role.local_subnets.is_empty() {
+        format!("the prefixes of {}", role.bridge)
+    } else {
+        role.local_subnets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let mut lines = vec![
+        format!("clients on {}, at most {}", radios.join(", "), role.maximum_clients),
+        format!("local, and bridged untouched: {local}"),
+    ];
+    lines.extend(
+        role.subnet_map
+            .iter()
+            .map(|entry| format!("clients of {} are registered with home agent {}", entry.prefix, entry.home_agent)),
+    );
+    let tunnel = match role.reverse_tunnel {
+        AccessPointReverseTunnel::Never => "without a reverse tunnel",
+        AccessPointReverseTunnel::WhenOffered => "with a reverse tunnel where it is offered",
+        AccessPointReverseTunnel::Require => "with a reverse tunnel, or not at all",
+    };
+    let port = role.registration_port.map_or_else(|| "a free UDP port".to_owned(), |port| format!("UDP port {port}"));
+    lines.push(format!("asks for {}, {tunnel}, from {port}", lifetime(role.registration_lifetime)));
+    lines.push(match role.visitor_ipv6 {
+        VisitorIpv6::Bridge => "bridges visitors' IPv6 like everybody's".to_owned(),
+        VisitorIpv6::Drop => "drops visitors' IPv6".to_owned(),
+    });
+    section(&format!("Access point on bridge {}, uplink {}", role.bridge, role.uplink), lines)
+}
+
+fn reverse_tunnel(policy: ReverseTunnel) -> &'static str {
+    match policy {
+        ReverseTunnel::Off => "denies reverse tunnels",
+        ReverseTunnel::Offered => "grants reverse tunnels on request",
+        ReverseTunnel::Required => "denies registrations without a reverse tunnel",
+    }
+}
+
+fn interfaces(config: &Config) -> String {
+    let rows = config.interfaces_with_roles().into_iter().map(|(name, roles)| {
+        let fast_path = config.fast_path(name.as_str());
+        vec![name.to_string(), roles.join(","), fast_path.to_string()]
+    });
+    let table = columns(&["INTERFACE", "ROLES", "FAST PATH"], rows);
+    let mut lines: Vec<String> = table.lines().map(str::to_owned).collect();
+    if config.access_point.is_none() && config.agent.core_interfaces.is_none() {
+        lines.push(format!(
+            "and every interface that carries a route with a gateway: core, {} unless set otherwise",
+            config.agent.fast_path
+        ));
+    }
+    section("Interfaces", lines)
+}
+
+fn associations(config: &Config) -> String {
+    let clients = config.security_associations.iter().map(|association| {
+        vec![
+            "mobile-home".to_owned(),
+            association.clients.to_string(),
+            association.spi.get().to_string(),
+            algorithm_name(association.algorithm).to_owned(),
+        ]
+    });
+    let peers = config.peer_associations.iter().map(|association| {
+        vec![
+            association.kind.to_string(),
+            association.peer.to_string(),
+            association.spi.get().to_string(),
+            algorithm_name(association.algorithm).to_owned(),
+        ]
+    });
+    let table = columns(&["KIND", "PEER", "#SPI", "ALGORITHM"], clients.chain(peers));
+    section("Security associations", table.lines().map(str::to_owned))
+}
+
+fn lifetime(lifetime: Lifetime) -> String {
+    lifetime.duration().map_or_else(|| "any lifetime".to_owned(), duration)
+}
+
+fn duration(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}

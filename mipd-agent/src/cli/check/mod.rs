@@ -1,0 +1,48 @@
+//! `mipd check`: is the configuration valid, what will the agent do with it, and will this box let it?
+
+mod box_state;
+mod explain;
+pub(super) mod finding;
+mod hints;
+mod live;
+mod netfilter;
+
+use std::{io::Write, path::PathBuf};
+
+use clap::Args;
+
+use self::finding::Severity;
+use super::{Backend, Failure};
+use crate::config::{Config, DEFAULT_PATH};
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Configuration
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+    /// Look at the file only, not at this box
+    #[arg(long)]
+    offline: bool,
+}
+
+pub(super) fn execute(arguments: &Arguments, backend: &dyn Backend, output: &mut dyn Write) -> Result<(), Failure> {
+    let config = Config::load(&arguments.config)?;
+    writeln!(output, "{} is valid.\n\n{}", arguments.config.display(), explain::explain(&config))?;
+    let mut findings = hints::hints(&config);
+    if !arguments.offline {
+        findings.extend(live::findings(&config)?);
+        findings.extend(backend.check(&config));
+    }
+    if !findings.is_empty() {
+        writeln!(output, "\n{}", if arguments.offline { "Worth a look:" } else { "On this box:" })?;
+        findings.sort_by_key(|finding| finding.severity);
+    }
+    for finding in &findings {
+        writeln!(output, "  {finding}")?;
+    }
+    match findings.iter().filter(|finding| finding.severity == Severity::Problem).count() {
+        0 => Ok(()),
+        1 => Err("the agent would not start: solve the problem shown above".into()),
+        problems => Err(format!("the agent would not start: solve the {problems} problems shown above").into()),
+    }
+}

@@ -1,0 +1,36 @@
+//! `mipd unload`
+
+use std::{io::Write, path::PathBuf};
+
+use clap::Args;
+
+use super::{Backend, Failure, location};
+use crate::control::{Client, ClientError};
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Configuration of the agent that was stopped
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub(super) fn execute(arguments: &Arguments, backend: &dyn Backend, output: &mut dyn Write) -> Result<(), Failure> {
+    let locations = location::locations(arguments.config.as_deref())?;
+    let socket = &locations.control_socket;
+    match Client::connect(socket) {
+        Ok(_) => {
+            let message = format!("the agent on {} is still running: stop it first", socket.display());
+            return Err(message.into());
+        }
+        Err(ClientError::NotRunning { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let removed = backend.unload(&locations)?;
+    for line in &removed {
+        writeln!(output, "removed {line}")?;
+    }
+    if removed.is_empty() {
+        writeln!(output, "nothing to remove")?;
+    }
+    Ok(())
+}
