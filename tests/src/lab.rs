@@ -21,6 +21,7 @@ const BPFFS: &str = "/sys/fs/bpf";
 const PREFIX: &str = "mipd-";
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
+static LABS: Mutex<Vec<Cleaner>> = Mutex::new(Vec::new());
 
 /// A lab: an id, a `wires` namespace with all the bridges that join boxes, and whatever was added to it.
 ///
@@ -57,6 +58,7 @@ impl Lab {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let id = format!("{PREFIX}{label}-{}-{number}", std::process::id());
         let cleaner = Cleaner { id, belongings: Arc::default() };
+        labs().push(cleaner.clone());
         let made = || -> Result<(Namespace, OwnedFd)> {
             fs::create_dir_all(cleaner.directory())
                 .with_context(|| format!("cannot create {}", cleaner.directory().display()))?;
@@ -110,6 +112,7 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         self.cleaner.clean();
+        labs().retain(|cleaner| cleaner.id != self.cleaner.id);
     }
 }
 
@@ -162,6 +165,17 @@ impl Cleaner {
     fn bpffs(&self) -> PathBuf {
         Path::new(BPFFS).join(&self.id)
     }
+}
+
+/// Removes every lab of this process; for the thread that handles signals.
+pub fn clean_all() {
+    for cleaner in labs().iter() {
+        cleaner.clean();
+    }
+}
+
+fn labs() -> MutexGuard<'static, Vec<Cleaner>> {
+    LABS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Removes what labs of processes that no longer exist have left behind.

@@ -23,7 +23,7 @@ pub mod wait;
 pub mod wire;
 
 pub use host::Host;
-pub use lab::{Cleaner, Lab};
+pub use lab::{Cleaner, Lab, clean_all};
 pub use namespace::Namespace;
 pub use radio::{Air, Carrier, Client};
 pub use wire::Wire;
