@@ -1,3 +1,9 @@
-//! The agent `mipd`.
+//! The binary `mipd`.
 
-fn main() {}
+mod kernel;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mipd_agent::cli::main(&kernel::Kernel)
+}

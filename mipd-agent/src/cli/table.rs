@@ -104,8 +104,8 @@ impl Row for Binding {
     fn cells(&self) -> Vec<String> {
         vec![
             self.home_address.to_string(),
-            self.care_of_address.to_string(),
-            self.home_agent.to_string(),
+            or_dash(self.care_of_address),
+            or_dash(self.home_agent),
             granted(self.lifetime_granted_s),
             remaining(self.lifetime_remaining_s),
             or_none(self.flags.as_deref().unwrap_or_default()),
@@ -225,14 +225,13 @@ impl Row for Tunnel {
     fn cells(&self) -> Vec<String> {
         vec![
             self.tunnel_id.to_string(),
-            self.local.to_string(),
-            self.remote.to_string(),
+            or_dash(self.local),
+            or_dash(self.remote),
             self.encapsulation.clone(),
             self.state.clone(),
             or_dash(self.interface.as_ref()),
             or_dash(self.next_hop.as_ref()),
             self.mtu.to_string(),
-            or_dash(self.users),
         ]
     }
 }

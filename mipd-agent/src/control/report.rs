@@ -68,9 +68,9 @@ pub struct Binding {
     /// The client's home address.
     pub home_address: Ipv4Addr,
     /// The exit of its tunnel.
-    pub care_of_address: Ipv4Addr,
+    pub care_of_address: Option<Ipv4Addr>,
     /// The home agent's address that it registered with.
-    pub home_agent: Ipv4Addr,
+    pub home_agent: Option<Ipv4Addr>,
     /// Lifetime granted; 65535 = infinite.
     pub lifetime_granted_s: Option<u16>,
     /// What is left of it; `null` if infinite.
@@ -175,10 +175,10 @@ pub struct Agent {
 pub struct Tunnel {
     /// Its index in the maps.
     pub tunnel_id: u32,
-    /// The outer source address.
-    pub local: Ipv4Addr,
-    /// The outer destination address.
-    pub remote: Ipv4Addr,
+    /// The outer source address; `null` for `direct`.
+    pub local: Option<Ipv4Addr>,
+    /// The outer destination address; `null` for `direct`.
+    pub remote: Option<Ipv4Addr>,
     /// `ipip` or `direct`.
     pub encapsulation: String,
     /// `ready`, or `unresolved` while the next hop is not known (the kernel sends meanwhile).
@@ -189,8 +189,6 @@ pub struct Tunnel {
     pub next_hop: Option<String>,
     /// Largest packet inside, bytes.
     pub mtu: u16,
-    /// Bindings and reverse-tunnelled visitors that use it.
-    pub users: Option<u32>,
 }
 
 /// An interface that `mipd` works on.

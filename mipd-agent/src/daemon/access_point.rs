@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How often the kernel's record of each visitor's last frame is read.
-const ACTIVITY_INTERVAL: Duration = Duration::from_millis(250);
+const ACTIVITY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Frames that were not passed to the proxy, by reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -135,9 +135,16 @@ impl AccessPoint {
         match claim::dhcp(&udp) {
             Some(claim::Dhcp::Claims(address)) if !self.is_local(address) => {
                 self.counters.dhcp_withheld += 1;
-                let known = self.proxy.client(link.source).is_some();
-                if !known && let Some(interface) = context.dataplane.radio_of(link.source) {
-                    self.notice(now, Event::Visitor { interface: InterfaceIndex(interface), mac: link.source, address }, context);
+                if self.proxy.station(link.source).is_some() {
+                    return;
+                }
+                match context.dataplane.radio_of(link.source) {
+                    Ok(Some(radio)) => {
+                        let interface = InterfaceIndex(radio);
+                        self.notice(now, Event::Visitor { interface, mac: link.source, address }, context);
+                    }
+                    Ok(None) => {}
+                    Err(error) => tracing::warn!(client = %link.source, %error, "cannot tell the client's radio"),
                 }
             }
             Some(_) => {
@@ -175,13 +182,13 @@ impl AccessPoint {
             return;
         };
         let mut actions = Vec::new();
-        self.listener.handle_advertisement(now, icmp.source, link.source, icmp.ttl, icmp.message, &mut actions);
+        self.listener.handle_advertisement(now.instant, icmp.source, link.source, icmp.ttl, icmp.message, &mut actions);
         self.apply_discovery(now, actions, context);
     }
 
     /// When [`Self::handle_timeout`] wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let activity = self.proxy.has_visitors().then_some(self.next_activity);
+        let activity = (!self.proxy.is_idle()).then_some(self.next_activity);
         [self.proxy.poll_timeout(), self.listener.poll_timeout(), self.hold.poll_timeout(), activity]
             .into_iter()
             .flatten()
@@ -191,17 +198,22 @@ impl AccessPoint {
     /// Does what has become due.
     pub fn handle_timeout(&mut self, now: Now, context: &mut Context<'_>) {
         self.hold.expire(now.instant);
-        if self.next_activity <= now.instant && self.proxy.has_visitors() {
+        if self.next_activity <= now.instant && !self.proxy.is_idle() {
             self.next_activity = now.instant + ACTIVITY_INTERVAL;
             let mut actions = Vec::new();
-            for (mac, silence) in context.dataplane.stations_last_seen() {
-                let seen = Instant(now.instant.0.saturating_sub(silence));
-                self.proxy.last_active(now, mac, seen, &mut actions);
+            match context.dataplane.stations_last_seen() {
+                Ok(stations) => {
+                    for (mac, silence) in stations {
+                        let seen = Instant(now.instant.0.saturating_sub(silence));
+                        self.proxy.last_active(now, mac, seen, &mut actions);
+                    }
+                }
+                Err(error) => tracing::error!(%error, "cannot tell which clients are active"),
             }
             self.apply(now, actions, context);
         }
         let mut actions = Vec::new();
-        self.listener.handle_timeout(now, &mut actions);
+        self.listener.handle_timeout(now.instant, &mut actions);
         self.apply_discovery(now, actions, context);
         let mut actions = Vec::new();
         self.proxy.handle_timeout(now, &mut actions);
@@ -241,17 +253,17 @@ impl AccessPoint {
         let mut changed = false;
         for action in actions {
             match action {
-                ListenerAction::Solicit { icmp } => self.solicit(&icmp),
-                ListenerAction::AgentRebooted { .. } => (rebooted, changed) = (true, true),
-                ListenerAction::AgentFound { address } => {
+                ListenerAction::Solicit { icmp, destination } => self.solicit(&icmp, destination),
+                ListenerAction::AgentRebooted(_) => (rebooted, changed) = (true, true),
+                ListenerAction::AgentFound(address) => {
                     tracing::info!(agent = %address, "agent found");
                     changed = true;
                 }
-                ListenerAction::AgentLost { address } => {
+                ListenerAction::AgentLost(address) => {
                     tracing::warn!(agent = %address, "agent lost");
                     changed = true;
                 }
-                ListenerAction::AgentChanged { .. } => changed = true,
+                ListenerAction::AgentChanged(_) => changed = true,
             }
         }
         if changed {
@@ -270,6 +282,7 @@ impl AccessPoint {
         let home_agents: Vec<_> = self
             .listener
             .agents()
+            .iter()
             .filter(|agent| agent.advertisement.flags.home_agent)
             .map(|agent| HomeAgentOnLink {
                 address: crate::wire::types::HomeAgentAddress(agent.address),
@@ -286,8 +299,7 @@ impl AccessPoint {
         self.apply(now, actions, context);
     }
 
-    fn solicit(&mut self, icmp: &[u8]) {
-        let destination = advertisement::ALL_ROUTERS;
+    fn solicit(&mut self, icmp: &[u8], destination: Ipv4Addr) {
         let Some(mac) = frame::group_mac(destination) else { return };
         let packet =
             IcmpPacket { source: self.address, destination, ttl: advertisement::TTL, message: icmp };

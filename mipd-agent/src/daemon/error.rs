@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::{
-    config::InterfaceName, control::ControlError, dataplane::DataPlaneError, mobility::security::AssociationError,
+    config::InterfaceName, control::ServerError, dataplane::DataPlaneError, mobility::{security::AssociationError, subnet_map::SubnetMapError},
     state::StateError,
 };
 
@@ -18,10 +18,13 @@ pub enum DaemonError {
     State(#[from] StateError),
     /// The control socket.
     #[error(transparent)]
-    Control(#[from] ControlError),
+    Control(#[from] ServerError),
     /// The keys.
     #[error(transparent)]
     Association(#[from] AssociationError),
+    /// The subnet map.
+    #[error(transparent)]
+    SubnetMap(#[from] SubnetMapError),
     /// A role needs an address that the interface lacks.
     #[error("interface {0} has no IPv4 address: give it one before mipd starts")]
     NoAddress(InterfaceName),

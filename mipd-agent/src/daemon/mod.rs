@@ -49,7 +49,7 @@ struct Context<'a> {
 /// Runs the agent until SIGTERM or SIGINT. The data path then stays as it is, so that a restart or an upgrade does not
 /// interrupt traffic; `mipd unload` takes it down.
 pub async fn run(config: &Config) -> Result<(), DaemonError> {
-    let mut daemon = Daemon::start(config).await?;
+    let mut daemon = Daemon::start(config)?;
     daemon.serve().await
 }
 
@@ -76,13 +76,13 @@ enum Wake {
 }
 
 impl Daemon {
-    async fn start(config: &Config) -> Result<Self, DaemonError> {
+    fn start(config: &Config) -> Result<Self, DaemonError> {
         let clock = Clock::start();
         let plan = Plan::new(config)?;
         // First of all: its lock keeps a second agent from touching anything.
         let (state, remembered) = State::open(&config.agent.state_dir)?;
         let control = Server::bind(&config.agent.control_socket)?;
-        let dataplane = DataPlane::start(plan.data_plane(config)).await?;
+        let dataplane = DataPlane::start(plan.data_plane(config))?;
         let inputs = Inputs::new();
         let router = plan.router(config, &inputs)?;
         let access_point = plan.access_point(config, &inputs)?;
@@ -118,7 +118,10 @@ impl Daemon {
         if let Some(access_point) = &mut self.access_point {
             access_point.restore(now, remembered, &mut context)?;
         }
-        self.dataplane.retain_installed()?;
+        let forgotten = self.dataplane.remove_unclaimed()?;
+        if forgotten > 0 {
+            tracing::warn!(forgotten, "registrations in the kernel that the state store does not know were removed");
+        }
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! What the configuration means on this machine, and the settings that it gives each part.
 
-use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
+use std::{collections::HashMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use ipnet::Ipv4Net;
 use rand::RngExt as _;
@@ -18,7 +18,7 @@ use crate::{
     mobility::{
         discovery::{
             advertiser::{Advertiser, AdvertiserConfig},
-            listener::{Listener, ListenerConfig},
+            listener::Listener,
         },
         foreign_agent::{self, AccessInterface, ForeignAgent},
         home_agent::{self, HomeAgent, HomeSubnet},
@@ -36,6 +36,8 @@ use crate::{
 const MAXIMUM_PENDING: usize = 4096;
 /// The same for one visitor (RFC 5944 §3.7.1 calls 5 typical).
 const MAXIMUM_PENDING_PER_CLIENT: usize = 5;
+/// Of an agent that the configuration gives none (RFC 5944 §2.3 leaves it open; clients are lost for three intervals).
+const DEFAULT_ADVERTISEMENT_INTERVAL: Duration = Duration::from_secs(3);
 /// Where access points take the source port of requests from, if none is configured: the dynamic ports.
 const DYNAMIC_PORTS: std::ops::RangeInclusive<u16> = 49152..=65535;
 
@@ -54,9 +56,8 @@ impl Plan {
     /// Reads interfaces and addresses, and checks that what the roles need of them is there.
     pub fn new(config: &Config) -> Result<Self, DaemonError> {
         let network = Network::read()?;
-        let own = network.addresses();
         let must_be_ours = |what, address: Ipv4Addr| {
-            if own.iter().any(|(_, known)| known.addr() == address) {
+            if network.addresses().any(|own| own == address) {
                 Ok(())
             } else {
                 Err(DaemonError::NotOurs { what, address })
@@ -168,7 +169,7 @@ impl Plan {
     fn core_interfaces(&self, config: &Config) -> Vec<String> {
         match &config.agent.core_interfaces {
             Some(names) => names.iter().map(|name| name.as_str().to_owned()).collect(),
-            None => self.network.gateway_interfaces(),
+            None => self.network.gateway_interfaces().map(str::to_owned).collect(),
         }
     }
 
@@ -214,7 +215,6 @@ impl Plan {
                 router::Port {
                     socket,
                     mac: self.network.mac(name.as_str())?,
-                    address: address.addr(),
                     access,
                     advertiser: Advertiser::new(advertiser, rand::random()),
                 },
@@ -239,8 +239,6 @@ impl Plan {
         let other_addresses = self
             .network
             .addresses()
-            .iter()
-            .map(|(_, address)| address.addr())
             .filter(|address| *address != settings.address.0)
             .filter(|address| subnets.iter().any(|subnet| subnet.prefix.contains(address)))
             .map(HomeAgentAddress)
@@ -271,7 +269,7 @@ impl Plan {
             .collect::<Result<Vec<_>, DaemonError>>()?;
         Ok(Some(foreign_agent::Config {
             interfaces,
-            own_addresses: self.network.addresses().iter().map(|(_, address)| address.addr()).collect(),
+            own_addresses: self.network.addresses().collect(),
             own_home_agents: home_agent_addresses.to_vec(),
             care_of_addresses: vec![settings.care_of_address],
             maximum_lifetime: settings.registration_lifetime,
@@ -321,7 +319,7 @@ impl Plan {
         };
         Ok(Some(AccessPoint {
             proxy: Proxy::new(proxy, rand::random()),
-            listener: Listener::new(ListenerConfig::default(), rand::random()),
+            listener: Listener::new(rand::random()),
             hold: crate::stations::hold::Hold::default(),
             counters: access_point::Counters::default(),
             address: self.address(&settings.bridge)?.addr(),
@@ -366,7 +364,11 @@ fn advertiser(
         care_of_addresses: visit.iter().map(|agent| agent.care_of_address).collect(),
         reverse_tunnel: visit.is_some_and(|agent| agent.reverse_tunnel != ReverseTunnel::Off),
         registration_lifetime: visit.map_or(Lifetime::INFINITE, |agent| agent.registration_lifetime),
-        interval: intervals.min().unwrap_or(AdvertiserConfig::DEFAULT_INTERVAL),
+        gre: false,
+        minimal_encapsulation: false,
+        interval: intervals.min().unwrap_or(DEFAULT_ADVERTISEMENT_INTERVAL),
+        limited_broadcast: false,
+        only_when_solicited: false,
     }
 }
 

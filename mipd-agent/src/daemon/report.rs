@@ -9,7 +9,7 @@ use crate::{
         What,
         report::{Agent, Association, Binding, Client, Counter, Interface, Report, Tunnel, Visitor},
     },
-    dataplane::{CounterReport, Hook},
+    dataplane::{CounterReport, Hook, TunnelReport},
     mobility::time::{Instant, Now},
     wire::registration::RequestFlags,
 };
@@ -25,7 +25,7 @@ impl Daemon {
             What::Visitors => Report::Visitors(self.visitors(now)),
             What::Clients => Report::Clients(self.clients(now)),
             What::Agents => Report::Agents(self.agents(now)),
-            What::Tunnels => Report::Tunnels(self.tunnels()),
+            What::Tunnels => Report::Tunnels(tunnels(self.dataplane.tunnels())),
             What::Interfaces => Report::Interfaces(self.interfaces()),
             What::Counters => Report::Counters(self.counters()),
             What::Associations => Report::Associations(self.associations.clone()),
@@ -40,8 +40,8 @@ impl Daemon {
             .flat_map(|agent| agent.bindings())
             .map(|binding| Binding {
                 home_address: binding.home_address.0,
-                care_of_address: binding.care_of_address.0,
-                home_agent: binding.home_agent.0,
+                care_of_address: Some(binding.care_of_address.0),
+                home_agent: Some(binding.home_agent.0),
                 lifetime_granted_s: Some(binding.lifetime_granted.0),
                 lifetime_remaining_s: binding.expires.map(|expires| remaining(now, expires)),
                 flags: Some(flags(binding.flags)),
@@ -113,6 +113,7 @@ impl Daemon {
         access_point
             .listener
             .agents()
+            .iter()
             .map(|agent| {
                 let advertisement = &agent.advertisement;
                 Agent {
@@ -133,26 +134,8 @@ impl Daemon {
             .collect()
     }
 
-    fn tunnels(&self) -> Vec<Tunnel> {
-        self.dataplane
-            .tunnels()
-            .into_iter()
-            .map(|tunnel| Tunnel {
-                tunnel_id: tunnel.tunnel_id,
-                local: tunnel.local,
-                remote: tunnel.remote,
-                encapsulation: tunnel.encapsulation.into(),
-                state: if tunnel.ready { "ready" } else { "unresolved" }.into(),
-                interface: tunnel.interface,
-                next_hop: tunnel.next_hop.map(|mac| mac.to_string()),
-                mtu: tunnel.inner_mtu,
-                users: tunnel.users,
-            })
-            .collect()
-    }
-
     fn interfaces(&self) -> Vec<Interface> {
-        let counters = self.dataplane.counters();
+        let counters = self.data_path_counters();
         self.dataplane
             .interfaces()
             .into_iter()
@@ -176,6 +159,13 @@ impl Daemon {
 }
 
 impl Daemon {
+    fn data_path_counters(&self) -> Vec<CounterReport> {
+        self.dataplane.counters().unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot read the counters of the kernel programs");
+            Vec::new()
+        })
+    }
+
     fn counters(&self) -> Vec<Counter> {
         let mut rows = Vec::new();
         let mut add = |role: &str, name: &str, value: u64, help: String| {
@@ -234,9 +224,26 @@ impl Daemon {
                 add("discovery", name, value, help.into());
             }
         }
-        rows.extend(data_path(&self.dataplane.counters()));
+        rows.extend(data_path(&self.data_path_counters()));
         rows
     }
+}
+
+/// The data plane's tunnels as rows of `mipd show tunnels`.
+pub fn tunnels(reports: Vec<TunnelReport>) -> Vec<Tunnel> {
+    reports
+        .into_iter()
+        .map(|tunnel| Tunnel {
+            tunnel_id: tunnel.id,
+            local: tunnel.local,
+            remote: tunnel.remote,
+            encapsulation: tunnel.encapsulation.into(),
+            state: if tunnel.resolved { "ready" } else { "unresolved" }.into(),
+            interface: tunnel.interface,
+            next_hop: tunnel.next_hop_mac,
+            mtu: tunnel.inner_mtu,
+        })
+        .collect()
 }
 
 /// The programs' counters as rows of `mipd show counters`.

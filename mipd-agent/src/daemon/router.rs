@@ -25,7 +25,7 @@ use crate::{
         arp::ArpPacket,
         frame::{self, IcmpPacket, Link},
         ip,
-        registration::{MessageType, RegistrationRequest, message_type},
+        registration::{MessageType, message_type},
         types::{HomeAddress, HomeAgentAddress},
     },
 };
@@ -37,8 +37,6 @@ pub struct Port {
     pub socket: Arc<FrameSocket>,
     /// The interface's own address on the link.
     pub mac: MacAddress,
-    /// Its IPv4 address.
-    pub address: Ipv4Addr,
     /// Whether visitors of the foreign agent are behind it.
     pub access: bool,
     /// Who we say we are there.
@@ -175,7 +173,7 @@ impl Router {
             return;
         }
         let mut actions = Vec::new();
-        port.advertiser.handle_solicitation(now, icmp.source, link.source, &mut actions);
+        port.advertiser.handle_solicitation(now.instant, icmp.source, link.source, &mut actions);
         self.apply_advertisements(actions);
     }
 
@@ -191,7 +189,7 @@ impl Router {
     pub fn handle_timeout(&mut self, now: Now, context: &mut Context<'_>) {
         let mut actions = Vec::new();
         for port in self.ports.values_mut() {
-            port.advertiser.handle_timeout(now, &mut actions);
+            port.advertiser.handle_timeout(now.instant, &mut actions);
         }
         self.apply_advertisements(actions);
         if let Some(home_agent) = &mut self.home_agent {
@@ -321,11 +319,11 @@ impl Router {
     }
 
     fn apply_advertisements(&mut self, actions: Vec<advertiser::Action>) {
-        for advertiser::Action::Send { interface, icmp, destination, destination_mac } in actions {
+        for advertiser::Action::Send { interface, icmp, source, destination, destination_mac } in actions {
             let Some(port) = self.ports.get(&interface) else { continue };
             let Some(mac) = destination_mac.or_else(|| frame::group_mac(destination)) else { continue };
             let packet =
-                IcmpPacket { source: port.address, destination, ttl: advertisement::TTL, message: &icmp };
+                IcmpPacket { source, destination, ttl: advertisement::TTL, message: &icmp };
             let bytes = frame::emit_icmp(Link { destination: mac, source: port.mac }, &packet);
             if let Err(error) = port.socket.send(&bytes) {
                 tracing::debug!(interface = interface.0, %error, "cannot send an advertisement");

@@ -46,6 +46,7 @@ mod load;
 mod maps;
 mod monitor;
 mod netlink;
+pub mod network;
 mod pins;
 mod routes;
 pub mod settings;
@@ -64,7 +65,10 @@ pub use self::{
     inspect::{Inspection, TunnelReport},
     interfaces::{Attached, InterfaceReport},
     netlink::NetlinkError,
-    settings::Settings,
+    network::Network,
+    settings::{
+        AccessPointSettings, FastPath, HomeRoutes, HomeSettings, InterfaceSettings, Mark, Roles, Settings, VisitSettings,
+    },
     stations::StationEntry,
     unload::unload,
     visitors::VisitorRoute,

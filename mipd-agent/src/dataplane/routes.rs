@@ -94,6 +94,22 @@ impl Netlink {
         Ok(device)
     }
 
+    /// The devices of all unicast routes in the main table that have a gateway, each once.
+    pub fn gateway_devices(&mut self) -> Result<Vec<u32>, NetlinkError> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = AddressFamily::Inet;
+        let mut devices = Vec::new();
+        self.dump("list routes", RouteNetlinkMessage::GetRoute(message), |message| {
+            let RouteNetlinkMessage::NewRoute(message) = message else { return };
+            let gateway = message.attributes.iter().any(|attribute| matches!(attribute, RouteAttribute::Gateway(_)));
+            let route = read_route(&message);
+            if gateway && route.table == MAIN_TABLE && route.device != 0 && !devices.contains(&route.device) {
+                devices.push(route.device);
+            }
+        })?;
+        Ok(devices)
+    }
+
     fn each_route(&mut self, protocol: RouteProtocol, mut each: impl FnMut(DeviceRoute)) -> Result<(), NetlinkError> {
         let mut message = RouteMessage::default();
         message.header.address_family = AddressFamily::Inet;

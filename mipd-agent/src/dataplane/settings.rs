@@ -49,6 +49,19 @@ pub struct Roles {
 }
 
 impl Roles {
+    /// The names of those that hold.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        [
+            (self.home, "home"),
+            (self.access, "access"),
+            (self.core, "core"),
+            (self.radio, "radio"),
+            (self.uplink, "uplink"),
+        ]
+        .into_iter()
+        .filter_map(|(holds, name)| holds.then_some(name))
+    }
+
     /// Whether the router programs belong here.
     pub fn is_router(self) -> bool {
         self.home || self.access || self.core
@@ -71,6 +84,16 @@ pub enum FastPath {
 }
 
 impl FastPath {
+    /// As the configuration writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Xdp => "xdp",
+            Self::Tc => "tc",
+            Self::Off => "off",
+        }
+    }
+
     /// Whether an XDP program is to be attached if the driver takes it.
     pub fn wants_xdp(self) -> bool {
         matches!(self, Self::Auto | Self::Xdp)

@@ -98,6 +98,22 @@ pub struct AdvertiserCounters {
     pub solicitations_received: u64,
 }
 
+impl AdvertiserCounters {
+    /// Name, value and meaning of each counter.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64, &'static str)> {
+        [
+            ("advertisements_sent", self.advertisements_sent, "agent advertisements sent"),
+            (
+                "advertisements_sent_for_solicitation",
+                self.advertisements_sent_for_solicitation,
+                "of those, answers to solicitations",
+            ),
+            ("solicitations_received", self.solicitations_received, "agent solicitations received"),
+        ]
+        .into_iter()
+    }
+}
+
 /// Advertises one agent on one interface.
 #[derive(Debug)]
 pub struct Advertiser {

@@ -371,6 +371,16 @@ impl Proxy {
         self.roster.iter().map(Client::status)
     }
 
+    /// How the data path was last told to treat a station; `None` = not at all.
+    pub fn station(&self, mac: MacAddress) -> Option<StationState> {
+        self.roster.get(mac)?.station.map(|(_, state)| state)
+    }
+
+    /// Whether nobody is known.
+    pub fn is_idle(&self) -> bool {
+        self.roster.macs().is_empty()
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> &Counters {
         &self.registrar.counters

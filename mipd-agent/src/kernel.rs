@@ -1,0 +1,124 @@
+//! The commands that work on the kernel: what the command line asks of daemon and data plane.
+
+use std::path::Path;
+
+use mipd_agent::{
+    cli::{Backend, Failure, Finding},
+    config::{Config, Locations},
+    control::{
+        Report, What,
+        report::{Binding, Client, Interface, Visitor},
+    },
+    daemon::{self, Plan, report},
+    dataplane::{self, Inspection},
+};
+use mipd_common::maps::Action;
+
+/// The kernel of this machine.
+pub struct Kernel;
+
+impl Backend for Kernel {
+    fn run(&self, config: Config) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(daemon::run(&config))?;
+        Ok(())
+    }
+
+    fn unload(&self, locations: &Locations) -> Result<Vec<String>, Failure> {
+        Ok(dataplane::unload(&locations.bpffs_dir, &locations.state_dir)?)
+    }
+
+    fn inspect(&self, bpffs_dir: &Path, what: What) -> Result<Report, Failure> {
+        let maps = Inspection::open(bpffs_dir)?;
+        Ok(match what {
+            What::Bindings => Report::Bindings(bindings(&maps)?),
+            What::Visitors => Report::Visitors(visitors(&maps)?),
+            What::Clients => Report::Clients(clients(&maps)?),
+            What::Tunnels => Report::Tunnels(report::tunnels(maps.tunnels()?)),
+            What::Interfaces => Report::Interfaces(interfaces(&maps)?),
+            What::Counters => Report::Counters(report::data_path(&maps.counters()?).collect()),
+            What::Agents | What::Associations => {
+                return Err(format!("{what} are not in the maps: ask the running agent, without --maps").into());
+            }
+        })
+    }
+
+    fn check(&self, config: &Config) -> Vec<Finding> {
+        let result = Plan::new(config).map_err(Failure::from).and_then(|plan| Ok(dataplane::check(&plan.data_plane(config))?));
+        match result {
+            Ok(()) => Vec::new(),
+            Err(error) => vec![Finding::problem(error.to_string())],
+        }
+    }
+}
+
+fn bindings(maps: &Inspection) -> Result<Vec<Binding>, Failure> {
+    let tunnels = maps.tunnels()?;
+    let bindings = maps.bindings()?.into_iter().map(|binding| Binding {
+        home_address: binding.home_address,
+        care_of_address: binding.care_of_address,
+        home_agent: tunnels.iter().find(|tunnel| tunnel.id == binding.tunnel).and_then(|tunnel| tunnel.local),
+        lifetime_granted_s: None,
+        lifetime_remaining_s: None,
+        flags: None,
+        encapsulation: binding.encapsulation.into(),
+        reverse_tunnel: None,
+    });
+    Ok(bindings.collect())
+}
+
+fn visitors(maps: &Inspection) -> Result<Vec<Visitor>, Failure> {
+    let visitors = maps.visitors()?.into_iter().map(|visitor| Visitor {
+        home_address: visitor.home_address,
+        home_agent: visitor.home_agent,
+        care_of_address: None,
+        mac: visitor.mac.to_string(),
+        interface: visitor.interface.unwrap_or_default(),
+        state: "registered".into(),
+        lifetime_granted_s: None,
+        lifetime_remaining_s: None,
+        flags: None,
+        encapsulation: "ipip".into(),
+        reverse_tunnel: visitor.reverse_tunnel,
+    });
+    Ok(visitors.collect())
+}
+
+fn clients(maps: &Inspection) -> Result<Vec<Client>, Failure> {
+    let clients = maps.stations()?.into_iter().map(|station| Client {
+        mac: station.mac.to_string(),
+        home_address: station.home_address,
+        interface: station.radio.unwrap_or_default(),
+        state: station.state.into(),
+        home_agent: None,
+        foreign_agent: None,
+        care_of_address: None,
+        lifetime_granted_s: None,
+        lifetime_remaining_s: None,
+        reverse_tunnel: None,
+        last_code: None,
+        attempts: None,
+        registered_in_ms: None,
+    });
+    Ok(clients.collect())
+}
+
+fn interfaces(maps: &Inspection) -> Result<Vec<Interface>, Failure> {
+    let counters = maps.counters()?;
+    let interfaces = maps.interfaces()?.into_iter().map(|interface| {
+        let packets = |action| report::packets(&counters, &interface.name, action);
+        Interface {
+            ifindex: interface.ifindex,
+            roles: Vec::new(),
+            wanted: if interface.fast_path { "auto" } else { "off" }.into(),
+            attached: interface.attached.to_string(),
+            reason: None,
+            packets_fast: packets(Action::Fast),
+            packets_slow: packets(Action::Slow),
+            packets_passed: packets(Action::Passed),
+            packets_dropped: packets(Action::Dropped),
+            interface: interface.name,
+        }
+    });
+    Ok(interfaces.collect())
+}
