@@ -5,15 +5,16 @@
 //!
 //! * [`home_agent`], [`foreign_agent`]: the two agents (RFC 5944 §3.7, §3.8);
 //! * [`proxy`]: the access point, which registers on behalf of its clients;
+//! * [`discovery`]: how agents make themselves known and are found (RFC 5944 §2);
 //! * [`subnet_map`]: which home agent serves which subnet;
 //! * [`security`]: associations, authenticators, replay protection (RFC 5944 §5);
 //! * [`reverse_tunnel`]: policy on the T bit (RFC 3024);
 //! * [`deadlines`], [`time`], [`link`], [`tally`]: timers, clocks, datagrams and counts as the roles see them.
 
 pub mod deadlines;
+pub mod discovery;
 pub mod foreign_agent;
 pub mod home_agent;
-pub mod discovery;
 pub mod link;
 pub mod proxy;
 pub mod reverse_tunnel;
