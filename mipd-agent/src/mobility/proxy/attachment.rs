@@ -11,11 +11,9 @@ use crate::mobility::time::Instant;
 /// Silence after which a client is first asked, and the time that it has for each answer.
 pub(super) const SILENCE: Duration = Duration::from_secs(1);
 /// Longest time between an answer and the next question.
-const LONGEST_QUIET: Duration = Duration::from_secs(60);
+const LONGEST_QUIET: Duration = Duration::from_mins(1);
 /// Questions in a row that a client may leave unanswered.
 const UNANSWERED_LIMIT: u8 = 3;
-/// A proof of attachment counts so long.
-const CONFIRMED_FOR: Duration = Duration::from_secs(3);
 /// A frame that soon after a question is its answer, whatever kind of frame it looks like.
 const ANSWER_TIME: Duration = Duration::from_millis(300);
 /// A client that nobody watched for so long may have registered elsewhere meanwhile. Twice the interval at which the
@@ -74,9 +72,9 @@ impl Watch {
         self.heard
     }
 
-    /// Whether the last proof of attachment still counts.
-    pub fn is_confirmed(&self, now: Instant) -> bool {
-        self.heard.is_some_and(|heard| now.since(heard) <= CONFIRMED_FOR)
+    /// Whether the client was heard less than `lately` ago.
+    pub fn was_heard(&self, now: Instant, lately: Duration) -> bool {
+        self.heard.is_some_and(|heard| now.since(heard) < lately)
     }
 
     /// The client sent a frame at `at`, which may lie in the past.
@@ -232,10 +230,12 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_of_attachment_counts_for_three_seconds() {
-        let watch = Watch::new(at(1000));
-        assert!(watch.is_confirmed(at(4000)));
-        assert!(!watch.is_confirmed(at(4001)));
-        assert!(!Watch::unheard(at(1000)).is_confirmed(at(1000)));
+    fn a_client_of_an_earlier_run_is_asked_at_once_and_not_taken_as_heard() {
+        let mut watch = Watch::unheard(at(1000));
+        assert!(!watch.was_heard(at(1000), SILENCE));
+        assert_eq!(watch.due(at(1000)), Due::Question);
+        assert_eq!(watch.answer(at(1001)), Presence::Unbroken);
+        assert!(watch.was_heard(at(1999), SILENCE));
+        assert!(!watch.was_heard(at(2001), SILENCE));
     }
 }

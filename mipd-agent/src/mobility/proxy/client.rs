@@ -6,7 +6,7 @@ use mipd_common::mac::MacAddress;
 
 use super::{
     Action, StationState,
-    attachment::Watch,
+    attachment::{SILENCE, Watch},
     clock::IdentificationSequence,
     pace::{AddressChanges, RequestPace},
 };
@@ -58,7 +58,7 @@ pub(super) enum State {
     /// A visitor, forwarded.
     Registered(Registration),
     /// A visitor that cannot be served.
-    Unserved(Unserved),
+    Unserved(Missing),
     /// At home: the home agent does not know yet.
     ComingHome,
     /// At home: the home agent has confirmed it.
@@ -67,13 +67,13 @@ pub(super) enum State {
     Away,
 }
 
-/// Why a visitor cannot be served.
+/// What is missing to serve a visitor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Unserved {
-    NoHomeAgent,
-    NoAssociation,
-    NoForeignAgent,
-    NoReverseTunnel,
+pub(super) enum Missing {
+    HomeAgent,
+    Association,
+    ForeignAgent,
+    ReverseTunnel,
 }
 
 /// A registration in force.
@@ -177,6 +177,12 @@ impl Client {
         !matches!(self.state, State::ComingHome | State::AtHome | State::Away)
     }
 
+    /// Whether the client is certainly here, so that a request for it hijacks nothing. A visitor is asked if in doubt,
+    /// and answers within milliseconds; at home its answer shows only when the kernel's time stamps are read.
+    pub fn is_confirmed(&self, now: Instant) -> bool {
+        self.watch.was_heard(now, if self.is_visitor() { SILENCE } else { SILENCE * 3 })
+    }
+
     /// Whether it is worth to know at any time that the client is there.
     pub fn is_watched(&self) -> bool {
         matches!(self.state, State::Registering | State::Registered(_) | State::ComingHome)
@@ -244,6 +250,14 @@ impl Client {
         actions.push(Action::ForgetSeen { mac });
         if self.is_recorded() {
             actions.push(Action::ClientChanged { mac });
+        }
+    }
+
+    /// The client is here no longer: stop silently. A deregistration would end what it registers elsewhere.
+    pub fn part(&mut self, actions: &mut Vec<Action>) {
+        self.dismiss(actions);
+        if self.is_visitor() {
+            actions.push(Action::DropHeld { mac: self.mac });
         }
     }
 }

@@ -19,9 +19,9 @@ use crate::{
 };
 
 /// How long to wait after an authentication failure: keys do not mend themselves.
-const SECURITY_PAUSE: Duration = Duration::from_secs(60);
+const SECURITY_PAUSE: Duration = Duration::from_mins(1);
 /// How long to wait after a denial that only an operator can do something about.
-const POLICY_PAUSE: Duration = Duration::from_secs(300);
+const POLICY_PAUSE: Duration = Duration::from_mins(5);
 /// How often in a row a request is asked differently at once.
 const AMENDMENT_LIMIT: u8 = 8;
 /// Shortest lifetime that an unauthenticated denial can talk us into.

@@ -17,9 +17,9 @@ use crate::{
 
 /// A client at home that was silent for so long counts as new when it speaks again: the home agent's announcement that
 /// it registered elsewhere may have been lost.
-const HOME_PATIENCE: Duration = Duration::from_secs(300);
+const HOME_PATIENCE: Duration = Duration::from_mins(5);
 /// How long the pace of a client that went away is remembered.
-const AWAY_PATIENCE: Duration = Duration::from_secs(60);
+const AWAY_PATIENCE: Duration = Duration::from_mins(1);
 
 impl Registrar {
     /// The home agent to deregister with: a local address that an association covers, and whose home agent belongs to
@@ -79,16 +79,6 @@ impl Registrar {
         actions.push(Action::ClientChanged { mac: client.mac });
     }
 
-    pub(super) fn doubt_presence_at_home(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) -> Fate {
-        let silent_until = client.watch.last_heard().map(|heard| heard + HOME_PATIENCE);
-        if let Some(until) = silent_until.filter(|until| *until > now.instant) {
-            client.patience = Some(until);
-            return Fate::Keep;
-        }
-        client.dismiss(actions);
-        Fate::Forget
-    }
-
     /// Somebody announced the client's address. Another MAC than the client's is its home agent, which takes its packets
     /// now; if the client is here nevertheless, its next frame is reported as a new one.
     pub fn note_announcement(
@@ -114,4 +104,15 @@ impl Registrar {
             _ => self.counters.address_conflicts += 1,
         }
     }
+}
+
+/// A client at home that was silent for too long is noticed anew when it speaks.
+pub(super) fn doubt_presence_at_home(now: Now, client: &mut Client, actions: &mut Vec<Action>) -> Fate {
+    let silent_until = client.watch.last_heard().map(|heard| heard + HOME_PATIENCE);
+    if let Some(until) = silent_until.filter(|until| *until > now.instant) {
+        client.patience = Some(until);
+        return Fate::Keep;
+    }
+    client.dismiss(actions);
+    Fate::Forget
 }

@@ -146,12 +146,12 @@ impl Proxy {
             }),
             Event::Moved { mac } => self.with(mac, actions, |registrar, client, actions| {
                 registrar.counters.moved += 1;
-                registrar.part(client, actions);
+                client.part(actions);
                 Fate::Forget
             }),
             Event::Left { mac } => self.with(mac, actions, |registrar, client, actions| {
                 registrar.counters.left += 1;
-                registrar.part(client, actions);
+                client.part(actions);
                 Fate::Forget
             }),
             Event::Announced { mac, address } => {
@@ -304,7 +304,7 @@ impl Proxy {
         self.registrar.config.subnet_map = subnet_map;
         for mac in self.roster.macs() {
             self.with(mac, actions, |registrar, client, actions| match client.state {
-                State::Unserved(client::Unserved::NoHomeAgent) => registrar.reconsider(now, client, actions),
+                State::Unserved(client::Missing::HomeAgent) => registrar.reconsider(now, client, actions),
                 _ => Fate::Keep,
             });
         }
@@ -322,7 +322,8 @@ impl Proxy {
         }
     }
 
-    /// Takes up the clients of an earlier run. Nothing is sent for them before they are heard.
+    /// Takes up the visitors of an earlier run. Nothing is sent for them before they are heard. The other records' stations
+    /// are removed: whoever is still here is noticed anew.
     pub fn restore(&mut self, now: Now, records: impl IntoIterator<Item = ClientRecord>, actions: &mut Vec<Action>) {
         for record in records {
             let restored = Client::restore(now, &record).filter(|_| !self.roster.is_full());
@@ -335,12 +336,9 @@ impl Proxy {
                 ]);
                 continue;
             };
-            let home_address = client.home_address;
-            let station = client.registration().map_or(StationState::Local, |registration| StationState::Forward {
-                home_address,
-                agent_mac: registration.agent.mac,
-            });
-            client.set_station(station, actions);
+            if let Some(agent_mac) = client.registration().map(|registration| registration.agent.mac) {
+                client.set_station(StationState::Forward { home_address: client.home_address, agent_mac }, actions);
+            }
             self.roster.insert(client);
         }
     }
@@ -354,8 +352,8 @@ impl Proxy {
     pub fn pause(&mut self, actions: &mut Vec<Action>) {
         self.paused = true;
         for mac in self.roster.macs() {
-            self.with(mac, actions, |registrar, client, actions| {
-                registrar.part(client, actions);
+            self.with(mac, actions, |_, client, actions| {
+                client.part(actions);
                 Fate::Forget
             });
         }

@@ -30,7 +30,7 @@ impl RequestPace {
 
 /// At most so many changes of address per client and window: more is a broken or hostile station.
 const ADDRESS_CHANGES: u32 = 6;
-const ADDRESS_WINDOW: Duration = Duration::from_secs(60);
+const ADDRESS_WINDOW: Duration = Duration::from_mins(1);
 
 /// How often a client changed its address lately.
 #[derive(Clone, Copy, Debug, Default)]

@@ -42,7 +42,7 @@ pub(super) struct Registrar {
 impl Registrar {
     /// Sends the client's request as soon as its attachment is confirmed, the pace allows it and an agent is known.
     pub fn request(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
-        if !client.watch.is_confirmed(now.instant) {
+        if !client.is_confirmed(now.instant) {
             client.next = NextRequest::WhenHeard;
             client.watch.ask_at_once(now.instant);
             return;

@@ -6,6 +6,7 @@ use super::{
     Action, StationState,
     client::{Amendments, Client, Exchange, FIRST_WAIT, NextRequest, Outcome, Plan, Registration, State},
     registration::Registrar,
+    visitor::return_time,
 };
 use crate::{
     mobility::{
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// A renewal is asked for so long before the expiry, or at half time if the lifetime is short.
-const RENEWAL_MARGIN: Duration = Duration::from_secs(60);
+const RENEWAL_MARGIN: Duration = Duration::from_mins(1);
 
 impl Registrar {
     /// Checks a reply against the client's latest request, in the order of RFC 5944 §3.6.2.1, and acts on it.
@@ -134,7 +135,7 @@ impl Registrar {
             actions.push(Action::ReleaseHeld { mac: client.mac });
         }
         client.next = match renewal_time(exchange.sent, lifetime) {
-            _ if client.may_have_been_away => NextRequest::At(self.return_time(now, client)),
+            _ if client.may_have_been_away => NextRequest::At(return_time(now, client)),
             Some(at) => NextRequest::At(at),
             None => NextRequest::Never,
         };

@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, time::Duration};
 use mipd_common::mac::MacAddress;
 use serde::{Deserialize, Serialize};
 
-use super::client::{Agent, Client, NextRequest, Outcome, Registration, State, Unserved};
+use super::client::{Agent, Client, Missing, NextRequest, Outcome, Registration, State};
 use crate::{
     mobility::{
         link::InterfaceIndex,
@@ -49,13 +49,13 @@ pub struct ClientStatus {
     pub last_heard: Option<Instant>,
 }
 
-impl Unserved {
+impl Missing {
     fn reason(self) -> &'static str {
         match self {
-            Self::NoHomeAgent => "no home agent in the subnet map",
-            Self::NoAssociation => "no security association",
-            Self::NoForeignAgent => "no foreign agent",
-            Self::NoReverseTunnel => "foreign agent offers no reverse tunnel",
+            Self::HomeAgent => "no home agent in the subnet map",
+            Self::Association => "no security association",
+            Self::ForeignAgent => "no foreign agent",
+            Self::ReverseTunnel => "foreign agent offers no reverse tunnel",
         }
     }
 }
@@ -67,12 +67,11 @@ impl Client {
         let denial = self.last_code.filter(|code| !code.is_accepted());
         let state = match self.state {
             State::AwaitingAgent => "awaiting_agent",
-            State::Registering if denial.is_some() && !is_pending => "denied",
+            State::Registering | State::ComingHome if denial.is_some() && !is_pending => "denied",
             State::Registering => "registering",
             State::Registered(_) if is_pending => "renewing",
             State::Registered(_) => "registered",
             State::Unserved(_) => "unserved",
-            State::ComingHome if denial.is_some() && !is_pending => "denied",
             State::ComingHome => "returning",
             State::AtHome => "at_home",
             State::Away => "away",
@@ -157,8 +156,8 @@ impl Client {
         })
     }
 
-    /// The client of a record, which may have left meanwhile: nothing is sent for it before it is heard. `None` if its
-    /// registration has run out.
+    /// The visitor of a record, which may have left meanwhile: nothing is sent for it before it is heard. `None` if its
+    /// registration has run out, or if it was at home: it may have registered elsewhere unnoticed.
     pub(super) fn restore(now: Now, record: &ClientRecord) -> Option<Self> {
         let mac = MacAddress(record.mac);
         let mut client =
@@ -166,11 +165,7 @@ impl Client {
         client.home_agent = Some(HomeAgentAddress(record.home_agent));
         client.sequence = super::clock::IdentificationSequence::resume(record.identification.map(Identification));
         client.watch = super::attachment::Watch::unheard(now.instant);
-        let Some(registration) = &record.registration else {
-            client.state = State::AtHome;
-            client.patience = Some(now.instant);
-            return Some(client);
-        };
+        let registration = record.registration.as_ref()?;
         let expires = match registration.expires {
             Some(at) => Some(now.instant + remaining(now.wall, Identification(at))?),
             None => None,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{
     Action, ReverseTunnelPolicy, StationState,
     attachment::{Due, Presence},
-    client::{Agent, Amendments, Client, FIRST_WAIT, NextRequest, Registration, State, Unserved},
+    client::{Agent, Amendments, Client, FIRST_WAIT, Missing, NextRequest, Registration, State},
+    home::doubt_presence_at_home,
     registration::Registrar,
 };
 use crate::mobility::time::{Instant, Now};
@@ -14,6 +15,8 @@ use crate::mobility::time::{Instant, Now};
 const AGENT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a visitor that cannot be served is left alone.
 const UNSERVED_PATIENCE: Duration = Duration::from_secs(30);
+/// A visitor that was heard so recently is served without waiting for its next frame.
+const LATELY: Duration = Duration::from_secs(3);
 /// A client that may have been elsewhere is registered again, but not sooner after its last registration.
 const RETURN_PACE: Duration = Duration::from_secs(5);
 /// Distance between the requests of different clients when all of them must register again.
@@ -41,15 +44,15 @@ impl Registrar {
     pub fn begin_visit(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
         client.home_agent = self.config.subnet_map.home_agent(client.home_address);
         if client.home_agent.is_none() {
-            return self.leave_unserved(now, client, Unserved::NoHomeAgent, actions);
+            return self.leave_unserved(now, client, Missing::HomeAgent, actions);
         }
         if !self.config.associations.covers(client.home_address) {
-            return self.leave_unserved(now, client, Unserved::NoAssociation, actions);
+            return self.leave_unserved(now, client, Missing::Association, actions);
         }
         let requires_reverse_tunnel = self.config.reverse_tunnel == ReverseTunnelPolicy::Require;
         let agent_offers = self.usable_agent().map(|agent| agent.reverse_tunnel);
         if requires_reverse_tunnel && agent_offers == Some(false) {
-            return self.leave_unserved(now, client, Unserved::NoReverseTunnel, actions);
+            return self.leave_unserved(now, client, Missing::ReverseTunnel, actions);
         }
         client.set_station(StationState::Hold { home_address: client.home_address }, actions);
         actions.push(Action::UpdateSwitches { mac: client.mac });
@@ -63,25 +66,25 @@ impl Registrar {
         }
     }
 
-    fn leave_unserved(&mut self, now: Now, client: &mut Client, reason: Unserved, actions: &mut Vec<Action>) {
-        *match reason {
-            Unserved::NoHomeAgent => &mut self.counters.no_home_agent,
-            Unserved::NoAssociation => &mut self.counters.no_association,
-            Unserved::NoForeignAgent => &mut self.counters.no_foreign_agent,
-            Unserved::NoReverseTunnel => &mut self.counters.no_reverse_tunnel,
+    fn leave_unserved(&mut self, now: Now, client: &mut Client, missing: Missing, actions: &mut Vec<Action>) {
+        *match missing {
+            Missing::HomeAgent => &mut self.counters.no_home_agent,
+            Missing::Association => &mut self.counters.no_association,
+            Missing::ForeignAgent => &mut self.counters.no_foreign_agent,
+            Missing::ReverseTunnel => &mut self.counters.no_reverse_tunnel,
         } += 1;
         if client.station.take().is_some() {
             actions.push(Action::RemoveStation { mac: client.mac });
         }
         actions.push(Action::DropHeld { mac: client.mac });
-        client.state = State::Unserved(reason);
+        client.state = State::Unserved(missing);
         client.next = NextRequest::Never;
         client.patience = Some(now.instant + UNSERVED_PATIENCE);
     }
 
     /// Tries again to serve a visitor, or has it reported again when it speaks next.
     pub fn reconsider(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) -> Fate {
-        if client.watch.is_confirmed(now.instant) {
+        if client.watch.was_heard(now.instant, LATELY) {
             self.begin_visit(now, client, actions);
             return Fate::Keep;
         }
@@ -110,11 +113,11 @@ impl Registrar {
     fn lose_patience(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) -> Fate {
         match client.state {
             State::AwaitingAgent => {
-                self.leave_unserved(now, client, Unserved::NoForeignAgent, actions);
+                self.leave_unserved(now, client, Missing::ForeignAgent, actions);
                 Fate::Keep
             }
             State::Unserved(_) => self.reconsider(now, client, actions),
-            State::AtHome => self.doubt_presence_at_home(now, client, actions),
+            State::AtHome => doubt_presence_at_home(now, client, actions),
             State::Away => Fate::Forget,
             State::Registering | State::Registered(_) | State::ComingHome => Fate::Keep,
         }
@@ -140,7 +143,7 @@ impl Registrar {
             }
             Due::Departed => {
                 self.counters.departed += 1;
-                self.part(client, actions);
+                client.part(actions);
                 Fate::Forget
             }
         }
@@ -160,14 +163,6 @@ impl Registrar {
         }
     }
 
-    /// The client is here no longer: stop silently. A deregistration would end what it registered elsewhere.
-    pub fn part(&self, client: &mut Client, actions: &mut Vec<Action>) {
-        client.dismiss(actions);
-        if client.is_visitor() {
-            actions.push(Action::DropHeld { mac: client.mac });
-        }
-    }
-
     /// The client sent a frame at `at`.
     pub fn hear(&mut self, now: Now, client: &mut Client, at: Instant, actions: &mut Vec<Action>) {
         let presence = client.watch.hear(at);
@@ -181,25 +176,21 @@ impl Registrar {
     }
 
     fn present(&mut self, now: Now, client: &mut Client, presence: Presence, actions: &mut Vec<Action>) {
-        let is_served = matches!(client.state, State::Registering | State::Registered(_));
-        if presence == Presence::Interrupted && is_served {
+        if presence == Presence::Interrupted && client.is_visitor() {
             client.may_have_been_away = true;
-            self.counters.returns_checked += 1;
-            client.request_by(self.return_time(now, client));
+            if client.registration().is_some() {
+                self.counters.returns_checked += 1;
+                client.request_by(return_time(now, client));
+            }
         }
         let due = match client.next {
-            NextRequest::WhenHeard => client.watch.is_confirmed(now.instant),
+            NextRequest::WhenHeard => client.is_confirmed(now.instant),
             NextRequest::At(at) => at <= now.instant,
             NextRequest::Never | NextRequest::WhenAgentKnown => false,
         };
         if due {
             self.request(now, client, actions);
         }
-    }
-
-    /// When a client that may have been elsewhere is to be registered again.
-    pub fn return_time(&self, now: Now, client: &Client) -> Instant {
-        client.exchange.map_or(now.instant, |exchange| now.instant.max(exchange.sent + RETURN_PACE))
     }
 
     /// The foreign agent, or the home agents on this link, have changed. `place` is the client's among those that must
@@ -214,7 +205,7 @@ impl Registrar {
     ) -> Fate {
         match client.state {
             State::AwaitingAgent if self.usable_agent().is_some() => self.begin_visit(now, client, actions),
-            State::Unserved(Unserved::NoForeignAgent | Unserved::NoReverseTunnel) if self.usable_agent().is_some() => {
+            State::Unserved(Missing::ForeignAgent | Missing::ReverseTunnel) if self.usable_agent().is_some() => {
                 return self.reconsider(now, client, actions);
             }
             State::Registering | State::Registered(_) => self.follow_agent(now, client, news, place),
@@ -245,4 +236,9 @@ impl Registrar {
         client.request_by(now.instant + CROWD_SPACING * *place);
         *place += 1;
     }
+}
+
+/// When a client that may have been elsewhere is to be registered again.
+pub(super) fn return_time(now: Now, client: &Client) -> Instant {
+    client.exchange.map_or(now.instant, |exchange| now.instant.max(exchange.sent + RETURN_PACE))
 }

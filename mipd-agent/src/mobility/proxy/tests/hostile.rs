@@ -1,0 +1,91 @@
+//! Whatever arrives, the proxy neither panics nor gives up what is in force.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What somebody on the link can send: noise, or a reply that fits the latest request but for its authenticator.
+fn hostile_reply() -> impl Strategy<Value = (Option<u8>, Vec<u8>)> {
+    (prop::option::weighted(0.7, any::<u8>()), prop::collection::vec(any::<u8>(), 0..80))
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let mac = (0u8..4).prop_map(|last| MacAddress([2, 0, 0, 0, 0, 0x10 + last]));
+    let address =
+        (prop::sample::select(vec![1u8, 2, 7, 9]), 99u8..103).prop_map(|(net, host)| Ipv4Addr::new(10, net, 0, host));
+    (0u8..7, mac, address, 3u32..5).prop_map(|(kind, mac, address, interface)| {
+        let interface = InterfaceIndex(interface);
+        match kind {
+            0 => Event::Visitor { interface, mac, address },
+            1 => Event::Local { interface, mac, address },
+            2 => Event::Returned { mac, interface },
+            3 => Event::Moved { mac },
+            4 => Event::Left { mac },
+            5 => Event::Announced { mac: MacAddress([2, 0, 0, 0, 0, mac.0[5] + 1]), address },
+            _ => Event::Attached { mac },
+        }
+    })
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_replies_do_not_change_a_registration_in_force(replies in prop::collection::vec(hostile_reply(), 1..20)) {
+        let mut scene = Scene::registered();
+        scene.talk(seconds(540));
+        scene.take();
+        let before = scene.status();
+        for (code, bytes) in replies {
+            let payload = match code {
+                Some(code) => [plain(&scene.reply(ReplyCode(code))), bytes].concat(),
+                None => bytes,
+            };
+            scene.deliver(&payload);
+        }
+        let after = scene.status();
+        prop_assert_eq!(effects(scene.take()), []);
+        prop_assert_eq!(after.expires, before.expires);
+        prop_assert_eq!(after.lifetime_granted, before.lifetime_granted);
+        prop_assert_eq!(after.care_of_address, before.care_of_address);
+        prop_assert_eq!(after.foreign_agent, before.foreign_agent);
+        scene.talk(seconds(10));
+        scene.accept();
+        prop_assert_eq!(scene.state(), "registered");
+    }
+
+    #[test]
+    fn any_order_of_events_keeps_the_limits(
+        steps in prop::collection::vec((any_event(), 0u64..4000, prop::option::weighted(0.4, any::<u8>())), 1..120),
+    ) {
+        let mut scene = Scene::with(Config { maximum_clients: 3, ..config() });
+        for (event, pause, code) in steps {
+            scene.event(event);
+            if let Some(code) = code.filter(|_| !scene.requests.is_empty()) {
+                scene.deny(ReplyCode(code % 140));
+            }
+            scene.advance(milliseconds(pause));
+            prop_assert!(scene.proxy.clients().count() <= 3);
+        }
+        scene.attached = false;
+        scene.advance(seconds(2000));
+        prop_assert_eq!(scene.proxy.clients().count(), 0, "everybody has gone in the end");
+        prop_assert_eq!(scene.proxy.poll_timeout(), None);
+    }
+
+    #[test]
+    fn no_client_is_registered_more_than_once_per_second_on_average(
+        steps in prop::collection::vec((any_event(), 0u64..700, any::<u8>()), 1..150),
+    ) {
+        let mut scene = Scene::new();
+        for (event, pause, code) in steps {
+            if !matches!(event, Event::Moved { .. } | Event::Left { .. }) {
+                scene.event(event);
+            }
+            if !scene.requests.is_empty() {
+                scene.deny(ReplyCode(code % 140));
+            }
+            scene.advance(milliseconds(pause));
+        }
+        let elapsed = scene.now.instant.since(Instant(seconds(1000))).as_secs();
+        prop_assert!(scene.requests.len() as u64 <= 4 * (elapsed + 3), "{} in {elapsed} s", scene.requests.len());
+    }
+}
