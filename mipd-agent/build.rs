@@ -35,5 +35,7 @@ fn built_object() -> PathBuf {
         .take(2)
         .map(|target| target.join("ebpf").join(architecture).join("release/mipd-ebpf"))
         .find(|path| path.is_file())
-        .unwrap_or_else(|| profile.parent().unwrap_or(Path::new("target")).join("ebpf").join(architecture).join("release/mipd-ebpf"))
+        .unwrap_or_else(|| {
+            profile.parent().unwrap_or(Path::new("target")).join("ebpf").join(architecture).join("release/mipd-ebpf")
+        })
 }

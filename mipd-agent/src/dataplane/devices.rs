@@ -12,7 +12,6 @@ use std::{
     },
 };
 
-use mipd_common::mac::MacAddress;
 use netlink_packet_route::link::LinkAttribute;
 use tokio::io::unix::AsyncFd;
 
@@ -45,7 +44,6 @@ mod ioctl {
 /// An open device.
 pub(super) struct Device {
     pub index: u32,
-    pub mac: MacAddress,
     file: File,
 }
 
@@ -90,7 +88,7 @@ impl Device {
         for stale in ours.iter().map(|entry| entry.address.addr()).filter(|old| Some(*old) != address) {
             netlink.delete_host_address(link.index, stale)?;
         }
-        Ok(Self { index: link.index, mac: link.mac, file })
+        Ok(Self { index: link.index, file })
     }
 
     /// Hands a packet (TUN) or frame (TAP) to the kernel as received on this device.

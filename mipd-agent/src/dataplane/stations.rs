@@ -138,17 +138,20 @@ impl DataPlane {
         self.publish_access_point()
     }
 
-    /// How long ago each station sent its last frame.
-    pub fn stations_last_seen(&self) -> Result<Vec<(MacAddress, Duration)>, DataPlaneError> {
+    /// How long ago each station sent its last frame. One whose entry cannot be read is left out.
+    pub fn stations_last_seen(&self) -> Vec<(MacAddress, Duration)> {
         let now = monotonic();
-        self.stations
-            .map
-            .iter()
-            .map(|entry| {
-                let (mac, station) = entry.map_err(DataPlaneError::map("read", name::STATIONS))?;
-                Ok((MacAddress(mac.octets), Duration::from_nanos(now.saturating_sub(station.last_seen))))
-            })
+        let entries = self.stations.map.iter().filter_map(Result::ok);
+        entries
+            .map(|(mac, station)| (MacAddress(mac.octets), Duration::from_nanos(now.saturating_sub(station.last_seen))))
             .collect()
+    }
+
+    /// The bridge port that a station is behind, whether the agent set it or the programs only noticed it.
+    pub fn radio_of(&self, mac: MacAddress) -> Option<u32> {
+        let key = Mac::new(mac.0);
+        let set = self.stations.map.get(&key, 0).ok().map(|station| station.radio_ifindex).filter(|radio| *radio != 0);
+        set.or_else(|| self.stations.seen.get(&key, 0).ok().map(|seen| seen.ifindex))
     }
 
     /// The stations in the map, also those that an earlier agent left.
