@@ -127,8 +127,9 @@ fn reverse_tunnel(policy: ReverseTunnel) -> &'static str {
 
 fn interfaces(config: &Config) -> String {
     let rows = config.interfaces_with_roles().into_iter().map(|(name, roles)| {
-        let fast_path = config.fast_path(name.as_str());
-        vec![name.to_string(), roles.join(","), fast_path.to_string()]
+        // No program runs on the bridge itself.
+        let fast_path = (roles != ["bridge"]).then(|| config.fast_path(name.as_str()).to_string());
+        vec![name.to_string(), roles.join(","), fast_path.unwrap_or_else(|| "-".to_owned())]
     });
     let table = columns(&["INTERFACE", "ROLES", "FAST PATH"], rows);
     let mut lines: Vec<String> = table.lines().map(str::to_owned).collect();
