@@ -12,7 +12,7 @@ pub(super) struct Arguments {
     /// Home address whose binding, visitor entry or client entry is to end
     address: Ipv4Addr,
     #[command(flatten)]
-    agent: location::Arguments,
+    agent: location::Agent,
 }
 
 pub(super) fn execute(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Failure> {

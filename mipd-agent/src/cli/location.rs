@@ -15,7 +15,7 @@ use crate::{
 
 /// The running agent a command talks to.
 #[derive(Args)]
-pub(super) struct Arguments {
+pub(super) struct Agent {
     /// Configuration of the agent
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     pub socket: Option<PathBuf>,
 }
 
-impl Arguments {
+impl Agent {
     /// The agent's control socket.
     pub fn socket(&self) -> Result<PathBuf, Failure> {
         match &self.socket {

@@ -10,7 +10,7 @@ use crate::control::Request;
 #[derive(Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    agent: location::Arguments,
+    agent: location::Agent,
 }
 
 #[derive(Clone, Copy)]

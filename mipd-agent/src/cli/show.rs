@@ -25,7 +25,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR", requires = "maps", conflicts_with = "config")]
     bpffs_dir: Option<PathBuf>,
     #[command(flatten)]
-    agent: location::Arguments,
+    agent: location::Agent,
 }
 
 pub(super) fn execute(arguments: &Arguments, backend: &dyn Backend, output: &mut dyn Write) -> Result<(), Failure> {

@@ -113,7 +113,7 @@ impl Config {
                 add(name, "core");
             }
         }
-        for role in &self.access_point {
+        if let Some(role) = &self.access_point {
             add(&role.uplink, "uplink");
             add(&role.bridge, "bridge");
             for radio in &role.radios {

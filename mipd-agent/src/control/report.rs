@@ -9,6 +9,7 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 use super::protocol::What;
+use crate::config::{Config, associations::algorithm_name};
 
 /// One table.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -244,4 +245,21 @@ pub struct Association {
     pub spi: u32,
     /// The algorithm, as the configuration names it.
     pub algorithm: String,
+}
+
+/// All associations of a configuration, in its order.
+pub fn associations(config: &Config) -> Vec<Association> {
+    let clients = config.security_associations.iter().map(|association| Association {
+        kind: "mobile-home".to_owned(),
+        peer: association.clients.to_string(),
+        spi: association.spi.get(),
+        algorithm: algorithm_name(association.algorithm).to_owned(),
+    });
+    let peers = config.peer_associations.iter().map(|association| Association {
+        kind: association.kind.to_string(),
+        peer: association.peer.to_string(),
+        spi: association.spi.get(),
+        algorithm: algorithm_name(association.algorithm).to_owned(),
+    });
+    clients.chain(peers).collect()
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::{
-    cli::table::columns,
+    cli::table::{columns, render},
     config::{
         AccessPoint, AccessPointReverseTunnel, Config, ForeignAgent, HomeAgent, HomeRoutes, ReverseTunnel, VisitorIpv6,
-        associations::algorithm_name,
     },
+    control::{Report, report},
     wire::types::Lifetime,
 };
 
@@ -127,8 +127,9 @@ fn reverse_tunnel(policy: ReverseTunnel) -> &'static str {
 
 fn interfaces(config: &Config) -> String {
     let rows = config.interfaces_with_roles().into_iter().map(|(name, roles)| {
-        let fast_path = config.fast_path(name.as_str());
-        vec![name.to_string(), roles.join(","), fast_path.to_string()]
+        // No program runs on the bridge itself.
+        let fast_path = (roles != ["bridge"]).then(|| config.fast_path(name.as_str()).to_string());
+        vec![name.to_string(), roles.join(","), fast_path.unwrap_or_else(|| "-".to_owned())]
     });
     let table = columns(&["INTERFACE", "ROLES", "FAST PATH"], rows);
     let mut lines: Vec<String> = table.lines().map(str::to_owned).collect();
@@ -142,23 +143,7 @@ fn interfaces(config: &Config) -> String {
 }
 
 fn associations(config: &Config) -> String {
-    let clients = config.security_associations.iter().map(|association| {
-        vec![
-            "mobile-home".to_owned(),
-            association.clients.to_string(),
-            association.spi.get().to_string(),
-            algorithm_name(association.algorithm).to_owned(),
-        ]
-    });
-    let peers = config.peer_associations.iter().map(|association| {
-        vec![
-            association.kind.to_string(),
-            association.peer.to_string(),
-            association.spi.get().to_string(),
-            algorithm_name(association.algorithm).to_owned(),
-        ]
-    });
-    let table = columns(&["KIND", "PEER", "#SPI", "ALGORITHM"], clients.chain(peers));
+    let table = render(&Report::Associations(report::associations(config)));
     section("Security associations", table.lines().map(str::to_owned))
 }
 

@@ -6,6 +6,8 @@ pub(super) mod finding;
 mod hints;
 mod live;
 mod netfilter;
+#[cfg(test)]
+mod tests;
 
 use std::{io::Write, path::PathBuf};
 

@@ -1,5 +1,8 @@
 //! Reports as text: aligned columns under a header in capitals, `-` where there is nothing to say.
 
+#[cfg(test)]
+mod tests;
+
 use std::{fmt::Display, io::Write};
 
 use comfy_table::{CellAlignment, Table, presets};

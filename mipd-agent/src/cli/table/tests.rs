@@ -1,0 +1,291 @@
+//! The text and the JSON of each table, literally: both are what people and scripts see.
+
+use std::net::Ipv4Addr;
+
+use super::*;
+use crate::control::What;
+
+const HOME_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 100);
+const HOME_AGENT: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
+const CARE_OF_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 1);
+const MAC: &str = "02:00:00:00:00:05";
+
+/// Compares text and JSON with what they must be, and JSON with the rows it came from.
+#[track_caller]
+fn assert_shown(report: &Report, text: &str, json: &str) {
+    assert_eq!(render(report), text);
+    let mut written = Vec::new();
+    write_json(report, &mut written).unwrap();
+    let written = String::from_utf8(written).unwrap();
+    let compact: serde_json::Value = serde_json::from_str(&written).unwrap();
+    let expected: serde_json::Value = serde_json::from_str(json).unwrap();
+    assert_eq!(compact, expected);
+    let names = |text: &str| -> Vec<String> { text.split('"').map(str::to_owned).collect() };
+    let order = |text: &str| -> Vec<String> {
+        names(text).into_iter().filter(|name| text.contains(&format!("\"{name}\":"))).collect()
+    };
+    assert_eq!(order(&written), order(json), "order of fields");
+}
+
+#[test]
+fn bindings() {
+    let away = Binding {
+        home_address: HOME_ADDRESS,
+        care_of_address: CARE_OF_ADDRESS,
+        home_agent: HOME_AGENT,
+        lifetime_granted_s: Some(600),
+        lifetime_remaining_s: Some(583),
+        flags: Some("T".into()),
+        encapsulation: "ipip".into(),
+        reverse_tunnel: Some(true),
+    };
+    let for_ever = Binding {
+        home_address: Ipv4Addr::new(10, 1, 0, 7),
+        lifetime_granted_s: Some(65535),
+        lifetime_remaining_s: None,
+        flags: Some(String::new()),
+        reverse_tunnel: Some(false),
+        ..away.clone()
+    };
+    let from_maps = Binding {
+        home_address: Ipv4Addr::new(10, 1, 0, 8),
+        lifetime_granted_s: None,
+        lifetime_remaining_s: None,
+        flags: None,
+        reverse_tunnel: None,
+        ..away.clone()
+    };
+    assert_shown(
+        &Report::Bindings(vec![away, for_ever, from_maps]),
+        "\
+HOME ADDRESS  CARE-OF ADDRESS  HOME AGENT   GRANTED  REMAINING  FLAGS  ENCAPSULATION  REVERSE TUNNEL
+10.1.0.100    10.2.0.1         10.1.0.1        600s       583s  T      ipip           yes
+10.1.0.7      10.2.0.1         10.1.0.1    infinite          -  -      ipip           no
+10.1.0.8      10.2.0.1         10.1.0.1           -          -  -      ipip           -",
+        r#"[
+        {"home_address":"10.1.0.100","care_of_address":"10.2.0.1","home_agent":"10.1.0.1","lifetime_granted_s":600,
+         "lifetime_remaining_s":583,"flags":"T","encapsulation":"ipip","reverse_tunnel":true},
+        {"home_address":"10.1.0.7","care_of_address":"10.2.0.1","home_agent":"10.1.0.1","lifetime_granted_s":65535,
+         "lifetime_remaining_s":null,"flags":"","encapsulation":"ipip","reverse_tunnel":false},
+        {"home_address":"10.1.0.8","care_of_address":"10.2.0.1","home_agent":"10.1.0.1","lifetime_granted_s":null,
+         "lifetime_remaining_s":null,"flags":null,"encapsulation":"ipip","reverse_tunnel":null}
+        ]"#,
+    );
+}
+
+#[test]
+fn visitors() {
+    let visitor = Visitor {
+        home_address: HOME_ADDRESS,
+        home_agent: HOME_AGENT,
+        care_of_address: Some(CARE_OF_ADDRESS),
+        mac: MAC.into(),
+        interface: "br-lan".into(),
+        state: "registered".into(),
+        lifetime_granted_s: Some(600),
+        lifetime_remaining_s: Some(12),
+        flags: Some("T".into()),
+        encapsulation: "ipip".into(),
+        reverse_tunnel: true,
+    };
+    assert_shown(
+        &Report::Visitors(vec![visitor]),
+        "\
+HOME ADDRESS  HOME AGENT  CARE-OF ADDRESS  MAC                INTERFACE  STATE       GRANTED  REMAINING  FLAGS  \
+ENCAPSULATION  REVERSE TUNNEL
+10.1.0.100    10.1.0.1    10.2.0.1         02:00:00:00:00:05  br-lan     registered     600s        12s  T      \
+ipip           yes",
+        r#"[{"home_address":"10.1.0.100","home_agent":"10.1.0.1","care_of_address":"10.2.0.1","mac":"02:00:00:00:00:05",
+        "interface":"br-lan","state":"registered","lifetime_granted_s":600,"lifetime_remaining_s":12,"flags":"T",
+        "encapsulation":"ipip","reverse_tunnel":true}]"#,
+    );
+}
+
+#[test]
+fn clients() {
+    let visitor = Client {
+        mac: MAC.into(),
+        home_address: Some(HOME_ADDRESS),
+        interface: "wlan0".into(),
+        state: "registered".into(),
+        home_agent: Some(HOME_AGENT),
+        foreign_agent: Some(CARE_OF_ADDRESS),
+        care_of_address: Some(CARE_OF_ADDRESS),
+        lifetime_granted_s: Some(600),
+        lifetime_remaining_s: Some(583),
+        reverse_tunnel: Some(false),
+        last_code: Some(0),
+        attempts: Some(1),
+        registered_in_ms: Some(14),
+    };
+    let local = Client {
+        mac: "02:00:00:00:00:06".into(),
+        home_address: None,
+        interface: "wlan0".into(),
+        state: "local".into(),
+        home_agent: None,
+        foreign_agent: None,
+        care_of_address: None,
+        lifetime_granted_s: None,
+        lifetime_remaining_s: None,
+        reverse_tunnel: None,
+        last_code: None,
+        attempts: None,
+        registered_in_ms: None,
+    };
+    let accepted = ReplyCode(0);
+    let text = format!(
+        "\
+MAC                HOME ADDRESS  INTERFACE  STATE       HOME AGENT  FOREIGN AGENT  CARE-OF ADDRESS  GRANTED  REMAINING  \
+REVERSE TUNNEL  ATTEMPTS  REGISTERED IN  LAST REPLY
+02:00:00:00:00:05  10.1.0.100    wlan0      registered  10.1.0.1    10.2.0.1       10.2.0.1            600s       583s  \
+no                     1           14ms  {accepted}
+02:00:00:00:00:06  -             wlan0      local       -           -              -                      -          -  \
+-                      -              -  -"
+    );
+    assert_shown(
+        &Report::Clients(vec![visitor, local]),
+        &text,
+        r#"[{"mac":"02:00:00:00:00:05","home_address":"10.1.0.100","interface":"wlan0","state":"registered",
+        "home_agent":"10.1.0.1","foreign_agent":"10.2.0.1","care_of_address":"10.2.0.1","lifetime_granted_s":600,
+        "lifetime_remaining_s":583,"reverse_tunnel":false,"last_code":0,"attempts":1,"registered_in_ms":14},
+        {"mac":"02:00:00:00:00:06","home_address":null,"interface":"wlan0","state":"local","home_agent":null,
+        "foreign_agent":null,"care_of_address":null,"lifetime_granted_s":null,"lifetime_remaining_s":null,
+        "reverse_tunnel":null,"last_code":null,"attempts":null,"registered_in_ms":null}]"#,
+    );
+}
+
+#[test]
+fn agents() {
+    let agent = Agent {
+        address: CARE_OF_ADDRESS,
+        mac: MAC.into(),
+        interface: "eth0".into(),
+        home_agent: true,
+        foreign_agent: true,
+        busy: false,
+        care_of_addresses: vec![CARE_OF_ADDRESS, Ipv4Addr::new(10, 9, 0, 1)],
+        registration_lifetime_s: 36_000,
+        flags: "RHFT".into(),
+        reverse_tunnel: true,
+        lifetime_remaining_s: 8,
+        selected: true,
+    };
+    assert_shown(
+        &Report::Agents(vec![agent]),
+        "\
+ADDRESS   MAC                INTERFACE  ROLES         CARE-OF ADDRESSES  LIFETIME  FLAGS  REVERSE TUNNEL  BUSY  \
+EXPIRES IN  IN USE
+10.2.0.1  02:00:00:00:00:05  eth0       home,foreign  10.2.0.1,10.9.0.1    36000s  RHFT   yes             no            \
+8s  yes",
+        r#"[{"address":"10.2.0.1","mac":"02:00:00:00:00:05","interface":"eth0","home_agent":true,"foreign_agent":true,
+        "busy":false,"care_of_addresses":["10.2.0.1","10.9.0.1"],"registration_lifetime_s":36000,"flags":"RHFT",
+        "reverse_tunnel":true,"lifetime_remaining_s":8,"selected":true}]"#,
+    );
+}
+
+#[test]
+fn tunnels() {
+    let ready = Tunnel {
+        tunnel_id: 1,
+        local: HOME_AGENT,
+        remote: CARE_OF_ADDRESS,
+        encapsulation: "ipip".into(),
+        state: "ready".into(),
+        interface: Some("core0".into()),
+        next_hop: Some(MAC.into()),
+        mtu: 1480,
+        users: Some(12),
+    };
+    let unresolved = Tunnel {
+        tunnel_id: 12,
+        state: "unresolved".into(),
+        interface: None,
+        next_hop: None,
+        users: None,
+        ..ready.clone()
+    };
+    assert_shown(
+        &Report::Tunnels(vec![ready, unresolved]),
+        "\
+ID  LOCAL     REMOTE    ENCAPSULATION  STATE       INTERFACE  NEXT HOP            MTU  USERS
+ 1  10.1.0.1  10.2.0.1  ipip           ready       core0      02:00:00:00:00:05  1480     12
+12  10.1.0.1  10.2.0.1  ipip           unresolved  -          -                  1480      -",
+        r#"[{"tunnel_id":1,"local":"10.1.0.1","remote":"10.2.0.1","encapsulation":"ipip","state":"ready",
+        "interface":"core0","next_hop":"02:00:00:00:00:05","mtu":1480,"users":12},
+        {"tunnel_id":12,"local":"10.1.0.1","remote":"10.2.0.1","encapsulation":"ipip","state":"unresolved",
+        "interface":null,"next_hop":null,"mtu":1480,"users":null}]"#,
+    );
+}
+
+#[test]
+fn interfaces() {
+    let interface = Interface {
+        interface: "br-lan".into(),
+        ifindex: 4,
+        roles: vec!["home".into(), "access".into()],
+        wanted: "auto".into(),
+        attached: "tc".into(),
+        reason: Some("a bridge has no native XDP".into()),
+        packets_fast: 1_000,
+        packets_slow: 20,
+        packets_passed: 3,
+        packets_dropped: 0,
+    };
+    assert_shown(
+        &Report::Interfaces(vec![interface]),
+        "\
+INTERFACE  ROLES        WANTED  ATTACHED  FAST  SLOW  PASSED  DROPPED  REASON
+br-lan     home,access  auto    tc        1000    20       3        0  a bridge has no native XDP",
+        r#"[{"interface":"br-lan","ifindex":4,"roles":["home","access"],"wanted":"auto","attached":"tc",
+        "reason":"a bridge has no native XDP","packets_fast":1000,"packets_slow":20,"packets_passed":3,
+        "packets_dropped":0}]"#,
+    );
+}
+
+#[test]
+fn counters() {
+    let counter = Counter {
+        role: "data_path".into(),
+        name: "encapsulated".into(),
+        interface: Some("lan0".into()),
+        hook: Some("xdp".into()),
+        value: 7,
+        help: "encapsulated and sent".into(),
+    };
+    assert_shown(
+        &Report::Counters(vec![counter]),
+        "\
+ROLE       INTERFACE  HOOK  NAME          VALUE  MEANING
+data_path  lan0       xdp   encapsulated      7  encapsulated and sent",
+        r#"[{"role":"data_path","name":"encapsulated","interface":"lan0","hook":"xdp","value":7,
+        "help":"encapsulated and sent"}]"#,
+    );
+}
+
+#[test]
+fn associations() {
+    let association =
+        Association { kind: "mobile-home".into(), peer: "10.1.0.0/24".into(), spi: 256, algorithm: "hmac-md5".into() };
+    assert_shown(
+        &Report::Associations(vec![association]),
+        "\
+KIND         PEER         SPI  ALGORITHM
+mobile-home  10.1.0.0/24  256  hmac-md5",
+        r#"[{"kind":"mobile-home","peer":"10.1.0.0/24","spi":256,"algorithm":"hmac-md5"}]"#,
+    );
+}
+
+#[test]
+fn an_empty_table_is_its_header_and_an_empty_array() {
+    for &what in What::ALL {
+        let report = Report::empty(what);
+        assert_eq!(report.what(), what);
+        let text = render(&report);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains("  ") && text == text.to_uppercase(), "{text}");
+        let mut json = Vec::new();
+        write_json(&report, &mut json).unwrap();
+        assert_eq!(json, b"[]\n");
+    }
+}
