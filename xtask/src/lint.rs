@@ -14,8 +14,11 @@ pub fn main(workspace: &Workspace, route: Option<Route>) -> Result<()> {
     build::announce("formatting");
     command::run(workspace.cargo().args(["fmt", "--all", "--check"]))?;
     build::announce("clippy");
-    // The kernel programs compile for another target only; their formatting is checked above.
+    // The agent carries the kernel programs, so it cannot be checked without them. They themselves compile for another
+    // target only: their compiler's warnings and their formatting are all that is checked.
+    let kernel = build::kernel(workspace, route)?;
     let mut clippy = workspace.cargo();
+    kernel.export(&mut clippy);
     clippy.args(["clippy", "--workspace", "--exclude", "mipd-ebpf", "--all-targets", "--", "-D", "warnings"]);
     command::run(&mut clippy)
 }

@@ -32,17 +32,13 @@ pub enum Purpose {
     Demo,
     /// Building, and running all tests.
     Test,
-    /// Checking format and lints.
+    /// Building, and checking format and lints.
     Lint,
     /// All of these.
     All,
 }
 
 impl Purpose {
-    fn builds(self) -> bool {
-        self != Self::Lint
-    }
-
     fn demonstrates(self) -> bool {
         matches!(self, Self::Demo | Self::Test | Self::All)
     }

@@ -43,8 +43,8 @@ impl Facts {
             rustc: rustc.as_deref().and_then(toolchain::rustc_version),
             rustup: command::find("rustup").is_some(),
             root: command::can_elevate(),
-            compiler: !purpose.builds() || Compiler::find(route)?.is_some(),
-            linker: if purpose.builds() { bpf_linker::find()?.err() } else { None },
+            compiler: Compiler::find(route)?.is_some(),
+            linker: bpf_linker::find()?.err(),
             packages: packages::missing(purpose),
             components: if purpose.lints() { missing_components() } else { Vec::new() },
         })
