@@ -25,7 +25,8 @@ impl Backend for Kernel {
     }
 
     fn unload(&self, locations: &Locations) -> Result<Vec<String>, Failure> {
-        Ok(dataplane::unload(&locations.bpffs_dir, &locations.state_dir)?)
+        dataplane::unload(&locations.bpffs_dir, &locations.state_dir)?;
+        Ok(Vec::new())
     }
 
     fn inspect(&self, bpffs_dir: &Path, what: What) -> Result<Report, Failure> {
@@ -44,9 +45,16 @@ impl Backend for Kernel {
     }
 
     fn check(&self, config: &Config) -> Vec<Finding> {
-        let result = Plan::new(config).map_err(Failure::from).and_then(|plan| Ok(dataplane::check(&plan.data_plane(config))?));
-        match result {
-            Ok(()) => Vec::new(),
+        let changes = Plan::new(config)
+            .map_err(Failure::from)
+            .and_then(|plan| Ok(dataplane::check(&plan.data_plane(config))?));
+        match changes {
+            Ok(changes) => changes
+                .into_iter()
+                .map(|change| {
+                    Finding::change(format!("{} from {} to {}: {}", change.path, change.was, change.set, change.why))
+                })
+                .collect(),
             Err(error) => vec![Finding::problem(error.to_string())],
         }
     }

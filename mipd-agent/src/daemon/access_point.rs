@@ -138,13 +138,9 @@ impl AccessPoint {
                 if self.proxy.station(link.source).is_some() {
                     return;
                 }
-                match context.dataplane.radio_of(link.source) {
-                    Ok(Some(radio)) => {
-                        let interface = InterfaceIndex(radio);
-                        self.notice(now, Event::Visitor { interface, mac: link.source, address }, context);
-                    }
-                    Ok(None) => {}
-                    Err(error) => tracing::warn!(client = %link.source, %error, "cannot tell the client's radio"),
+                if let Some(radio) = context.dataplane.radio_of(link.source) {
+                    let interface = InterfaceIndex(radio);
+                    self.notice(now, Event::Visitor { interface, mac: link.source, address }, context);
                 }
             }
             Some(_) => {
@@ -201,14 +197,9 @@ impl AccessPoint {
         if self.next_activity <= now.instant && !self.proxy.is_idle() {
             self.next_activity = now.instant + ACTIVITY_INTERVAL;
             let mut actions = Vec::new();
-            match context.dataplane.stations_last_seen() {
-                Ok(stations) => {
-                    for (mac, silence) in stations {
-                        let seen = Instant(now.instant.0.saturating_sub(silence));
-                        self.proxy.last_active(now, mac, seen, &mut actions);
-                    }
-                }
-                Err(error) => tracing::error!(%error, "cannot tell which clients are active"),
+            for (mac, silence) in context.dataplane.stations_last_seen() {
+                let seen = Instant(now.instant.0.saturating_sub(silence));
+                self.proxy.last_active(now, mac, seen, &mut actions);
             }
             self.apply(now, actions, context);
         }

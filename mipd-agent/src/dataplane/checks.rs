@@ -8,10 +8,11 @@ use std::{
 use aya::util::KernelVersion;
 
 use super::{
+    devices::Devices,
     error::DataPlaneError,
-    netlink::Link,
+    netlink::{Link, Netlink},
     settings::{InterfaceSettings, Settings},
-    sysctl,
+    sysctl::{self, SysctlChange},
 };
 
 /// Oldest kernel with everything the programs use.
@@ -37,6 +38,14 @@ pub(super) fn machine() -> Result<(), DataPlaneError> {
         return Err(DataPlaneError::KernelTooOld { found: found.trim().to_owned() });
     }
     Ok(())
+}
+
+/// What would keep [`DataPlane::start`](super::DataPlane::start) from starting, and else the kernel settings that it
+/// would change. Changes nothing.
+pub fn check(settings: &Settings) -> Result<Vec<SysctlChange>, DataPlaneError> {
+    machine()?;
+    network(settings, &Netlink::open()?.links()?)?;
+    sysctl::required(settings, &Devices::names(settings))
 }
 
 /// Whether the running kernel is this version or a later one.

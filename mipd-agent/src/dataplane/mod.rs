@@ -58,6 +58,7 @@ pub mod visitors;
 
 pub use self::{
     bindings::BindingRoute,
+    checks::check,
     counters::{CounterReport, CounterValue, Hook},
     devices::{HOME_TUN, PUNT_TAP, VISIT_TUN},
     error::DataPlaneError,

@@ -123,15 +123,6 @@ impl DataPlane {
         maps::remove(&mut self.stations.seen, &Mac::new(mac.0), name::SEEN)
     }
 
-    /// The radio that an unknown station was seen behind.
-    pub fn radio_of(&self, mac: MacAddress) -> Result<Option<u32>, DataPlaneError> {
-        match self.stations.seen.get(&Mac::new(mac.0), 0) {
-            Ok(seen) => Ok(Some(seen.ifindex)),
-            Err(MapError::KeyNotFound) => Ok(None),
-            Err(error) => Err(DataPlaneError::map("read", name::SEEN)(error)),
-        }
-    }
-
     /// Tells the programs the MAC of the gateway of the access point's own subnet.
     pub fn set_gateway_mac(&mut self, mac: Option<MacAddress>) -> Result<(), DataPlaneError> {
         self.stations.gateway_mac = mac;
