@@ -41,9 +41,11 @@ use crate::{
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// What the roles act upon.
-struct Context<'a> {
-    dataplane: &'a mut DataPlane,
-    state: &'a State,
+pub struct Context<'a> {
+    /// The data plane.
+    pub dataplane: &'a mut DataPlane,
+    /// The state store.
+    pub state: &'a State,
 }
 
 /// Runs the agent until SIGTERM or SIGINT. The data path then stays as it is, so that a restart or an upgrade does not

@@ -31,8 +31,8 @@ fn assert_shown(report: &Report, text: &str, json: &str) {
 fn bindings() {
     let away = Binding {
         home_address: HOME_ADDRESS,
-        care_of_address: CARE_OF_ADDRESS,
-        home_agent: HOME_AGENT,
+        care_of_address: Some(CARE_OF_ADDRESS),
+        home_agent: Some(HOME_AGENT),
         lifetime_granted_s: Some(600),
         lifetime_remaining_s: Some(583),
         flags: Some("T".into()),
@@ -188,33 +188,31 @@ EXPIRES IN  IN USE
 fn tunnels() {
     let ready = Tunnel {
         tunnel_id: 1,
-        local: HOME_AGENT,
-        remote: CARE_OF_ADDRESS,
+        local: Some(HOME_AGENT),
+        remote: Some(CARE_OF_ADDRESS),
         encapsulation: "ipip".into(),
         state: "ready".into(),
         interface: Some("core0".into()),
         next_hop: Some(MAC.into()),
         mtu: 1480,
-        users: Some(12),
     };
     let unresolved = Tunnel {
         tunnel_id: 12,
         state: "unresolved".into(),
         interface: None,
         next_hop: None,
-        users: None,
         ..ready.clone()
     };
     assert_shown(
         &Report::Tunnels(vec![ready, unresolved]),
         "\
-ID  LOCAL     REMOTE    ENCAPSULATION  STATE       INTERFACE  NEXT HOP            MTU  USERS
- 1  10.1.0.1  10.2.0.1  ipip           ready       core0      02:00:00:00:00:05  1480     12
-12  10.1.0.1  10.2.0.1  ipip           unresolved  -          -                  1480      -",
+ID  LOCAL     REMOTE    ENCAPSULATION  STATE       INTERFACE  NEXT HOP            MTU
+ 1  10.1.0.1  10.2.0.1  ipip           ready       core0      02:00:00:00:00:05  1480
+12  10.1.0.1  10.2.0.1  ipip           unresolved  -          -                  1480",
         r#"[{"tunnel_id":1,"local":"10.1.0.1","remote":"10.2.0.1","encapsulation":"ipip","state":"ready",
-        "interface":"core0","next_hop":"02:00:00:00:00:05","mtu":1480,"users":12},
+        "interface":"core0","next_hop":"02:00:00:00:00:05","mtu":1480},
         {"tunnel_id":12,"local":"10.1.0.1","remote":"10.2.0.1","encapsulation":"ipip","state":"unresolved",
-        "interface":null,"next_hop":null,"mtu":1480,"users":null}]"#,
+        "interface":null,"next_hop":null,"mtu":1480}]"#,
     );
 }
 
