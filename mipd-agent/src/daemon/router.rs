@@ -1,6 +1,6 @@
 //! Home agent and foreign agent: messages in, actions out.
 
-use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use mipd_common::mac::MacAddress;
 

@@ -31,6 +31,18 @@ pub enum Want {
     Nothing,
 }
 
+impl Want {
+    /// A bridge takes the frames of its ports before any handler of one protocol sees them: there only a tap for all
+    /// protocols hears anything. Elsewhere such a tap would cost every packet that the programs redirect.
+    fn protocol(self) -> u16 {
+        match self {
+            Self::Advertisements => libc::ETH_P_ALL as u16,
+            Self::AgentTraffic => libc::ETH_P_IP as u16,
+            Self::Nothing => 0,
+        }
+    }
+}
+
 /// A frame as received.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Frame {
@@ -57,8 +69,9 @@ impl FrameSocket {
         socket.set_nonblocking(true)?;
         if want != Want::Nothing {
             socket.attach_filter(&filter(want))?;
-            deliver_auxiliary_data(&socket)?;
-            socket.bind(&link_address(interface, libc::ETH_P_IP as u16))?;
+            set_packet_option(&socket, libc::PACKET_AUXDATA)?;
+            set_packet_option(&socket, PACKET_IGNORE_OUTGOING)?;
+            socket.bind(&link_address(interface, want.protocol()))?;
         } else {
             socket.bind(&link_address(interface, 0))?;
         }
@@ -67,13 +80,9 @@ impl FrameSocket {
         Ok(Self { socket, interface })
     }
 
-    /// The next frame sent *to* this interface; our own transmissions are skipped. Cancel-safe.
+    /// The next frame that came in. Cancel-safe.
     pub async fn receive(&self) -> io::Result<Frame> {
-        loop {
-            if let Some(frame) = self.socket.async_io(Interest::READABLE, |socket| self.receive_one(socket)).await? {
-                return Ok(frame);
-            }
-        }
+        self.socket.async_io(Interest::READABLE, |socket| self.receive_one(socket)).await
     }
 
     /// Sends a whole frame.
@@ -81,11 +90,11 @@ impl FrameSocket {
         self.socket.get_ref().send_to(frame, &link_address(self.interface, libc::ETH_P_IP as u16)).map(|_| ())
     }
 
-    fn receive_one(&self, socket: &Socket) -> io::Result<Option<Frame>> {
+    fn receive_one(&self, socket: &Socket) -> io::Result<Frame> {
         let mut buffer = [0; LARGEST_FRAME];
         let mut control = cmsg_space!(AuxiliaryData);
         let mut parts = [IoSliceMut::new(&mut buffer)];
-        let message = recvmsg::<nix::sys::socket::LinkAddr>(
+        let message = recvmsg::<()>(
             socket.as_raw_fd(),
             &mut parts,
             Some(&mut control),
@@ -100,36 +109,30 @@ impl FrameSocket {
                 status = u32::from_ne_bytes(*bytes);
             }
         }
-        let outgoing = message
-            .address
-            .is_some_and(|address| u32::from(link_packet_type(&address)) == u32::from(libc::PACKET_OUTGOING));
         let length = message.bytes;
-        Ok((!outgoing).then(|| Frame {
+        Ok(Frame {
             bytes: buffer[..length].to_vec(),
             interface: self.interface,
             checksum_verified: status & (TP_STATUS_CSUMNOTREADY | TP_STATUS_CSUM_VALID) != 0,
-        }))
+        })
     }
 }
 
+/// linux/if_packet.h
+const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
 const TP_STATUS_CSUMNOTREADY: u32 = 1 << 3;
 const TP_STATUS_CSUM_VALID: u32 = 1 << 7;
 /// `struct tpacket_auxdata` (linux/if_packet.h): 20 bytes, the status word first.
 type AuxiliaryData = [u32; 5];
 
-fn link_packet_type(address: &nix::sys::socket::LinkAddr) -> u8 {
-    let raw: &libc::sockaddr_ll = address.as_ref();
-    raw.sll_pkttype
-}
-
-fn deliver_auxiliary_data(socket: &Socket) -> io::Result<()> {
+fn set_packet_option(socket: &Socket, option: libc::c_int) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: the option value is a live `c_int` and its size is passed with it.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             libc::SOL_PACKET,
-            libc::PACKET_AUXDATA,
+            option,
             (&raw const on).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,
         )
@@ -149,7 +152,7 @@ fn link_address(interface: InterfaceIndex, protocol: u16) -> SockAddr {
     unsafe { SockAddr::new(storage, size_of::<libc::sockaddr_ll>() as libc::socklen_t) }
 }
 
-/// Classic BPF over an Ethernet frame that is known to be IPv4 by the socket's protocol.
+/// Classic BPF over an Ethernet frame.
 fn filter(want: Want) -> Vec<SockFilter> {
     const LD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
     const LD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
@@ -179,6 +182,8 @@ fn filter(want: Want) -> Vec<SockFilter> {
             op(RET, 0, 0, ACCEPT),
         ],
         Want::Advertisements => vec![
+            op(LD_HALF, 0, 0, ETHERNET - 2),
+            op(JEQ, 0, 7, libc::ETH_P_IP as u32),
             op(LD_HALF, 0, 0, ETHERNET + 6),
             op(JSET, 5, 0, 0x1fff),
             op(LDX_IHL, 0, 0, ETHERNET),
