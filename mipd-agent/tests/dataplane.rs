@@ -508,7 +508,8 @@ fn an_access_point_keeps_forwarding_entries_for_visitors_only() {
         let agent_mac = MacAddress([2, 0, 0, 0, 0, 1]);
         data_plane.set_station(CLIENT_MAC, StationEntry::Hold { home_address: CLIENT, radio }).unwrap();
         data_plane.set_station(CLIENT_MAC, StationEntry::Forward { home_address: CLIENT, agent_mac, radio }).unwrap();
-        assert!(contains(&sh("bridge fdb show dev wlan0"), "02:00:00:00:00:05 extern_learn master br-lan"));
+        let entries = sh("bridge fdb show dev wlan0");
+        assert!(contains(&entries, "02:00:00:00:00:05 extern_learn master br-lan"), "{entries}");
         assert_eq!(data_plane.radio_of(CLIENT_MAC), Some(radio));
         let seen = data_plane.stations_last_seen();
         assert_eq!(seen.len(), 1);
