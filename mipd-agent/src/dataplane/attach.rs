@@ -8,8 +8,9 @@ use std::{fs, io, path::Path};
 use aya::{
     Ebpf,
     programs::{
-        ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode, loaded_programs,
+        ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
         links::{FdLink, Link as _, PinnedLink},
+        loaded_programs,
         tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
         xdp::XdpLink,
     },
@@ -138,7 +139,8 @@ impl Attacher {
         let tcx = self.tcx;
         let tc: &mut SchedClassifier = loaded(&mut self.ebpf, program)?;
         if !tcx {
-            return attach_filter(tc, program, link, direction, netlink, journal)?.map_err(|error| failed("attach", error));
+            return attach_filter(tc, program, link, direction, netlink, journal)?
+                .map_err(|error| failed("attach", error));
         }
         if pin.exists() {
             if replace(&pin, |old| {
@@ -161,7 +163,8 @@ impl Attacher {
     /// Detaches what is attached by pins but no longer wanted.
     pub fn detach_unwanted(&self, wanted: &[(&'static str, String)]) -> Result<(), DataPlaneError> {
         for pinned in self.pins.links()? {
-            let keep = wanted.iter().any(|(program, interface)| *program == pinned.program && *interface == pinned.interface);
+            let keep =
+                wanted.iter().any(|(program, interface)| *program == pinned.program && *interface == pinned.interface);
             if !keep {
                 fs::remove_file(&pinned.path).map_err(DataPlaneError::file("remove", pinned.path))?;
             }
@@ -176,12 +179,15 @@ where
     P: LoadOnce,
     &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
 {
-    let failed = |source| DataPlaneError::Program { action: "load", program: name.to_owned(), source: Box::new(source) };
+    let failed =
+        |source| DataPlaneError::Program { action: "load", program: name.to_owned(), source: Box::new(source) };
     let program: &mut P =
         ebpf.program_mut(name).ok_or(DataPlaneError::MissingProgram(name))?.try_into().map_err(failed)?;
     match program.load_into_kernel() {
         Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(program),
-        Err(error) => Err(DataPlaneError::Program { action: "load", program: name.to_owned(), source: Box::new(error) }),
+        Err(error) => {
+            Err(DataPlaneError::Program { action: "load", program: name.to_owned(), source: Box::new(error) })
+        }
     }
 }
 
@@ -236,13 +242,18 @@ fn attach_filter(
     journal.record(Change::Filter { filter: link.name.clone(), program: program.to_owned(), egress })?;
     let mut attach = || {
         // A filter left by an earlier agent is replaced in place; one that is not there yet is added.
-        let existing = SchedClassifierLink::attached(&link.name, direction, filter_priority(program), FILTER_HANDLE, None)?;
+        let existing =
+            SchedClassifierLink::attached(&link.name, direction, filter_priority(program), FILTER_HANDLE, None)?;
         let id = match tc.attach_to_link(existing) {
             Ok(id) => id,
             Err(_) => tc.attach_with_options(
                 &link.name,
                 direction,
-                TcAttachOptions::Netlink(NlOptions { priority: filter_priority(program), handle: FILTER_HANDLE, ..NlOptions::default() }),
+                TcAttachOptions::Netlink(NlOptions {
+                    priority: filter_priority(program),
+                    handle: FILTER_HANDLE,
+                    ..NlOptions::default()
+                }),
             )?,
         };
         // Dropping the link would detach the filter, which has to outlive us.
@@ -269,7 +280,9 @@ fn is_busy(error: &ProgramError) -> bool {
 
 fn refusal(error: &ProgramError) -> String {
     match error {
-        ProgramError::SyscallError(SyscallError { io_error, .. }) if io_error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+        ProgramError::SyscallError(SyscallError { io_error, .. })
+            if io_error.raw_os_error() == Some(libc::EOPNOTSUPP) =>
+        {
             "the driver has no native XDP".to_owned()
         }
         ProgramError::SyscallError(SyscallError { io_error, .. }) => format!("the driver refused XDP: {io_error}"),

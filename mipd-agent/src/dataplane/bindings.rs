@@ -52,17 +52,16 @@ pub(super) struct Bindings {
 }
 
 impl Bindings {
-    pub fn new(
-        slots: Array<MapData, u32>,
-        home_macs: BpfHashMap<MapData, Address, Mac>,
-        subnets: HomeSubnets,
-    ) -> Self {
+    pub fn new(slots: Array<MapData, u32>, home_macs: BpfHashMap<MapData, Address, Mac>, subnets: HomeSubnets) -> Self {
         Self { slots, home_macs, subnets, installed: HashMap::new() }
     }
 
     /// The tunnel that an earlier agent left for each home address.
     pub fn left_over(&self) -> Result<Vec<(Ipv4Addr, TunnelId)>, DataPlaneError> {
-        Ok(slots_in_use(&self.subnets, &self.slots)?.into_iter().map(|(address, tunnel)| (address, TunnelId(tunnel))).collect())
+        Ok(slots_in_use(&self.subnets, &self.slots)?
+            .into_iter()
+            .map(|(address, tunnel)| (address, TunnelId(tunnel)))
+            .collect())
     }
 
     /// Whether the tunnel with this exit may carry packets from `home_address` to us.
@@ -82,8 +81,8 @@ impl DataPlane {
         if self.settings.home.is_none() {
             return Err(DataPlaneError::RoleNotConfigured("home agent"));
         }
-        let slot =
-            slot_of(&self.bindings.subnets, route.home_address).ok_or(DataPlaneError::NotAHomeAddress(route.home_address))?;
+        let slot = slot_of(&self.bindings.subnets, route.home_address)
+            .ok_or(DataPlaneError::NotAHomeAddress(route.home_address))?;
         if let Some(installed) = self.bindings.installed.get_mut(&route.home_address)
             && installed.route == route
             && installed.claimed
@@ -158,20 +157,32 @@ impl DataPlane {
             Some(access) => (access, None),
             None => (self.devices.home_index(), Some(self.tunnels.inner_mtu(installed.tunnel).into())),
         };
-        self.netlink.set_route(DeviceRoute { destination: Ipv4Net::from(home_address), table: MAIN_TABLE, device, mtu })?;
+        self.netlink.set_route(DeviceRoute {
+            destination: Ipv4Net::from(home_address),
+            table: MAIN_TABLE,
+            device,
+            mtu,
+        })?;
         Ok(())
     }
 
     /// Rewrites the routes of all bindings that use a tunnel, whose MTU has changed.
     pub(super) fn reroute_bindings(&mut self, tunnel: TunnelId) -> Result<(), DataPlaneError> {
-        let addresses: Vec<_> =
-            self.bindings.installed.iter().filter(|(_, installed)| installed.tunnel == tunnel).map(|(address, _)| *address).collect();
+        let addresses: Vec<_> = self
+            .bindings
+            .installed
+            .iter()
+            .filter(|(_, installed)| installed.tunnel == tunnel)
+            .map(|(address, _)| *address)
+            .collect();
         addresses.into_iter().try_for_each(|address| self.route_binding(address))
     }
 
     /// Routes for whole subnets, where the home network has no link.
     pub(super) fn route_home_subnets(&mut self) -> Result<(), DataPlaneError> {
-        let Some(home) = self.settings.home.as_ref().filter(|home| home.routes == HomeRoutes::Subnet) else { return Ok(()) };
+        let Some(home) = self.settings.home.as_ref().filter(|home| home.routes == HomeRoutes::Subnet) else {
+            return Ok(());
+        };
         for (prefix, interface) in home.subnets.clone() {
             if self.netlink.connected(prefix)?.is_some() {
                 return Err(DataPlaneError::SubnetRouteOnLink { prefix, interface });
@@ -215,8 +226,13 @@ impl DataPlane {
 
     /// Removes bindings that were adopted but not installed again, and routes that belong to none.
     pub(super) fn remove_unclaimed_bindings(&mut self) -> Result<usize, DataPlaneError> {
-        let unclaimed: Vec<_> =
-            self.bindings.installed.iter().filter(|(_, installed)| !installed.claimed).map(|(address, _)| *address).collect();
+        let unclaimed: Vec<_> = self
+            .bindings
+            .installed
+            .iter()
+            .filter(|(_, installed)| !installed.claimed)
+            .map(|(address, _)| *address)
+            .collect();
         for home_address in &unclaimed {
             self.remove_binding(*home_address)?;
         }

@@ -19,7 +19,8 @@ pub enum Hook {
 }
 
 impl Hook {
-    const ALL: [(Self, u32); 3] = [(Self::Xdp, hook::XDP), (Self::Ingress, hook::INGRESS), (Self::Egress, hook::EGRESS)];
+    const ALL: [(Self, u32); 3] =
+        [(Self::Xdp, hook::XDP), (Self::Ingress, hook::INGRESS), (Self::Egress, hook::EGRESS)];
 }
 
 /// The counters of one hook of one interface.

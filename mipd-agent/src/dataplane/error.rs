@@ -42,7 +42,9 @@ pub enum DataPlaneError {
         name: String,
     },
     /// Another XDP program is attached.
-    #[error("interface {interface} already carries XDP program {id} ({program}): detach it, or set fast-path = \"tc\" there")]
+    #[error(
+        "interface {interface} already carries XDP program {id} ({program}): detach it, or set fast-path = \"tc\" there"
+    )]
     ForeignXdp {
         /// The interface.
         interface: String,
@@ -61,7 +63,9 @@ pub enum DataPlaneError {
         path: PathBuf,
     },
     /// `routes = "subnet"` for a subnet that has a link.
-    #[error("home subnet {prefix} is attached to {interface}: routes = \"subnet\" would cut off its clients at home; use \"host\"")]
+    #[error(
+        "home subnet {prefix} is attached to {interface}: routes = \"subnet\" would cut off its clients at home; use \"host\""
+    )]
     SubnetRouteOnLink {
         /// The subnet.
         prefix: Ipv4Net,
@@ -134,7 +138,9 @@ pub enum DataPlaneError {
         reason: String,
     },
     /// The journal tells of another network namespace.
-    #[error("{path} tells of changes in another network namespace: run `mipd unload` there, or, if it is gone, remove the file")]
+    #[error(
+        "{path} tells of changes in another network namespace: run `mipd unload` there, or, if it is gone, remove the file"
+    )]
     OtherNamespace {
         /// The journal.
         path: PathBuf,

@@ -109,10 +109,13 @@ impl Interfaces {
                 rows.insert(name.to_owned(), entry.row);
             }
         }
-        let mut free = (1..counter_rows(settings)).filter(|row| !rows.values().any(|taken| taken == row)).collect::<Vec<_>>();
+        let mut free =
+            (1..counter_rows(settings)).filter(|row| !rows.values().any(|taken| taken == row)).collect::<Vec<_>>();
         let mut row = |name: &str| rows.get(name).copied().or_else(|| free.pop()).unwrap_or(0);
         for interface in &settings.interfaces {
-            let index = this.index(&interface.name).ok_or_else(|| DataPlaneError::NoSuchInterface { name: interface.name.clone() })?;
+            let index = this
+                .index(&interface.name)
+                .ok_or_else(|| DataPlaneError::NoSuchInterface { name: interface.name.clone() })?;
             this.configured.push(Configured {
                 row: row(&interface.name),
                 settings: interface.clone(),
@@ -130,7 +133,12 @@ impl Interfaces {
     }
 
     /// Attaches the programs of every configured interface and of our devices.
-    pub fn attach(&mut self, attacher: &mut Attacher, netlink: &mut Netlink, journal: &mut Journal) -> Result<(), DataPlaneError> {
+    pub fn attach(
+        &mut self,
+        attacher: &mut Attacher,
+        netlink: &mut Netlink,
+        journal: &mut Journal,
+    ) -> Result<(), DataPlaneError> {
         attacher.detach_unwanted(&self.wanted_programs())?;
         for position in 0..self.configured.len() {
             self.attach_one(position, attacher, netlink, journal)?;
@@ -241,9 +249,10 @@ impl Interfaces {
         netlink: &mut Netlink,
         journal: &mut Journal,
     ) -> Result<Option<String>, DataPlaneError> {
-        let unchanged = self.links.get(&link.index).is_some_and(|old| {
-            (old.mac, old.mtu, old.up, &old.name) == (link.mac, link.mtu, link.up, &link.name)
-        });
+        let unchanged = self
+            .links
+            .get(&link.index)
+            .is_some_and(|old| (old.mac, old.mtu, old.up, &old.name) == (link.mac, link.mtu, link.up, &link.name));
         let index = link.index;
         let name = link.name.clone();
         self.links.insert(index, link);
@@ -262,7 +271,9 @@ impl Interfaces {
     /// Takes note that an interface is gone. Returns its name if it was a configured one.
     pub fn remove(&mut self, index: u32) -> Result<Option<String>, DataPlaneError> {
         self.links.remove(&index);
-        let Some(configured) = self.configured.iter_mut().find(|configured| configured.index == index) else { return Ok(None) };
+        let Some(configured) = self.configured.iter_mut().find(|configured| configured.index == index) else {
+            return Ok(None);
+        };
         configured.index = 0;
         configured.attached = Attached::default();
         configured.reason = Some("the interface is gone".to_owned());
@@ -295,7 +306,10 @@ impl Interfaces {
 
     /// Indexes of the configured interfaces with these roles.
     pub fn with_role(&self, role: impl Fn(Roles) -> bool) -> impl Iterator<Item = u32> {
-        self.configured.iter().filter(move |configured| configured.index != 0 && role(configured.settings.roles)).map(|configured| configured.index)
+        self.configured
+            .iter()
+            .filter(move |configured| configured.index != 0 && role(configured.settings.roles))
+            .map(|configured| configured.index)
     }
 
     /// Counter rows in use: row and name.

@@ -192,7 +192,8 @@ impl Journal {
     }
 
     fn write(&mut self, line: &impl Serialize) -> Result<(), DataPlaneError> {
-        let mut text = serde_json::to_vec(line).map_err(|error| DataPlaneError::file("write", &self.path)(error.into()))?;
+        let mut text =
+            serde_json::to_vec(line).map_err(|error| DataPlaneError::file("write", &self.path)(error.into()))?;
         text.push(b'\n');
         self.file
             .write_all(&text)

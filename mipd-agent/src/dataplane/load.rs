@@ -84,7 +84,8 @@ fn addresses_in(prefix: Ipv4Net) -> u64 {
 /// Lays out the home subnets one after another in the slots.
 pub(super) fn home_subnets(settings: &Settings) -> Result<HomeSubnets, DataPlaneError> {
     let mut list = HomeSubnets::default();
-    let prefixes: Vec<Ipv4Net> = settings.home.iter().flat_map(|home| home.subnets.iter().map(|(prefix, _)| *prefix)).collect();
+    let prefixes: Vec<Ipv4Net> =
+        settings.home.iter().flat_map(|home| home.subnets.iter().map(|(prefix, _)| *prefix)).collect();
     if prefixes.len() > HOME_SUBNETS_LENGTH {
         return Err(DataPlaneError::TooManyHomeSubnets { count: prefixes.len(), maximum: HOME_SUBNETS_LENGTH });
     }
@@ -205,7 +206,11 @@ fn move_content(pins: &Pins, map: &'static str, maps: &mut Maps, subnets: &HomeS
     fs::remove_file(&aside).map_err(DataPlaneError::file("remove", aside))
 }
 
-fn copy_array<V: aya::Pod>(from: &Array<MapData, V>, to: &mut Array<MapData, V>, name: &'static str) -> Result<(), DataPlaneError> {
+fn copy_array<V: aya::Pod>(
+    from: &Array<MapData, V>,
+    to: &mut Array<MapData, V>,
+    name: &'static str,
+) -> Result<(), DataPlaneError> {
     for index in 0..from.len().min(to.len()) {
         let value = from.get(&index, 0).map_err(DataPlaneError::map("read", name))?;
         to.set(index, value, 0).map_err(DataPlaneError::map("write", name))?;
@@ -225,7 +230,10 @@ fn copy_hash<K: aya::Pod, V: aya::Pod>(
     Ok(())
 }
 
-fn copy_counters(from: &PerCpuArray<MapData, Counters>, to: &mut PerCpuArray<MapData, Counters>) -> Result<(), DataPlaneError> {
+fn copy_counters(
+    from: &PerCpuArray<MapData, Counters>,
+    to: &mut PerCpuArray<MapData, Counters>,
+) -> Result<(), DataPlaneError> {
     for index in 0..from.len().min(to.len()) {
         let values = from.get(&index, 0).map_err(DataPlaneError::map("read", name::COUNTERS))?;
         to.set(index, values, 0).map_err(DataPlaneError::map("write", name::COUNTERS))?;

@@ -2,8 +2,8 @@
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
 use mipd_common::maps::{
-    AccessPoint, Address, AddressList, Counters, HomeSubnets, Interface, Mac, Router, Seen, Station, SubnetList, Tunnel,
-    Visitor, VisitorKey, VisitorSource,
+    AccessPoint, Address, AddressList, Counters, HomeSubnets, Interface, Mac, Router, Seen, Station, SubnetList,
+    Tunnel, Visitor, VisitorKey, VisitorSource,
 };
 
 use super::{error::DataPlaneError, pins::Pins};
@@ -28,8 +28,21 @@ pub(super) mod name {
 
     /// Every one of them.
     pub const ALL: [&str; 15] = [
-        INTERFACES, ROUTER, OWN_ADDRESSES, OWN_SUBNETS, HOME_SUBNETS, SLOTS, TUNNELS, HOME_MACS, VISITORS, VISITOR_MACS,
-        ACCESS_POINT, STATIONS, SEEN, EVENTS, COUNTERS,
+        INTERFACES,
+        ROUTER,
+        OWN_ADDRESSES,
+        OWN_SUBNETS,
+        HOME_SUBNETS,
+        SLOTS,
+        TUNNELS,
+        HOME_MACS,
+        VISITORS,
+        VISITOR_MACS,
+        ACCESS_POINT,
+        STATIONS,
+        SEEN,
+        EVENTS,
+        COUNTERS,
     ];
 }
 
@@ -83,7 +96,10 @@ fn open<M: TryFrom<Map, Error = MapError>>(pins: &Pins, name: &'static str) -> R
 }
 
 /// Opens a map by path; `name` is for the error.
-pub(super) fn open_at<M: TryFrom<Map, Error = MapError>>(path: &std::path::Path, name: &'static str) -> Result<M, DataPlaneError> {
+pub(super) fn open_at<M: TryFrom<Map, Error = MapError>>(
+    path: &std::path::Path,
+    name: &'static str,
+) -> Result<M, DataPlaneError> {
     MapData::from_pin(path)
         .and_then(Map::from_map_data)
         .and_then(M::try_from)

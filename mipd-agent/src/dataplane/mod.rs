@@ -235,7 +235,8 @@ impl DataPlane {
     /// [`remove_unclaimed`](Self::remove_unclaimed).
     fn adopt(&mut self) -> Result<(), DataPlaneError> {
         let bindings = self.bindings.left_over()?;
-        let direct: HashMap<TunnelId, Ipv4Addr> = bindings.iter().map(|(address, tunnel)| (*tunnel, *address)).collect();
+        let direct: HashMap<TunnelId, Ipv4Addr> =
+            bindings.iter().map(|(address, tunnel)| (*tunnel, *address)).collect();
         self.tunnels.adopt(&direct)?;
         self.adopt_bindings(bindings)?;
         self.adopt_visitors()?;
@@ -322,7 +323,8 @@ impl DataPlane {
         let own = distinct(role_addresses.into_iter().flatten().chain(others));
 
         let configured = self.settings.access_point.iter().flat_map(|settings| &settings.own_subnets).copied();
-        let of_bridge = bridge.filter(|_| self.settings.access_point.as_ref().is_some_and(|settings| settings.own_subnets.is_empty()));
+        let of_bridge = bridge
+            .filter(|_| self.settings.access_point.as_ref().is_some_and(|settings| settings.own_subnets.is_empty()));
         let connected = addresses
             .iter()
             .filter(|entry| access.contains(&entry.index) || Some(entry.index) == of_bridge)

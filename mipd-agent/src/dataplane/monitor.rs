@@ -105,7 +105,9 @@ impl DataPlane {
             RouteNetlinkMessage::NewNeighbour(neighbour) | RouteNetlinkMessage::DelNeighbour(neighbour) => {
                 if let Some(neighbour) = read_neighbour(&neighbour) {
                     self.tunnels.mark_stale(|state| {
-                        state.next_hop.is_some_and(|hop| (hop.device, hop.address) == (neighbour.device, neighbour.address))
+                        state
+                            .next_hop
+                            .is_some_and(|hop| (hop.device, hop.address) == (neighbour.device, neighbour.address))
                     });
                 }
                 Ok(())

@@ -45,7 +45,14 @@ impl NetlinkError {
     pub fn is_absent(&self) -> bool {
         matches!(
             self.errno(),
-            Some(libc::ENOENT | libc::ESRCH | libc::ENODEV | libc::EADDRNOTAVAIL | libc::ENETUNREACH | libc::EHOSTUNREACH)
+            Some(
+                libc::ENOENT
+                    | libc::ESRCH
+                    | libc::ENODEV
+                    | libc::EADDRNOTAVAIL
+                    | libc::ENETUNREACH
+                    | libc::EHOSTUNREACH
+            )
         )
     }
 }
@@ -87,7 +94,8 @@ impl Link {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
                 LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
                 LinkAttribute::Address(address) => {
-                    link.mac = <[u8; 6]>::try_from(address.as_slice()).map_or_else(|_| MacAddress::default(), MacAddress);
+                    link.mac =
+                        <[u8; 6]>::try_from(address.as_slice()).map_or_else(|_| MacAddress::default(), MacAddress);
                 }
                 LinkAttribute::LinkInfo(infos) => {
                     link.is_tun = infos.iter().any(|info| matches!(info, LinkInfo::Kind(InfoKind::Tun)));
@@ -147,16 +155,27 @@ impl Netlink {
             let _ = socket.set_netlink_get_strict_chk(true);
             Ok(socket)
         };
-        open().map(|socket| Self { socket, sequence: 0 }).map_err(|source| NetlinkError::new("open a routing socket", source))
+        open()
+            .map(|socket| Self { socket, sequence: 0 })
+            .map_err(|source| NetlinkError::new("open a routing socket", source))
     }
 
     /// Sends a request that changes something.
-    pub fn change(&mut self, action: impl Fn() -> String, message: RouteNetlinkMessage, flags: u16) -> Result<(), NetlinkError> {
+    pub fn change(
+        &mut self,
+        action: impl Fn() -> String,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> Result<(), NetlinkError> {
         self.exchange(message, NLM_F_ACK | flags, |_| {}).map_err(|source| NetlinkError::new(action(), source))
     }
 
     /// Sends a request whose answer is one message.
-    pub fn get(&mut self, action: impl Fn() -> String, message: RouteNetlinkMessage) -> Result<RouteNetlinkMessage, NetlinkError> {
+    pub fn get(
+        &mut self,
+        action: impl Fn() -> String,
+        message: RouteNetlinkMessage,
+    ) -> Result<RouteNetlinkMessage, NetlinkError> {
         let mut answer = None;
         self.exchange(message, NLM_F_ACK, |message| answer = Some(message))
             .and_then(|()| answer.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()))
@@ -173,7 +192,12 @@ impl Netlink {
         self.exchange(message, NLM_F_DUMP, each).map_err(|source| NetlinkError::new(action, source))
     }
 
-    fn exchange(&mut self, message: RouteNetlinkMessage, flags: u16, mut each: impl FnMut(RouteNetlinkMessage)) -> io::Result<()> {
+    fn exchange(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+        mut each: impl FnMut(RouteNetlinkMessage),
+    ) -> io::Result<()> {
         let mut request = NetlinkMessage::from(message);
         self.sequence = self.sequence.wrapping_add(1);
         request.header.flags = NLM_F_REQUEST | flags;

@@ -85,7 +85,11 @@ impl Pins {
             .filter_map(|path| {
                 let name = path.file_name()?.to_str()?;
                 let (program, interface) = name.split_once('-')?;
-                Some(PinnedProgram { program: program.to_owned(), interface: interface.replace('%', "."), path: path.clone() })
+                Some(PinnedProgram {
+                    program: program.to_owned(),
+                    interface: interface.replace('%', "."),
+                    path: path.clone(),
+                })
             })
             .collect())
     }
@@ -129,7 +133,9 @@ pub(super) struct PinnedProgram {
 fn list(directory: &Path) -> Result<Vec<PathBuf>, DataPlaneError> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
         Err(error) => return Err(DataPlaneError::file("list", directory)(error)),
     };
     entries

@@ -8,7 +8,9 @@ use netlink_packet_core::NLM_F_CREATE;
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
-    route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType},
+    route::{
+        RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
+    },
     rule::{RuleAction, RuleAttribute, RuleMessage},
 };
 
@@ -132,12 +134,13 @@ impl Netlink {
             RouteAttribute::Destination(RouteAddress::Inet(destination)),
             RouteAttribute::Source(RouteAddress::Inet(source)),
         ];
-        let answer = match self.get(|| format!("look up the route to {destination}"), RouteNetlinkMessage::GetRoute(message)) {
-            Ok(RouteNetlinkMessage::NewRoute(route)) => route,
-            Ok(_) => return Ok(None),
-            Err(error) if error.is_absent() || error.errno() == Some(libc::EINVAL) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let answer =
+            match self.get(|| format!("look up the route to {destination}"), RouteNetlinkMessage::GetRoute(message)) {
+                Ok(RouteNetlinkMessage::NewRoute(route)) => route,
+                Ok(_) => return Ok(None),
+                Err(error) if error.is_absent() || error.errno() == Some(libc::EINVAL) => return Ok(None),
+                Err(error) => return Err(error),
+            };
         if answer.header.kind != RouteType::Unicast {
             return Ok(None);
         }
@@ -218,11 +221,7 @@ impl Netlink {
     pub fn use_neighbour(&mut self, device: u32, address: Ipv4Addr) -> Result<(), NetlinkError> {
         let mut message = neighbour_message(device, address);
         message.header.flags = NeighbourFlags::Use;
-        self.change(
-            || format!("resolve neighbour {address}"),
-            RouteNetlinkMessage::NewNeighbour(message),
-            NLM_F_CREATE,
-        )
+        self.change(|| format!("resolve neighbour {address}"), RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE)
     }
 
     /// The MAC of a neighbour, if it is resolved.
@@ -346,12 +345,8 @@ fn route_message(route: DeviceRoute) -> RouteMessage {
 
 fn read_route(message: &RouteMessage) -> DeviceRoute {
     let mut destination = Ipv4Addr::UNSPECIFIED;
-    let mut route = DeviceRoute {
-        destination: Ipv4Net::default(),
-        table: message.header.table.into(),
-        device: 0,
-        mtu: None,
-    };
+    let mut route =
+        DeviceRoute { destination: Ipv4Net::default(), table: message.header.table.into(), device: 0, mtu: None };
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Destination(RouteAddress::Inet(address)) => destination = *address,
@@ -375,11 +370,8 @@ fn rule_message(rule: &Rule) -> RuleMessage {
     message.header.family = AddressFamily::Inet;
     message.header.table = u8::try_from(rule.table).unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
     message.header.action = RuleAction::ToTable;
-    message.attributes = vec![
-        RuleAttribute::Priority(rule.table),
-        RuleAttribute::Table(rule.table),
-        RuleAttribute::Protocol(PROTOCOL),
-    ];
+    message.attributes =
+        vec![RuleAttribute::Priority(rule.table), RuleAttribute::Table(rule.table), RuleAttribute::Protocol(PROTOCOL)];
     match &rule.selector {
         Selector::IncomingInterface(name) => message.attributes.push(RuleAttribute::Iifname(name.clone())),
         Selector::Mark(mark) => {

@@ -103,10 +103,7 @@ impl DataPlane {
             last_jiffy: known.map_or(0, |station| station.last_jiffy),
             last_seen: known.map_or_else(monotonic, |station| station.last_seen),
         };
-        self.stations
-            .map
-            .insert(Mac::new(mac.0), station, 0)
-            .map_err(DataPlaneError::map("write", name::STATIONS))?;
+        self.stations.map.insert(Mac::new(mac.0), station, 0).map_err(DataPlaneError::map("write", name::STATIONS))?;
         self.stations.unclaimed.remove(&mac);
         self.set_forwarding(mac, entry.is_visitor().then(|| entry.radio()))
     }
@@ -183,7 +180,8 @@ impl DataPlane {
     }
 
     fn uplink(&self) -> Result<u32, DataPlaneError> {
-        let access_point = self.settings.access_point.as_ref().ok_or(DataPlaneError::RoleNotConfigured("access point"))?;
+        let access_point =
+            self.settings.access_point.as_ref().ok_or(DataPlaneError::RoleNotConfigured("access point"))?;
         self.interfaces
             .index(&access_point.uplink)
             .ok_or_else(|| DataPlaneError::NoSuchInterface { name: access_point.uplink.clone() })

@@ -33,8 +33,12 @@ const REDIRECTS: &str = "ICMP redirects would lead hosts around the agent (effec
 ///
 /// `rp_filter` only where strict filtering is in effect, and then to loose (2); `send_redirects` to 0.
 pub fn required(settings: &Settings, devices: &[&str]) -> Result<Vec<SysctlChange>, DataPlaneError> {
-    let routed: Vec<&str> =
-        settings.interfaces.iter().filter(|interface| interface.roles.is_router()).map(|interface| interface.name.as_str()).collect();
+    let routed: Vec<&str> = settings
+        .interfaces
+        .iter()
+        .filter(|interface| interface.roles.is_router())
+        .map(|interface| interface.name.as_str())
+        .collect();
     let mut changes = Vec::new();
     let mut want = |path: String, was: String, set: &str, why| {
         if was != set {

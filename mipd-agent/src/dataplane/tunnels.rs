@@ -167,7 +167,12 @@ impl Tunnels {
     }
 
     /// Sets how a tunnel reaches its next hop. Returns whether its inner MTU is another one now.
-    pub fn set_adjacency(&mut self, id: TunnelId, next_hop: Option<NextHop>, adjacency: Adjacency) -> Result<bool, DataPlaneError> {
+    pub fn set_adjacency(
+        &mut self,
+        id: TunnelId,
+        next_hop: Option<NextHop>,
+        adjacency: Adjacency,
+    ) -> Result<bool, DataPlaneError> {
         let Some(state) = self.states.get_mut(&id) else { return Ok(false) };
         state.next_hop = next_hop;
         let old = state.entry;

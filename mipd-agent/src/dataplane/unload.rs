@@ -82,14 +82,21 @@ pub(super) fn undo(bpffs_dir: &Path, state_dir: &Path) -> Result<(), DataPlaneEr
 }
 
 fn pinned_stations(bpffs_dir: &Path) -> Option<Vec<MacAddress>> {
-    let stations: HashMap<MapData, Mac, Station> = open_at(&Pins::new(bpffs_dir).map(name::STATIONS), name::STATIONS).ok()?;
+    let stations: HashMap<MapData, Mac, Station> =
+        open_at(&Pins::new(bpffs_dir).map(name::STATIONS), name::STATIONS).ok()?;
     stations.keys().map(|mac| mac.map(|mac| MacAddress(mac.octets))).collect::<Result<_, _>>().ok()
 }
 
 /// Removes our forwarding entries from a bridge port: those of known stations, or, when the map that says which is gone,
 /// all that were not learned.
-fn remove_forwarding(netlink: &mut Netlink, radio: &str, stations: Option<&[MacAddress]>) -> Result<(), DataPlaneError> {
-    let Some(port) = netlink.links()?.into_iter().find(|link| link.name == radio).map(|link| link.index) else { return Ok(()) };
+fn remove_forwarding(
+    netlink: &mut Netlink,
+    radio: &str,
+    stations: Option<&[MacAddress]>,
+) -> Result<(), DataPlaneError> {
+    let Some(port) = netlink.links()?.into_iter().find(|link| link.name == radio).map(|link| link.index) else {
+        return Ok(());
+    };
     for mac in netlink.external_forwarding(port)? {
         if stations.is_none_or(|stations| stations.contains(&mac)) {
             absent_is_fine(netlink.delete_forwarding(port, mac))?;

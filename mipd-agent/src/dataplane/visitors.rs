@@ -75,10 +75,7 @@ pub(super) struct Visitors {
 }
 
 impl Visitors {
-    pub fn new(
-        map: BpfHashMap<MapData, VisitorKey, Visitor>,
-        macs: BpfHashMap<MapData, Mac, VisitorSource>,
-    ) -> Self {
+    pub fn new(map: BpfHashMap<MapData, VisitorKey, Visitor>, macs: BpfHashMap<MapData, Mac, VisitorSource>) -> Self {
         Self { map, macs, installed: HashMap::new(), in_kernel: HashMap::new() }
     }
 
@@ -240,7 +237,9 @@ impl DataPlane {
 
     /// Takes over the visitors that an earlier agent left in the maps.
     pub(super) fn adopt_visitors(&mut self) -> Result<(), DataPlaneError> {
-        let Some(care_of_address) = self.settings.visit.as_ref().map(|visit| visit.care_of_address) else { return Ok(()) };
+        let Some(care_of_address) = self.settings.visit.as_ref().map(|visit| visit.care_of_address) else {
+            return Ok(());
+        };
         let neighbours: HashSet<_> = self.netlink.own_neighbours()?.into_iter().collect();
         for (key, visitor, source) in self.visitors.left_over()? {
             let tunnel = source
@@ -276,9 +275,11 @@ impl DataPlane {
         }
         let table = self.visitor_table();
         for (device, address) in self.netlink.own_neighbours()? {
-            let known = self.visitors.installed.values().any(|installed| {
-                installed.route.home_address == address && installed.route.interface == device
-            });
+            let known = self
+                .visitors
+                .installed
+                .values()
+                .any(|installed| installed.route.home_address == address && installed.route.interface == device);
             if !known {
                 absent_is_fine(self.netlink.delete_neighbour(device, address))?;
             }

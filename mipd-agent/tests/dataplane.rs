@@ -1,0 +1,613 @@
+//! The data plane on a real kernel, each test in network and mount namespaces of its own that end with its thread.
+//!
+//! What the data plane did is looked at with `ip`, `tc` and `bridge`, not with its own code. Needs root.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    future::Future,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use mipd_agent::dataplane::{
+    BindingRoute, DataPlane, DataPlaneError, Event, Inspection, Settings, StationEntry, VisitorRoute,
+    settings::{
+        AccessPointSettings, FastPath, HomeRoutes, HomeSettings, InterfaceSettings, Mark, Roles, VisitSettings,
+    },
+    unload,
+};
+use mipd_common::mac::MacAddress;
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+};
+
+const HOME_AGENT: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
+const CARE_OF: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 1);
+const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 5);
+const CLIENT_MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 5]);
+const FAR_AGENT: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
+
+/// A router with interfaces `lan0` (home), `lan1` (access) and `core`, whose other ends are in a namespace beyond.
+struct Router {
+    bpffs: PathBuf,
+    state: PathBuf,
+    beyond: Beyond,
+}
+
+/// The namespace at the other end of every cable. It ends with this value.
+struct Beyond {
+    path: String,
+    commands: mpsc::Sender<Vec<String>>,
+    done: mpsc::Receiver<()>,
+}
+
+impl Beyond {
+    fn new() -> Self {
+        let (commands, inbox) = mpsc::channel::<Vec<String>>();
+        let (ready, done) = mpsc::channel();
+        let (send_path, path) = mpsc::channel();
+        thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).expect("needs root");
+            let thread = nix::unistd::gettid();
+            send_path.send(format!("/proc/{}/task/{thread}/ns/net", std::process::id())).unwrap();
+            for command in inbox {
+                run(&command.iter().map(String::as_str).collect::<Vec<_>>());
+                ready.send(()).unwrap();
+            }
+        });
+        Self { path: path.recv().unwrap(), commands, done }
+    }
+
+    fn run(&self, command: &str) {
+        self.commands.send(command.split(' ').map(str::to_owned).collect()).unwrap();
+        self.done.recv().expect("the command beyond failed");
+    }
+}
+
+fn run(command: &[&str]) -> String {
+    let output = Command::new(command[0]).args(&command[1..]).output().expect("iproute2 is needed");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn sh(command: &str) -> String {
+    run(&command.split(' ').collect::<Vec<_>>())
+}
+
+/// Runs `test` in fresh namespaces, on a thread and runtime of its own, and passes on its panic.
+fn in_namespaces<F: Future<Output = ()>>(test: impl FnOnce(Router) -> F + Send) {
+    thread::scope(|scope| {
+        let body = scope.spawn(|| {
+            let directory = tempfile::tempdir().unwrap();
+            unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("needs root");
+            mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+            let bpffs = directory.path().join("bpf");
+            fs::create_dir(&bpffs).unwrap();
+            mount(Some("bpf"), &bpffs, Some("bpf"), MsFlags::empty(), None::<&str>).unwrap();
+            let router =
+                Router { bpffs: bpffs.join("mipd"), state: directory.path().join("state"), beyond: Beyond::new() };
+            router.wire();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(test(router));
+        });
+        if let Err(panic) = body.join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+impl Router {
+    fn wire(&self) {
+        sh("ip link set lo up");
+        set_sysctl("net/ipv4/ip_forward", "1");
+        set_sysctl("net/ipv4/conf/all/rp_filter", "1");
+        set_sysctl("net/ipv4/conf/all/send_redirects", "1");
+        for (name, address, far) in [
+            ("lan0", "10.1.0.1/24", "10.1.0.99/24"),
+            ("lan1", "10.2.0.1/24", "10.2.0.99/24"),
+            ("core", "10.0.0.1/24", "10.0.0.2/24"),
+        ] {
+            sh(&format!("ip link add {name} type veth peer name {name} netns {}", self.beyond.path));
+            sh(&format!("ip addr add {address} dev {name}"));
+            sh(&format!("ip link set {name} up"));
+            self.beyond.run(&format!("ip addr add {far} dev {name}"));
+            self.beyond.run(&format!("ip link set {name} up"));
+        }
+        sh("ip route add default via 10.0.0.2");
+        sh("ip neigh add 10.0.0.77 lladdr 02:00:00:00:00:77 dev core nud permanent");
+    }
+
+    fn settings(&self) -> Settings {
+        let interface =
+            |name: &str, roles: Roles| InterfaceSettings { name: name.to_owned(), roles, fast_path: FastPath::Auto };
+        Settings {
+            bpffs_dir: self.bpffs.clone(),
+            state_dir: self.state.clone(),
+            interfaces: vec![
+                interface("lan0", Roles { home: true, ..Roles::default() }),
+                interface("lan1", Roles { access: true, ..Roles::default() }),
+                interface("core", Roles { core: true, ..Roles::default() }),
+            ],
+            home: Some(HomeSettings {
+                address: HOME_AGENT,
+                subnets: vec![("10.1.0.0/24".parse().unwrap(), "lan0".to_owned())],
+                routes: HomeRoutes::Host,
+                maximum_tunnels: 64,
+            }),
+            visit: Some(VisitSettings {
+                care_of_address: CARE_OF,
+                maximum_visitors: 64,
+                mark: Mark::default(),
+                table: VisitSettings::DEFAULT_TABLE,
+            }),
+            access_point: None,
+        }
+    }
+
+    fn unload(&self) {
+        unload(&self.bpffs, &self.state).unwrap();
+    }
+
+    fn inspect(&self) -> Inspection {
+        Inspection::open(&self.bpffs).unwrap()
+    }
+
+    /// Everything that the data plane could have changed, as other programs see it.
+    fn snapshot(&self) -> String {
+        let mut text = String::new();
+        for command in [
+            "ip -d link",
+            "ip addr",
+            "ip route show table all",
+            "ip rule",
+            "ip neigh show nud permanent",
+            "tc qdisc",
+            "bridge fdb show",
+        ] {
+            writeln!(text, "# {command}\n{}", sh(command)).unwrap();
+        }
+        for directory in ["/proc/sys/net/ipv4/conf", "/proc/sys/net/ipv6/conf"] {
+            for interface in sorted(Path::new(directory)) {
+                for key in ["rp_filter", "send_redirects", "disable_ipv6"] {
+                    if let Ok(value) = fs::read_to_string(interface.join(key)) {
+                        writeln!(text, "{}/{key} = {}", interface.display(), value.trim()).unwrap();
+                    }
+                }
+            }
+        }
+        for directory in [self.bpffs.parent().unwrap(), &self.bpffs, &self.state] {
+            writeln!(text, "{} {:?}", directory.display(), sorted(directory)).unwrap();
+        }
+        // What the kernel counts or resolves by itself.
+        let own_account = |word: &&str| !word.starts_with("valid_lft") && !word.ends_with("sec");
+        text.lines().map(|line| line.split(' ').filter(own_account).collect::<Vec<_>>().join(" ") + "\n").collect()
+    }
+}
+
+fn sorted(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+fn set_sysctl(path: &str, value: &str) {
+    fs::write(Path::new("/proc/sys").join(path), value).unwrap();
+}
+
+fn sysctl(path: &str) -> String {
+    fs::read_to_string(Path::new("/proc/sys").join(path)).unwrap().trim().to_owned()
+}
+
+fn binding(home_address: Ipv4Addr, care_of_address: Ipv4Addr) -> BindingRoute {
+    BindingRoute { home_address, care_of_address, home_agent: HOME_AGENT }
+}
+
+fn index(name: &str) -> u32 {
+    nix::net::if_::if_nametoindex(name).unwrap()
+}
+
+fn visitor(home_agent: Ipv4Addr, home_address: Ipv4Addr, reverse_tunnel: bool) -> VisitorRoute {
+    VisitorRoute {
+        home_address,
+        home_agent,
+        care_of_address: CARE_OF,
+        mac: CLIENT_MAC,
+        interface: index("lan1"),
+        reverse_tunnel,
+    }
+}
+
+/// Lets the data plane work until `condition` holds; fails after ten seconds.
+async fn until(data_plane: &mut DataPlane, condition: impl Fn(&DataPlane) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition(data_plane) {
+        assert!(Instant::now() < deadline, "still not so: {:#?}", data_plane.tunnels());
+        let _ = tokio::time::timeout(Duration::from_millis(20), data_plane.next_event()).await;
+    }
+}
+
+fn contains(text: &str, words: &str) -> bool {
+    text.lines().any(|line| line.split_whitespace().collect::<Vec<_>>().join(" ").contains(words))
+}
+
+#[test]
+fn unload_leaves_the_box_exactly_as_it_was() {
+    in_namespaces(|router| async move {
+        let before = router.snapshot();
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        data_plane.install_binding(binding(CLIENT, FAR_AGENT)).unwrap();
+        data_plane.set_client_mac(CLIENT, CLIENT_MAC).unwrap();
+        data_plane.install_visitor(visitor(FAR_AGENT, Ipv4Addr::new(10, 9, 0, 7), true)).unwrap();
+        assert_ne!(router.snapshot(), before);
+        assert!(matches!(unload(&router.bpffs, &router.state), Err(DataPlaneError::AlreadyRunning { .. })));
+        drop(data_plane);
+        router.unload();
+        fs::remove_dir(&router.state).unwrap();
+        assert_eq!(router.snapshot(), before);
+        router.unload();
+        assert_eq!(router.snapshot(), before);
+    });
+}
+
+#[test]
+fn a_started_router_has_devices_addresses_rules_settings_and_programs() {
+    in_namespaces(|router| async move {
+        let data_plane = DataPlane::start(router.settings()).unwrap();
+        assert!(contains(&sh("ip addr show mip-home"), "inet 10.1.0.1/32"));
+        assert!(contains(&sh("ip addr show mip-visit"), "inet 10.2.0.1/32"));
+        assert!(contains(&sh("ip rule"), "434: from all iif mip-visit lookup 434"));
+        assert!(contains(&sh("ip rule"), "435: from all fwmark 0x4d000000/0xff000000 lookup 435"));
+        assert!(contains(&sh("ip route show table 435"), "default dev mip-visit"));
+        for interface in ["lan0", "lan1", "core", "mip-home", "mip-visit"] {
+            let own: u8 = sysctl(&format!("net/ipv4/conf/{interface}/rp_filter")).parse().unwrap();
+            assert_eq!(own, 2, "{interface}");
+        }
+        assert_eq!(sysctl("net/ipv4/conf/all/rp_filter"), "1");
+        assert_eq!(sysctl("net/ipv4/conf/all/send_redirects"), "0");
+        assert_eq!(sysctl("net/ipv4/conf/lan1/send_redirects"), "0");
+        for report in data_plane.interfaces() {
+            assert_eq!(report.attached.to_string(), "xdp+tc", "{report:?}");
+            assert!(contains(&sh(&format!("ip -d link show {}", report.name)), "prog/xdp id"));
+        }
+        let seen = router.inspect().interfaces().unwrap();
+        assert!(seen.iter().any(|interface| interface.name == "mip-home" && interface.programs == ["home_tun_egress"]));
+    });
+}
+
+#[test]
+fn a_binding_has_a_route_a_slot_and_a_tunnel_that_bindings_share() {
+    in_namespaces(|router| async move {
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        let second = Ipv4Addr::new(10, 1, 0, 6);
+        data_plane.install_binding(binding(CLIENT, FAR_AGENT)).unwrap();
+        data_plane.install_binding(binding(second, FAR_AGENT)).unwrap();
+        assert!(contains(&sh("ip route"), "10.1.0.5 dev mip-home proto 143 scope link mtu 1480"));
+        let bindings = router.inspect().bindings().unwrap();
+        assert_eq!(bindings.len(), 2);
+        assert!(bindings.iter().all(|binding| binding.care_of_address == Some(FAR_AGENT) && binding.tunnel == 1));
+
+        let elsewhere = Ipv4Addr::new(10, 8, 0, 1);
+        data_plane.install_binding(binding(CLIENT, elsewhere)).unwrap();
+        assert_eq!(data_plane.tunnels().len(), 2);
+        data_plane.remove_binding(second).unwrap();
+        data_plane.remove_binding(second).unwrap();
+        let tunnels = data_plane.tunnels();
+        assert_eq!(tunnels.iter().map(|tunnel| tunnel.remote).collect::<Vec<_>>(), [Some(elsewhere)]);
+        assert!(!contains(&sh("ip route"), "10.1.0.6"));
+        assert!(matches!(
+            data_plane.install_binding(binding(Ipv4Addr::new(10, 7, 0, 1), FAR_AGENT)),
+            Err(DataPlaneError::NotAHomeAddress(_))
+        ));
+    });
+}
+
+#[test]
+fn a_tunnel_follows_the_next_hop_and_its_mtu() {
+    in_namespaces(|router| async move {
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        data_plane.install_binding(binding(CLIENT, FAR_AGENT)).unwrap();
+        until(&mut data_plane, |data_plane| data_plane.tunnels()[0].resolved).await;
+        let first = data_plane.tunnels().remove(0);
+        assert_eq!((first.interface.as_deref(), first.inner_mtu, first.xdp), (Some("core"), 1480, true));
+
+        router.beyond.run("ip link set core address 02:00:00:00:00:42");
+        sh("ip neigh replace 10.0.0.2 lladdr 02:00:00:00:00:42 dev core nud reachable");
+        until(&mut data_plane, |data_plane| {
+            data_plane.tunnels()[0].next_hop_mac.as_deref() == Some("02:00:00:00:00:42")
+        })
+        .await;
+
+        sh("ip link set core mtu 1400");
+        until(&mut data_plane, |data_plane| data_plane.tunnels()[0].inner_mtu == 1380).await;
+        assert!(contains(&sh("ip route"), "10.1.0.5 dev mip-home proto 143 scope link mtu 1380"));
+
+        sh("ip route add 10.9.0.0/16 via 10.2.0.99");
+        until(&mut data_plane, |data_plane| {
+            let tunnel = data_plane.tunnels().remove(0);
+            tunnel.interface.as_deref() == Some("lan1") && tunnel.resolved
+        })
+        .await;
+        sh("ip route del 10.9.0.0/16");
+        sh("ip route del default");
+        until(&mut data_plane, |data_plane| !data_plane.tunnels()[0].resolved).await;
+    });
+}
+
+#[test]
+fn a_visitor_is_reachable_only_out_of_the_tunnel() {
+    in_namespaces(|router| async move {
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        let home_address = Ipv4Addr::new(10, 9, 0, 7);
+        data_plane.install_visitor(visitor(FAR_AGENT, home_address, true)).unwrap();
+        assert!(contains(&sh("ip route show table 434"), "10.9.0.7 dev lan1 proto 143"));
+        assert!(!contains(&sh("ip route"), "10.9.0.7"));
+        assert!(contains(&sh("ip neigh show dev lan1"), "10.9.0.7 lladdr 02:00:00:00:00:05 PERMANENT"));
+        assert_eq!(data_plane.tunnels()[0].local, Some(CARE_OF));
+
+        let mut moved = visitor(FAR_AGENT, home_address, false);
+        moved.mac = MacAddress([2, 0, 0, 0, 0, 6]);
+        data_plane.install_visitor(moved).unwrap();
+        let seen = router.inspect().visitors().unwrap();
+        assert_eq!(seen.len(), 1);
+        assert_eq!((seen[0].mac, seen[0].reverse_tunnel), (moved.mac, false));
+        assert!(data_plane.tunnels().is_empty());
+        assert!(contains(&sh("ip neigh show dev lan1"), "10.9.0.7 lladdr 02:00:00:00:00:06 PERMANENT"));
+
+        data_plane.remove_visitor(FAR_AGENT, home_address).unwrap();
+        assert!(!contains(&sh("ip neigh show dev lan1"), "10.9.0.7"));
+        assert_eq!(sh("ip route show table 434"), "");
+        assert!(router.inspect().visitors().unwrap().is_empty());
+    });
+}
+
+#[test]
+fn of_two_visitors_with_the_same_address_one_is_in_the_kernel_and_the_other_inherits() {
+    in_namespaces(|router| async move {
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        let address = Ipv4Addr::new(192, 168, 0, 2);
+        let other_agent = Ipv4Addr::new(10, 8, 0, 1);
+        let mut second = visitor(other_agent, address, false);
+        second.mac = MacAddress([2, 0, 0, 0, 0, 6]);
+        data_plane.install_visitor(visitor(FAR_AGENT, address, false)).unwrap();
+        data_plane.install_visitor(second).unwrap();
+        assert_eq!(router.inspect().visitors().unwrap().len(), 2);
+        assert!(contains(&sh("ip neigh show dev lan1"), "192.168.0.2 lladdr 02:00:00:00:00:05 PERMANENT"));
+        data_plane.remove_visitor(FAR_AGENT, address).unwrap();
+        assert!(contains(&sh("ip neigh show dev lan1"), "192.168.0.2 lladdr 02:00:00:00:00:06 PERMANENT"));
+    });
+}
+
+#[test]
+fn a_client_of_our_own_on_another_interface_is_delivered_without_a_tunnel_whichever_comes_first() {
+    in_namespaces(|router| async move {
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        for visitor_first in [true, false] {
+            if visitor_first {
+                data_plane.install_visitor(visitor(HOME_AGENT, CLIENT, true)).unwrap();
+                data_plane.install_binding(binding(CLIENT, CARE_OF)).unwrap();
+            } else {
+                data_plane.install_binding(binding(CLIENT, CARE_OF)).unwrap();
+                assert!(!data_plane.tunnels()[0].resolved);
+                data_plane.install_visitor(visitor(HOME_AGENT, CLIENT, true)).unwrap();
+            }
+            let tunnels = data_plane.tunnels();
+            assert_eq!(tunnels.len(), 1);
+            assert_eq!((tunnels[0].encapsulation, tunnels[0].resolved, tunnels[0].inner_mtu), ("direct", true, 1500));
+            assert_eq!(tunnels[0].next_hop_mac.as_deref(), Some("02:00:00:00:00:05"));
+            assert!(contains(&sh("ip route"), "10.1.0.5 dev lan1 proto 143"));
+            data_plane.remove_visitor(HOME_AGENT, CLIENT).unwrap();
+            assert!(!data_plane.tunnels()[0].resolved);
+            assert!(contains(&sh("ip route"), "10.1.0.5 dev mip-home proto 143"));
+            data_plane.remove_binding(CLIENT).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_restarted_agent_adopts_and_removes_only_what_nobody_claims() {
+    in_namespaces(|router| async move {
+        let home_address = Ipv4Addr::new(10, 9, 0, 7);
+        let second = Ipv4Addr::new(10, 1, 0, 6);
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        assert!(!data_plane.adopted());
+        data_plane.install_binding(binding(CLIENT, FAR_AGENT)).unwrap();
+        data_plane.install_binding(binding(second, Ipv4Addr::new(10, 8, 0, 1))).unwrap();
+        data_plane.install_visitor(visitor(FAR_AGENT, home_address, true)).unwrap();
+        until(&mut data_plane, |data_plane| data_plane.tunnels().iter().all(|tunnel| tunnel.resolved)).await;
+        let tunnels = data_plane.tunnels();
+        let links = sh("ip -d link show core");
+        drop(data_plane);
+        assert_eq!(router.inspect().tunnels().unwrap(), tunnels);
+
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        assert!(data_plane.adopted());
+        assert_eq!(data_plane.tunnels(), tunnels);
+        assert_ne!(sh("ip -d link show core"), links, "the new agent's program is attached");
+        data_plane.install_binding(binding(CLIENT, FAR_AGENT)).unwrap();
+        data_plane.install_visitor(visitor(FAR_AGENT, home_address, true)).unwrap();
+        assert_eq!(data_plane.remove_unclaimed().unwrap(), 1);
+        let left: Vec<_> = data_plane.tunnels().into_iter().map(|tunnel| (tunnel.id, tunnel.remote)).collect();
+        assert_eq!(left, [(1, Some(FAR_AGENT)), (3, Some(FAR_AGENT))]);
+        assert_eq!(router.inspect().bindings().unwrap().len(), 1);
+        assert!(!contains(&sh("ip route"), "10.1.0.6"));
+        assert!(contains(&sh("ip route"), "10.1.0.5 dev mip-home"));
+        assert!(contains(&sh("ip route show table 434"), "10.9.0.7 dev lan1"));
+        drop(data_plane);
+
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        assert_eq!(data_plane.remove_unclaimed().unwrap(), 2);
+        assert!(data_plane.tunnels().is_empty());
+        assert_eq!(sh("ip route show table 434"), "");
+    });
+}
+
+#[test]
+fn bindings_survive_larger_maps_and_other_home_subnets() {
+    in_namespaces(|router| async move {
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        data_plane.install_binding(binding(CLIENT, FAR_AGENT)).unwrap();
+        drop(data_plane);
+        let mut settings = router.settings();
+        let home = settings.home.as_mut().unwrap();
+        home.maximum_tunnels = 1000;
+        home.subnets.insert(0, ("10.6.0.0/22".parse().unwrap(), "lan0".to_owned()));
+        settings.visit.as_mut().unwrap().maximum_visitors = 500;
+        let mut data_plane = DataPlane::start(settings).unwrap();
+        let bindings = router.inspect().bindings().unwrap();
+        assert_eq!(bindings.len(), 1);
+        assert_eq!((bindings[0].home_address, bindings[0].care_of_address), (CLIENT, Some(FAR_AGENT)));
+        data_plane.remove_binding(CLIENT).unwrap();
+        assert!(router.inspect().bindings().unwrap().is_empty());
+    });
+}
+
+#[test]
+fn an_access_point_keeps_forwarding_entries_for_visitors_only() {
+    in_namespaces(|router| async move {
+        for port in ["wlan0", "eth0"] {
+            sh(&format!("ip link add {port} type veth peer name {port} netns {}", router.beyond.path));
+        }
+        sh("ip link add br-lan type bridge");
+        sh("ip addr add 10.3.0.2/24 dev br-lan");
+        for port in ["wlan0", "eth0"] {
+            sh(&format!("ip link set {port} master br-lan up"));
+            router.beyond.run(&format!("ip link set {port} up"));
+        }
+        sh("ip link set br-lan up");
+        sh("bridge fdb add 02:00:00:00:00:99 dev wlan0 master static");
+        let interface =
+            |name: &str, roles| InterfaceSettings { name: name.to_owned(), roles, fast_path: FastPath::Auto };
+        let settings = Settings {
+            interfaces: vec![
+                interface("wlan0", Roles { radio: true, ..Roles::default() }),
+                interface("eth0", Roles { uplink: true, ..Roles::default() }),
+            ],
+            home: None,
+            visit: None,
+            access_point: Some(AccessPointSettings {
+                bridge: "br-lan".to_owned(),
+                uplink: "eth0".to_owned(),
+                radios: vec!["wlan0".to_owned()],
+                own_subnets: Vec::new(),
+                registration_port: 5434,
+                drop_visitor_ipv6: false,
+                maximum_stations: 64,
+            }),
+            ..router.settings()
+        };
+        let before = router.snapshot();
+        let mut data_plane = DataPlane::start(settings.clone()).unwrap();
+        let radio = index("wlan0");
+        let agent_mac = MacAddress([2, 0, 0, 0, 0, 1]);
+        data_plane.set_station(CLIENT_MAC, StationEntry::Hold { home_address: CLIENT, radio }).unwrap();
+        data_plane.set_station(CLIENT_MAC, StationEntry::Forward { home_address: CLIENT, agent_mac, radio }).unwrap();
+        let entries = sh("bridge fdb show dev wlan0");
+        assert!(contains(&entries, "02:00:00:00:00:05 extern_learn master br-lan"), "{entries}");
+        assert_eq!(data_plane.radio_of(CLIENT_MAC), Some(radio));
+        let seen = data_plane.stations_last_seen();
+        assert_eq!(seen.len(), 1);
+        assert!(seen[0].1 < Duration::from_secs(10));
+        drop(data_plane);
+
+        let mut data_plane = DataPlane::start(settings).unwrap();
+        let stations = router.inspect().stations().unwrap();
+        assert_eq!((stations[0].state, stations[0].home_address), ("forward", Some(CLIENT)));
+        data_plane.set_station(CLIENT_MAC, StationEntry::Local { radio }).unwrap();
+        assert!(!contains(&sh("bridge fdb show dev wlan0"), "02:00:00:00:00:05"));
+        data_plane.set_station(CLIENT_MAC, StationEntry::Forward { home_address: CLIENT, agent_mac, radio }).unwrap();
+        drop(data_plane);
+        router.unload();
+        fs::remove_dir(&router.state).unwrap();
+        assert_eq!(router.snapshot(), before);
+    });
+}
+
+#[test]
+fn a_start_that_fails_half_way_leaves_nothing_behind() {
+    in_namespaces(|router| async move {
+        let mut settings = router.settings();
+        // Fails late: the route is refused after devices, maps and rules are there.
+        settings.home.as_mut().unwrap().routes = HomeRoutes::Subnet;
+        let before = router.snapshot();
+        let error = DataPlane::start(settings).err().unwrap();
+        assert!(matches!(error, DataPlaneError::SubnetRouteOnLink { .. }), "{error}");
+        fs::remove_dir(&router.state).unwrap();
+        assert_eq!(router.snapshot(), before);
+    });
+}
+
+#[test]
+fn somebody_elses_xdp_program_is_named_and_left_alone() {
+    in_namespaces(|router| async move {
+        // Another instance, in the same namespace, is somebody else.
+        let other = Settings {
+            bpffs_dir: router.bpffs.with_file_name("other"),
+            state_dir: router.state.with_file_name("other-state"),
+            home: None,
+            visit: None,
+            interfaces: vec![router.settings().interfaces.remove(2)],
+            ..router.settings()
+        };
+        let other_plane = DataPlane::start(other.clone()).unwrap();
+        let before = sh("ip -d link show core");
+        let error = DataPlane::start(router.settings()).err().unwrap().to_string();
+        assert!(error.contains("core already carries XDP program") && error.contains("router_xdp"), "{error}");
+        assert_eq!(sh("ip -d link show core"), before);
+        assert!(!contains(&sh("ip link"), "mip-home"));
+        drop(other_plane);
+        unload(&other.bpffs_dir, &other.state_dir).unwrap();
+    });
+}
+
+#[test]
+fn what_is_wrong_with_the_box_is_said_before_anything_is_changed() {
+    in_namespaces(|router| async move {
+        let before = router.snapshot();
+        let mut missing = router.settings();
+        missing.interfaces[0].name = "lan7".to_owned();
+        assert!(DataPlane::start(missing).err().unwrap().to_string().contains("interface lan7 does not exist"));
+        set_sysctl("net/ipv4/ip_forward", "0");
+        assert!(DataPlane::start(router.settings()).err().unwrap().to_string().contains("ip_forward=1"));
+        set_sysctl("net/ipv4/ip_forward", "1");
+        set_sysctl("net/ipv4/conf/all/rp_filter", "1");
+        set_sysctl("net/ipv4/conf/all/send_redirects", "1");
+        sh("ip tuntap add tunl0 mode tun");
+        sh("ip link set tunl0 up");
+        assert!(DataPlane::start(router.settings()).err().unwrap().to_string().contains("tunl0 is up"));
+        sh("ip link del tunl0");
+        assert_eq!(router.snapshot(), before);
+    });
+}
+
+#[test]
+fn an_interface_that_comes_back_gets_its_programs_again() {
+    in_namespaces(|router| async move {
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        sh("ip link del lan1");
+        wait_for_change(&mut data_plane, "lan1", |data_plane| data_plane.interfaces()[1].ifindex == 0).await;
+        assert_eq!(data_plane.interfaces()[1].attached.to_string(), "none");
+        sh(&format!("ip link add lan1 type veth peer name lan1 netns {}", router.beyond.path));
+        wait_for_change(&mut data_plane, "lan1", |data_plane| data_plane.interfaces()[1].ifindex != 0).await;
+        assert_eq!(data_plane.interfaces()[1].attached.to_string(), "xdp+tc");
+        assert!(contains(&sh("ip -d link show lan1"), "prog/xdp id"));
+    });
+}
+
+async fn wait_for_change(data_plane: &mut DataPlane, interface: &str, condition: impl Fn(&DataPlane) -> bool) {
+    let wait = async {
+        loop {
+            let event = data_plane.next_event().await;
+            if matches!(&event, Event::InterfaceChanged { name } if name == interface) && condition(data_plane) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait).await.expect("no event about the interface");
+}
