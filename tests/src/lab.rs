@@ -1,6 +1,6 @@
 //! The owner of everything a lab creates on the machine, and its removal.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MsFlags, mount};
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use crate::host::Host;
 use crate::namespace::{self, Namespace};
@@ -54,7 +57,7 @@ impl Lab {
         if !nix::unistd::geteuid().is_root() {
             bail!("the lab needs root: it creates network namespaces and loads BPF programs");
         }
-        sweep();
+        prepare_machine()?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let id = format!("{PREFIX}{label}-{}-{number}", std::process::id());
         let cleaner = Cleaner { id, belongings: Arc::default() };
@@ -176,6 +179,20 @@ pub fn clean_all() {
 
 fn labs() -> MutexGuard<'static, Vec<Cleaner>> {
     LABS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sweeps, and mounts bpffs where nobody has done so; one process at a time, for two mounts would hide each other's pins.
+fn prepare_machine() -> Result<()> {
+    let path = std::env::temp_dir().join("mipd-lab.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    let _lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+    sweep();
+    if statfs(BPFFS).is_ok_and(|status| status.filesystem_type() == BPF_FS_MAGIC) {
+        return Ok(());
+    }
+    mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), None::<&str>)
+        .with_context(|| format!("cannot mount bpffs at {BPFFS}; the kernel may lack BPF"))
 }
 
 /// Removes what labs of processes that no longer exist have left behind.

@@ -14,9 +14,11 @@ use crate::topology::CLIENT;
 use crate::traffic::ping::reach;
 use crate::wait;
 
-const REGISTRATION_PATIENCE: Duration = Duration::from_secs(10);
+const REGISTRATION_PATIENCE: Duration = Duration::from_secs(5);
 const TRAFFIC_PATIENCE: Duration = Duration::from_secs(10);
-const REACH_PATIENCE: Duration = Duration::from_secs(3);
+const REACH_PATIENCE: Duration = Duration::from_secs(2);
+/// Without a registration little is to be expected, and the demo shall end in time.
+const LITTLE_PATIENCE: Duration = Duration::from_millis(500);
 /// How long the client stays with its traffic being watched.
 const STAY: Duration = Duration::from_millis(1500);
 /// Fresh TCP bytes each way that prove the connection alive.
@@ -38,8 +40,8 @@ impl Step {
         let associated = Instant::now();
         let registered = wait::until(REGISTRATION_PATIENCE, || self.registered(stage, start))?;
         let registered_at = registered.as_ref().map(|_| Instant::now());
-        let flowing =
-            wait::until(TRAFFIC_PATIENCE, || Ok(traffic.pings.answered_since(registered_at.unwrap_or(associated))))?;
+        let patience = if registered.is_some() { TRAFFIC_PATIENCE } else { LITTLE_PATIENCE };
+        let flowing = wait::until(patience, || Ok(traffic.pings.answered_since(registered_at.unwrap_or(associated))))?;
 
         let crossings = Crossings::count(stage, self.to)?;
         let look = Look::at(stage, self.to)?;
@@ -54,7 +56,7 @@ impl Step {
         }
         let end = Instant::now();
 
-        let tcp_progressed = traffic.connection.progresses(PROGRESS, TRAFFIC_PATIENCE)?.is_some();
+        let tcp_progressed = traffic.connection.progresses(PROGRESS, patience)?.is_some();
         let reached_from = self.neighbours(stage)?;
         // By now every reply to what was sent before `end` is either here or lost.
         let account = traffic.pings.during(start, end);

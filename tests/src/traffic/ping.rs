@@ -37,7 +37,8 @@ impl Echo {
         Ok(Self { socket, identifier, target: SocketAddrV4::new(target, 0).into() })
     }
 
-    /// Sends one request. An unreachable network is an answer too: the packet counts as lost.
+    /// Sends one request. An unreachable network, and a stack that still queues earlier requests for want of an answer to
+    /// its ARP requests, are answers too: the packet counts as lost.
     fn send(&self, sequence: u16) {
         let mut packet = [0; 8 + DATA_LENGTH];
         packet[0] = ECHO_REQUEST;
@@ -48,7 +49,7 @@ impl Echo {
         }
         let checksum = checksum(&packet);
         packet[2..4].copy_from_slice(&checksum.to_be_bytes());
-        let _ = self.socket.send_to(&packet, &self.target);
+        let _ = self.socket.send_to_with_flags(&packet, &self.target, libc::MSG_DONTWAIT);
     }
 
     /// Waits for a reply to one of our requests, at most until `deadline`.
@@ -185,7 +186,7 @@ pub struct Account {
 
 impl Account {
     /// Sums up the probes sent from `from` to `to`. The outage is looked for in the replies that arrived in that time and
-    /// counts from the last reply before it.
+    /// counts from the last reply before it, if that is no older than usual.
     fn of(probes: &[Probe], from: Instant, to: Instant, interval: Duration) -> Self {
         let within = |moment: Instant| (from..to).contains(&moment);
         let sent = probes.iter().filter(|probe| within(probe.sent)).count();
@@ -193,8 +194,8 @@ impl Account {
         let mut replies: Vec<Instant> = probes.iter().filter_map(|probe| probe.answered).collect();
         replies.sort_unstable();
         let first = replies.partition_point(|&reply| reply < from);
-        let last_before = first.checked_sub(1).map_or(from, |index| replies[index]);
-        let mut previous = last_before;
+        let usual = from.checked_sub(interval).unwrap_or(from);
+        let mut previous = first.checked_sub(1).map_or(from, |index| replies[index].max(usual));
         let mut longest = Duration::ZERO;
         for reply in replies[first..].iter().copied().take_while(|&reply| reply < to).chain([to]) {
             longest = longest.max(reply - previous);
