@@ -109,7 +109,9 @@ impl<'a, const N: usize> Bytes<'a, N> {
     #[inline(always)]
     pub fn mac_is<const AT: usize>(self, other: &[u8; 6]) -> bool {
         let (own, other) = (self.part::<AT, 6>(), Bytes::of(other));
-        own.half::<0>() == other.half::<0>() && own.half::<2>() == other.half::<2>() && own.half::<4>() == other.half::<4>()
+        own.half::<0>() == other.half::<0>()
+            && own.half::<2>() == other.half::<2>()
+            && own.half::<4>() == other.half::<4>()
     }
 }
 

@@ -23,7 +23,8 @@ pub fn decide<H: Hook>(hook: H, _interface: &Interface) -> Verdict {
     if frame.half::<12>() != ether_type::IPV4 || !packet.is_plain() || packet.protocol() != protocol::ICMP {
         return Verdict::pass(Counter::PassedOther);
     }
-    let (kind, code) = (frame.byte::<{ ETHERNET_LENGTH + IPV4_LENGTH }>(), frame.byte::<{ ETHERNET_LENGTH + IPV4_LENGTH + 1 }>());
+    let (kind, code) =
+        (frame.byte::<{ ETHERNET_LENGTH + IPV4_LENGTH }>(), frame.byte::<{ ETHERNET_LENGTH + IPV4_LENGTH + 1 }>());
     let quoted = Ipv4(frame.part::<QUOTED, IPV4_LENGTH>());
     if kind == UNREACHABLE
         && (code == PROTOCOL_UNREACHABLE || code == PORT_UNREACHABLE)

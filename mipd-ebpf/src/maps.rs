@@ -5,8 +5,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use mipd_common::maps::{
-    AccessPoint, AddressList, Address, Counters, HOME_SUBNETS_LENGTH, HomeSubnets, Interface, LIST_LENGTH, Mac, Router, Seen,
-    Station, SubnetList, Tunnel, Visitor, VisitorKey, VisitorSource, tunnel_kind,
+    AccessPoint, Address, AddressList, Counters, HOME_SUBNETS_LENGTH, HomeSubnets, Interface, LIST_LENGTH, Mac, Router,
+    Seen, Station, SubnetList, Tunnel, Visitor, VisitorKey, VisitorSource, tunnel_kind,
 };
 
 use crate::bytes::address;

@@ -7,7 +7,10 @@ use aya_ebpf::{
     helpers::bpf_fib_lookup,
 };
 use mipd_common::{
-    maps::{Counter, Interface, interface_flags::{FAST, XDP_TARGET}},
+    maps::{
+        Counter, Interface,
+        interface_flags::{FAST, XDP_TARGET},
+    },
     packet::{ETHERNET_LENGTH, ether_type},
 };
 

@@ -6,7 +6,10 @@ use mipd_common::{
     packet::{DONT_FRAGMENT, IPV4_LENGTH, OuterFields},
 };
 
-use crate::{bytes::{Bytes, BytesMut}, ipv4::Ipv4};
+use crate::{
+    bytes::{Bytes, BytesMut},
+    ipv4::Ipv4,
+};
 
 /// The fields that the outer header takes from an inner packet, read before the packet is changed.
 #[inline(always)]

@@ -1,7 +1,10 @@
 //! Home agent: packets of away clients come back through the reverse tunnel and are routed on (RFC 3024 §5.2).
 
 use mipd_common::{
-    maps::{Counter, Interface, tunnel_kind::{DIRECT, IP_IN_IP}},
+    maps::{
+        Counter, Interface,
+        tunnel_kind::{DIRECT, IP_IN_IP},
+    },
     packet::{ETHERNET_LENGTH, IPV4_LENGTH},
 };
 

@@ -1,7 +1,10 @@
 //! Home agent and foreign agent: what an Ethernet frame that arrives at a router is.
 
 use mipd_common::{
-    maps::{Counter, Interface, interface_flags::{ACCESS, HOME}},
+    maps::{
+        Counter, Interface,
+        interface_flags::{ACCESS, HOME},
+    },
     packet::{ETHERNET_LENGTH, IPV4_LENGTH, ether_type, protocol},
 };
 

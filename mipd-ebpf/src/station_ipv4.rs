@@ -35,11 +35,7 @@ pub fn decide(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, station: &Station) 
         return not_its_own(hook, ethernet, packet);
     }
     if headers.byte::<0>() & 1 != 0 {
-        return if is_dhcp_request(hook, packet) {
-            punt::to_agent()
-        } else {
-            Verdict::drop(Counter::DroppedBroadcast)
-        };
+        return if is_dhcp_request(hook, packet) { punt::to_agent() } else { Verdict::drop(Counter::DroppedBroadcast) };
     }
     if station.state == station_state::HOLD {
         return punt::to_agent();

@@ -14,7 +14,13 @@ use mipd_common::{
     packet::{ETHERNET_LENGTH, IPV4_LENGTH, protocol},
 };
 
-use crate::{bytes::Frame, hook::Hook, ipv4::Ipv4, maps, verdict::{Fate, Verdict}};
+use crate::{
+    bytes::Frame,
+    hook::Hook,
+    ipv4::Ipv4,
+    maps,
+    verdict::{Fate, Verdict},
+};
 
 /// How many bytes the decisions look at: Ethernet, two IPv4 headers, and some.
 const HEADERS: u32 = 64;

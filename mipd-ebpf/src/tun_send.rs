@@ -6,14 +6,7 @@ use mipd_common::{
     packet::{ETHERNET_LENGTH, IPV4_LENGTH},
 };
 
-use crate::{
-    bytes::Bytes,
-    hook::Hook,
-    ipv4::Ipv4,
-    maps, outer,
-    tc::Tc,
-    verdict::Verdict,
-};
+use crate::{bytes::Bytes, hook::Hook, ipv4::Ipv4, maps, outer, tc::Tc, verdict::Verdict};
 
 /// A packet that leaves by `mip-home`: the tunnel is that of the destination.
 #[inline(always)]

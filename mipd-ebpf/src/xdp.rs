@@ -11,7 +11,13 @@ use mipd_common::{
     packet::IPV4_LENGTH,
 };
 
-use crate::{bytes::Frame, hook::Hook, ipv4::Ipv4, maps, verdict::{Fate, Verdict}};
+use crate::{
+    bytes::Frame,
+    hook::Hook,
+    ipv4::Ipv4,
+    maps,
+    verdict::{Fate, Verdict},
+};
 
 /// A frame at XDP.
 #[derive(Clone, Copy)]

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use aya::{Ebpf, EbpfLoader, programs::Program};
+use mipd_common::maps::hook;
+
+use super::maps::ROWS;
 
 /// Where the object lies in the target directory.
 const IN_TARGET: &str = "ebpf/bpfel-unknown-none/release/mipd-ebpf";
@@ -35,31 +38,40 @@ pub fn path() -> Result<PathBuf> {
         .find(|object| object.exists());
     match found {
         Some(object) => Ok(object),
-        None => bail!("no {IN_TARGET} in any target directory: run `cargo xtask build`, which compiles the kernel programs"),
-    }
-}
-
-/// Opens the object with fresh maps, sized for tests, and loads all programs: the verifier has its say.
-pub fn load() -> Result<Ebpf> {
-    load_with(&[])
-}
-
-/// Like [`load`], with other map sizes.
-pub fn load_with(sizes: &[(&'static str, u32)]) -> Result<Ebpf> {
-    let path = path()?;
-    let mut loader = EbpfLoader::new();
-    loader.map_max_entries("SLOTS", 1024).map_max_entries("TUNNELS", 16).map_max_entries("INTERFACES", 64);
-    for (map, size) in sizes {
-        loader.map_max_entries(map, *size);
-    }
-    let mut object = loader.load_file(&path).with_context(|| format!("cannot load {}", path.display()))?;
-    for (name, program) in object.programs_mut() {
-        match program {
-            Program::Xdp(program) => program.load(),
-            Program::SchedClassifier(program) => program.load(),
-            _ => bail!("{name} is neither an XDP nor a TC program"),
+        None => {
+            bail!("no {IN_TARGET} in any target directory: run `cargo xtask build`, which compiles the kernel programs")
         }
-        .with_context(|| format!("the kernel refuses {name}"))?;
+    }
+}
+
+/// Opens the object with fresh maps, sized for tests or as given, and loads all programs: the verifier has its say.
+pub fn load(sizes: &[(&'static str, u32)]) -> Result<Ebpf> {
+    let mut object = open(sizes)?;
+    for name in XDP_PROGRAMS.iter().chain(&TC_PROGRAMS) {
+        load_program(&mut object, name)?;
     }
     Ok(object)
+}
+
+/// Opens the object with fresh maps and loads nothing yet.
+pub fn open(sizes: &[(&'static str, u32)]) -> Result<Ebpf> {
+    let path = path()?;
+    let mut loader = EbpfLoader::new();
+    for (map, size) in
+        [("SLOTS", 1024), ("TUNNELS", 16), ("INTERFACES", 64), ("COUNTERS", ROWS * hook::COUNT)].iter().chain(sizes)
+    {
+        loader.map_max_entries(map, *size);
+    }
+    loader.load_file(&path).with_context(|| format!("cannot open {}", path.display()))
+}
+
+/// Loads one program.
+pub fn load_program(object: &mut Ebpf, name: &str) -> Result<()> {
+    let program = object.program_mut(name).with_context(|| format!("the object has no program {name}"))?;
+    match program {
+        Program::Xdp(program) => program.load(),
+        Program::SchedClassifier(program) => program.load(),
+        _ => bail!("{name} is neither an XDP nor a TC program"),
+    }
+    .with_context(|| format!("the kernel refuses {name}"))
 }

@@ -1,0 +1,173 @@
+//! Fills the programs' maps directly, as the agent would.
+
+use std::net::Ipv4Addr;
+
+use anyhow::{Context, Result};
+use aya::Ebpf;
+use aya::maps::{Array, HashMap, PerCpuArray, RingBuf};
+use mipd_common::mac::MacAddress;
+use mipd_common::maps::{
+    AccessPoint, Address, AddressList, Counter, Counters, HOME_SUBNETS_LENGTH, HomeSubnet, HomeSubnets, Interface,
+    LIST_LENGTH, Mac, Router, Seen, Station, StationEvent, Subnet, SubnetList, Tunnel, Visitor, VisitorKey,
+    VisitorSource, hook, tunnel_flags, tunnel_kind,
+};
+
+/// How many rows of counters a test object has: see [`object::load`](super::object::load).
+pub const ROWS: u32 = 4;
+
+/// The maps of a loaded object.
+pub struct Maps<'a>(pub &'a mut Ebpf);
+
+impl Maps<'_> {
+    fn set<V: aya::Pod>(&mut self, map: &str, index: u32, value: V) -> Result<()> {
+        let map = self.0.map_mut(map).with_context(|| format!("the object has no map {map}"))?;
+        Ok(Array::<_, V>::try_from(map)?.set(index, value, 0)?)
+    }
+
+    fn insert<K: aya::Pod, V: aya::Pod>(&mut self, map: &str, key: K, value: V) -> Result<()> {
+        let map = self.0.map_mut(map).with_context(|| format!("the object has no map {map}"))?;
+        Ok(HashMap::<_, K, V>::try_from(map)?.insert(key, value, 0)?)
+    }
+
+    /// Describes an interface.
+    pub fn interface(&mut self, ifindex: u32, interface: Interface) -> Result<()> {
+        self.set("INTERFACES", ifindex, interface)
+    }
+
+    /// Sets up the router roles.
+    pub fn router(&mut self, router: Router) -> Result<()> {
+        self.set("ROUTER", 0, router)
+    }
+
+    /// Lists the box's own addresses.
+    pub fn own_addresses(&mut self, own: &[Ipv4Addr]) -> Result<()> {
+        let mut addresses = [Address::default(); LIST_LENGTH];
+        for (entry, address) in addresses.iter_mut().zip(own) {
+            *entry = address.octets();
+        }
+        self.set("OWN_ADDRESSES", 0, AddressList { length: own.len() as u32, addresses })
+    }
+
+    /// Lists the subnets attached to the box.
+    pub fn own_subnets(&mut self, own: &[(Ipv4Addr, Ipv4Addr)]) -> Result<()> {
+        let mut subnets = [Subnet::default(); LIST_LENGTH];
+        for (entry, (network, mask)) in subnets.iter_mut().zip(own) {
+            *entry = Subnet { network: network.octets(), mask: mask.octets() };
+        }
+        self.set("OWN_SUBNETS", 0, SubnetList { length: own.len() as u32, subnets })
+    }
+
+    /// Lists the home subnets: network, mask, first slot.
+    pub fn home_subnets(&mut self, home: &[(Ipv4Addr, Ipv4Addr, u32)]) -> Result<()> {
+        let mut subnets = [HomeSubnet::default(); HOME_SUBNETS_LENGTH];
+        for (entry, &(network, mask, first_slot)) in subnets.iter_mut().zip(home) {
+            let subnet = Subnet { network: network.octets(), mask: mask.octets() };
+            *entry = HomeSubnet { subnet, first_slot, reserved: 0 };
+        }
+        self.set("HOME_SUBNETS", 0, HomeSubnets { length: home.len() as u32, subnets })
+    }
+
+    /// Puts a tunnel id in a slot.
+    pub fn slot(&mut self, slot: u32, tunnel: u32) -> Result<()> {
+        self.set("SLOTS", slot, tunnel)
+    }
+
+    /// Sets up a tunnel.
+    pub fn tunnel(&mut self, id: u32, tunnel: Tunnel) -> Result<()> {
+        self.set("TUNNELS", id, tunnel)
+    }
+
+    /// Notes a home client's MAC.
+    pub fn home_mac(&mut self, home_address: Ipv4Addr, mac: MacAddress) -> Result<()> {
+        self.insert("HOME_MACS", home_address.octets(), Mac::new(mac.0))
+    }
+
+    /// Adds a visitor, downlink.
+    pub fn visitor(&mut self, home_agent: Ipv4Addr, home_address: Ipv4Addr, visitor: Visitor) -> Result<()> {
+        let key = VisitorKey { home_agent: home_agent.octets(), home_address: home_address.octets() };
+        self.insert("VISITORS", key, visitor)
+    }
+
+    /// Adds a visitor, uplink.
+    pub fn visitor_source(&mut self, mac: MacAddress, home_address: Ipv4Addr, tunnel: u32) -> Result<()> {
+        self.insert("VISITOR_MACS", Mac::new(mac.0), VisitorSource { home_address: home_address.octets(), tunnel })
+    }
+
+    /// Sets up the access point role.
+    pub fn access_point(&mut self, settings: AccessPoint) -> Result<()> {
+        self.set("ACCESS_POINT", 0, settings)
+    }
+
+    /// Adds a station.
+    pub fn station(&mut self, mac: MacAddress, station: Station) -> Result<()> {
+        self.insert("STATIONS", Mac::new(mac.0), station)
+    }
+
+    /// Remembers a station that was reported.
+    pub fn seen(&mut self, mac: MacAddress, seen: Seen) -> Result<()> {
+        self.insert("SEEN", Mac::new(mac.0), seen)
+    }
+
+    /// Every counter that is not zero: row, hook, counter, packets of all CPUs.
+    pub fn counted(&mut self) -> Result<Vec<(u32, u32, Counter, u64)>> {
+        let map = self.0.map_mut("COUNTERS").context("the object has no map COUNTERS")?;
+        let counters = PerCpuArray::<_, Counters>::try_from(map)?;
+        let mut counted = Vec::new();
+        for index in 0..ROWS * hook::COUNT {
+            let per_cpu = counters.get(&index, 0)?;
+            for &counter in Counter::ALL {
+                let packets = per_cpu.iter().map(|row| row.packets[counter as usize]).sum();
+                if packets > 0 {
+                    counted.push((index / hook::COUNT, index % hook::COUNT, counter, packets));
+                }
+            }
+        }
+        Ok(counted)
+    }
+
+    /// The events in the ring buffer.
+    pub fn events(&mut self) -> Result<Vec<StationEvent>> {
+        let map = self.0.map_mut("EVENTS").context("the object has no map EVENTS")?;
+        let mut ring = RingBuf::try_from(map)?;
+        let mut events = Vec::new();
+        while let Some(entry) = ring.next() {
+            let bytes: &[u8; size_of::<StationEvent>()] = (&*entry).try_into().context("an event of another size")?;
+            // SAFETY: `StationEvent` is `Pod` of this size; read unaligned.
+            events.push(unsafe { bytes.as_ptr().cast::<StationEvent>().read_unaligned() });
+        }
+        Ok(events)
+    }
+}
+
+/// A ready IP-in-IP tunnel; `next_hop` is the Ethernet pair destination, source.
+pub fn ip_in_ip(local: Ipv4Addr, remote: Ipv4Addr, next_hop: (MacAddress, MacAddress), ifindex: u32) -> Tunnel {
+    let mut outer = [0; 20];
+    outer[0] = 0x45;
+    outer[8] = 64;
+    outer[9] = 4;
+    outer[12..16].copy_from_slice(&local.octets());
+    outer[16..20].copy_from_slice(&remote.octets());
+    let mut sum: u32 = outer.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    outer[10..12].copy_from_slice(&(sum as u16).to_be_bytes());
+    Tunnel {
+        outer,
+        ethernet: ethernet(next_hop.0, next_hop.1),
+        kind: tunnel_kind::IP_IN_IP,
+        flags: tunnel_flags::ADJACENT | tunnel_flags::XDP_TARGET,
+        ifindex,
+        inner_mtu: 1480,
+        ..Tunnel::default()
+    }
+}
+
+/// An IPv4 Ethernet header.
+pub fn ethernet(destination: MacAddress, source: MacAddress) -> [u8; 14] {
+    let mut header = [0; 14];
+    header[..6].copy_from_slice(&destination.0);
+    header[6..12].copy_from_slice(&source.0);
+    header[12..].copy_from_slice(&[0x08, 0x00]);
+    header
+}

@@ -1,0 +1,196 @@
+//! The boxes of the tests: who is where, and the tables that say so.
+//!
+//! The router is home agent for 10.1.0.0/24 and foreign agent for its own access network 10.2.0.0/24. The access point
+//! stands in 10.2.0.0/24. Test runs receive every packet on loopback, interface 1.
+
+use std::net::Ipv4Addr;
+
+use anyhow::Result;
+use aya::Ebpf;
+use mipd_common::mac::MacAddress;
+use mipd_common::maps::{
+    AccessPoint, Interface, Router, Seen, Station, Tunnel, Visitor, interface_flags, station_state, tunnel_flags,
+    tunnel_kind,
+};
+use mipd_lab::packets::maps::{Maps, ethernet, ip_in_ip};
+
+const fn mac(last: u8) -> MacAddress {
+    MacAddress([0x02, 0, 0, 0, 0, last])
+}
+
+/// The router's own.
+pub const ROUTER: MacAddress = mac(1);
+/// The router's egress interfaces.
+pub const EGRESS: MacAddress = mac(2);
+/// Next hop towards the tunnels' other ends.
+pub const NEXT_HOP: MacAddress = mac(3);
+/// Somebody on the link.
+pub const HOST: MacAddress = mac(4);
+/// The client.
+pub const CLIENT: MacAddress = mac(0xc1);
+/// The foreign agent, as the access point knows it.
+pub const AGENT: MacAddress = mac(0xfa);
+/// Gateway of the access point's subnet.
+pub const GATEWAY: MacAddress = mac(0x9a);
+pub const BROADCAST: MacAddress = MacAddress::BROADCAST;
+pub const VIRTUAL: MacAddress = MacAddress::VIRTUAL_GATEWAY;
+
+pub const HOME_AGENT: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
+/// Home addresses of this home agent: one away, one at home, one whose care-of address is this router's.
+pub const AWAY: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 10);
+pub const AT_HOME: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 11);
+pub const NEARBY: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 12);
+pub const ALSO_AWAY: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 13);
+/// Where `AWAY` and `ALSO_AWAY` are.
+pub const FAR_AGENT: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
+pub const FARTHER_AGENT: Ipv4Addr = Ipv4Addr::new(10, 8, 0, 1);
+
+/// This router as foreign agent.
+pub const CARE_OF: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 1);
+/// A visitor of this router and its home agent.
+pub const VISITOR: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 20);
+pub const VISITORS_AGENT: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 1);
+/// A host of the visited subnet.
+pub const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 77);
+/// Somebody else.
+pub const CORRESPONDENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
+
+pub const TUNNEL: u32 = 3;
+pub const OTHER_TUNNEL: u32 = 4;
+pub const DIRECT_TUNNEL: u32 = 5;
+pub const REVERSE_TUNNEL: u32 = 6;
+pub const MARK: u32 = 0x434_0000;
+pub const FIRST_SLOT: u32 = 256;
+pub const REGISTRATION_PORT: u16 = 4340;
+
+const LOOPBACK: u32 = 1;
+const ACCESS: u32 = 9;
+const MASK: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 0);
+
+/// Everything that the maps say.
+pub struct World {
+    pub interface: Interface,
+    pub access: Interface,
+    pub router: Router,
+    pub own_addresses: Vec<Ipv4Addr>,
+    pub own_subnets: Vec<(Ipv4Addr, Ipv4Addr)>,
+    pub home_subnets: Vec<(Ipv4Addr, Ipv4Addr, u32)>,
+    pub tunnels: Vec<(u32, Tunnel)>,
+    pub bindings: Vec<(Ipv4Addr, u32)>,
+    pub home_macs: Vec<(Ipv4Addr, MacAddress)>,
+    pub visitors: Vec<(Ipv4Addr, Ipv4Addr, Visitor)>,
+    pub visitor_sources: Vec<(MacAddress, Ipv4Addr, u32)>,
+    pub access_point: AccessPoint,
+    pub stations: Vec<(MacAddress, Station)>,
+    pub seen: Vec<(MacAddress, Seen)>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        use interface_flags::{ACCESS as ACCESS_SIDE, FAST, HOME, XDP_TARGET};
+        let tunnel = |local, remote| ip_in_ip(local, remote, (NEXT_HOP, EGRESS), 7);
+        let direct = Tunnel {
+            outer: [0; 20],
+            ethernet: ethernet(CLIENT, EGRESS),
+            kind: tunnel_kind::DIRECT,
+            inner_mtu: 1500,
+            ..tunnel(HOME_AGENT, CARE_OF)
+        };
+        Self {
+            interface: Interface { mac: ROUTER.0, flags: FAST | XDP_TARGET | HOME | ACCESS_SIDE, row: 1, mtu: 1500 },
+            access: Interface { mac: EGRESS.0, flags: FAST | XDP_TARGET, row: 2, mtu: 1500 },
+            router: Router { home_tun: 20, visit_tun: 21, mark: MARK, mark_mask: 0xffff_0000, reserved: 0 },
+            own_addresses: vec![HOME_AGENT, CARE_OF],
+            own_subnets: vec![(Ipv4Addr::new(10, 2, 0, 0), MASK)],
+            home_subnets: vec![
+                (Ipv4Addr::new(172, 16, 0, 0), Ipv4Addr::new(255, 255, 255, 252), 0),
+                (Ipv4Addr::new(10, 1, 0, 0), MASK, FIRST_SLOT),
+            ],
+            tunnels: vec![
+                (TUNNEL, tunnel(HOME_AGENT, FAR_AGENT)),
+                (OTHER_TUNNEL, tunnel(HOME_AGENT, FARTHER_AGENT)),
+                (DIRECT_TUNNEL, direct),
+                (REVERSE_TUNNEL, tunnel(CARE_OF, VISITORS_AGENT)),
+            ],
+            bindings: vec![(AWAY, TUNNEL), (ALSO_AWAY, OTHER_TUNNEL), (NEARBY, DIRECT_TUNNEL)],
+            home_macs: vec![(AWAY, CLIENT)],
+            visitors: vec![(
+                VISITORS_AGENT,
+                VISITOR,
+                Visitor {
+                    ethernet: ethernet(CLIENT, EGRESS),
+                    flags: tunnel_flags::XDP_TARGET,
+                    reserved: 0,
+                    ifindex: ACCESS,
+                },
+            )],
+            visitor_sources: vec![(CLIENT, VISITOR, 0)],
+            access_point: AccessPoint {
+                punt_ifindex: 30,
+                uplink_ifindex: 31,
+                gateway_mac: GATEWAY.0,
+                registration_port: REGISTRATION_PORT.to_be_bytes(),
+                flags: 0,
+            },
+            stations: Vec::new(),
+            seen: Vec::new(),
+        }
+    }
+}
+
+impl World {
+    /// The tunnel of `AWAY`.
+    pub fn tunnel(&mut self) -> &mut Tunnel {
+        &mut self.tunnels[0].1
+    }
+
+    /// Makes `CLIENT` a known station with `VISITOR` as home address.
+    pub fn station(&mut self, state: u8) {
+        let home_address = if state == station_state::LOCAL { Ipv4Addr::UNSPECIFIED } else { VISITOR };
+        let station = Station {
+            home_address: home_address.octets(),
+            agent_mac: AGENT.0,
+            state,
+            flags: tunnel_flags::XDP_TARGET,
+            uplink_ifindex: 31,
+            radio_ifindex: LOOPBACK,
+            last_jiffy: 0,
+            last_seen: u64::MAX,
+        };
+        self.stations.push((CLIENT, station));
+    }
+
+    /// Fills the maps.
+    pub fn write(&self, object: &mut Ebpf) -> Result<()> {
+        let mut maps = Maps(object);
+        maps.interface(LOOPBACK, self.interface)?;
+        maps.interface(ACCESS, self.access)?;
+        maps.router(self.router)?;
+        maps.own_addresses(&self.own_addresses)?;
+        maps.own_subnets(&self.own_subnets)?;
+        maps.home_subnets(&self.home_subnets)?;
+        for &(id, tunnel) in &self.tunnels {
+            maps.tunnel(id, tunnel)?;
+        }
+        for &(home_address, tunnel) in &self.bindings {
+            maps.slot(FIRST_SLOT + u32::from(home_address.octets()[3]), tunnel)?;
+        }
+        for &(home_address, mac) in &self.home_macs {
+            maps.home_mac(home_address, mac)?;
+        }
+        for &(home_agent, home_address, visitor) in &self.visitors {
+            maps.visitor(home_agent, home_address, visitor)?;
+        }
+        for &(mac, home_address, tunnel) in &self.visitor_sources {
+            maps.visitor_source(mac, home_address, tunnel)?;
+        }
+        maps.access_point(self.access_point)?;
+        for &(mac, station) in &self.stations {
+            maps.station(mac, station)?;
+        }
+        for &(mac, seen) in &self.seen {
+            maps.seen(mac, seen)?;
+        }
+        Ok(())
+    }
+}
