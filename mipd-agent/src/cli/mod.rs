@@ -102,7 +102,7 @@ fn execute(
         Err(error) => return misused(&error, output, errors),
     };
     let result = match cli.command {
-        Command::Run(arguments) => run::execute(arguments, backend),
+        Command::Run(arguments) => run::execute(&arguments, backend),
         Command::Check(arguments) => check::execute(&arguments, backend, output),
         Command::Show(arguments) => show::execute(&arguments, backend, output),
         Command::Deregister(arguments) => deregister::execute(&arguments, output),

@@ -15,7 +15,7 @@ pub(super) struct Arguments {
     config: PathBuf,
 }
 
-pub(super) fn execute(arguments: Arguments, backend: &dyn Backend) -> Result<(), Failure> {
+pub(super) fn execute(arguments: &Arguments, backend: &dyn Backend) -> Result<(), Failure> {
     let config = Config::load(&arguments.config)?;
     let filter = EnvFilter::try_new(&config.agent.log)?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init()?;

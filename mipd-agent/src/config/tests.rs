@@ -428,3 +428,19 @@ fn a_missing_file_is_named_with_the_way_out() {
          (docs/configuration.md has examples) or name another with --config"
     );
 }
+
+#[test]
+fn the_examples_of_the_documentation_are_valid() {
+    let documentation = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let key_file = directory.path().join("campus");
+    fs::write(&key_file, KEY).unwrap();
+    fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600)).unwrap();
+    let examples: Vec<&str> =
+        documentation.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 3);
+    for example in examples {
+        let example = example.replace("/etc/mipd/keys/campus", key_file.to_str().unwrap());
+        parse(&example).unwrap_or_else(|error| panic!("{error} in\n{example}"));
+    }
+}

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::{
     cli::table::{columns, render},
     config::{
-        AccessPoint, AccessPointReverseTunnel, Config, ForeignAgent, HomeAgent, HomeRoutes, ReverseTunnel, VisitorIpv6,
+        AccessPoint, AccessPointReverseTunnel, Config, ForeignAgent, HomeAgent, HomeRoutes, InterfaceName,
+        ReverseTunnel, VisitorIpv6,
     },
     control::{Report, report},
     wire::types::Lifetime,
@@ -63,7 +64,7 @@ fn home_agent(role: &HomeAgent) -> String {
 }
 
 fn foreign_agent(role: &ForeignAgent) -> String {
-    let interfaces: Vec<&str> = role.interfaces.iter().map(|name| name.as_str()).collect();
+    let interfaces: Vec<&str> = role.interfaces.iter().map(InterfaceName::as_str).collect();
     section(
         &format!("Foreign agent with care-of address {}", role.care_of_address),
         [

@@ -53,7 +53,7 @@ pub(in crate::config) fn validate(
         return Err(source.error(&other.span(), message));
     }
     let HostAddressText(care_of_address) = section.care_of_address;
-    let bounds = Duration::from_secs(1)..=Duration::from_secs(60);
+    let bounds = Duration::from_secs(1)..=Duration::from_mins(1);
     Ok(ForeignAgent {
         interfaces: settings::distinct(source, "interfaces", section.interfaces.into_inner())?,
         care_of_address: CareOfAddress(care_of_address),

@@ -78,7 +78,7 @@ pub(in crate::config) fn validate(
             let message = format!("home subnet {prefix} is too large or too small: write a prefix length from 8 to 30");
             return Err(source.error(&subnet.prefix.span(), message));
         }
-        if let Some(other) = subnets.iter().find(|other| overlap(&other.prefix, &prefix)) {
+        if let Some(other) = subnets.iter().find(|other| overlap(other.prefix, prefix)) {
             let message = format!("home subnet {prefix} overlaps {}: make the subnets disjoint", other.prefix);
             return Err(source.error(&subnet.prefix.span(), message));
         }
@@ -98,7 +98,7 @@ pub(in crate::config) fn validate(
         );
         return Err(source.error(&section.address.span(), message));
     }
-    let window = Duration::from_secs(1)..=Duration::from_secs(3600);
+    let window = Duration::from_secs(1)..=Duration::from_hours(1);
     Ok(HomeAgent {
         address: HomeAgentAddress(address),
         subnets,
@@ -116,6 +116,6 @@ pub(in crate::config) fn validate(
     })
 }
 
-fn overlap(one: &Ipv4Net, other: &Ipv4Net) -> bool {
-    one.contains(other) || other.contains(one)
+fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {
+    one.contains(&other) || other.contains(&one)
 }

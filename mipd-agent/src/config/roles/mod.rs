@@ -58,7 +58,7 @@ const ADVERTISEMENT_INTERVAL: Duration = Duration::from_secs(3);
 
 /// RFC 1256 as amended by RFC 5944 §2.3: at most 1800 s, and never more often than once per second.
 fn advertisement_interval(source: &Source<'_>, given: Option<&Spanned<DurationText>>) -> Result<Duration, ConfigError> {
-    let bounds = Duration::from_secs(1)..=Duration::from_secs(1800);
+    let bounds = Duration::from_secs(1)..=Duration::from_mins(30);
     duration(source, "advertisement-interval", given, bounds, ADVERTISEMENT_INTERVAL)
 }
 
