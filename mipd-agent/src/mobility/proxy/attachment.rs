@@ -14,7 +14,8 @@ pub(super) const SILENCE: Duration = Duration::from_secs(1);
 const LONGEST_QUIET: Duration = Duration::from_mins(1);
 /// Questions in a row that a client may leave unanswered.
 const UNANSWERED_LIMIT: u8 = 3;
-/// A frame that soon after a question is its answer, whatever kind of frame it looks like.
+/// A frame that soon after a question may be its answer: kernel programs report the answer as a frame first. If nothing
+/// says so in this time, the client has missed the question.
 const ANSWER_TIME: Duration = Duration::from_millis(300);
 /// A client that nobody watched for so long may have registered elsewhere meanwhile. Twice the interval at which the
 /// daemon reads the kernel's time stamps, so that a talking client is never suspected.
@@ -29,6 +30,8 @@ pub(super) struct Watch {
     unanswered: u8,
     asked: Instant,
     answered: Option<Instant>,
+    /// Heard right after a question, but the frame is not yet known to be the answer.
+    doubtful: bool,
 }
 
 /// What it takes to go on believing that the client is there.
@@ -38,6 +41,8 @@ pub(super) enum Due {
     Nothing,
     /// Ask it.
     Question,
+    /// It is there, but was not when it was asked: it may have been elsewhere.
+    Missed,
     /// It has gone.
     Departed,
 }
@@ -54,7 +59,15 @@ pub(super) enum Presence {
 impl Watch {
     /// A client that was heard now.
     pub fn new(now: Instant) -> Self {
-        Self { heard: Some(now), next: now + SILENCE, quiet: SILENCE, unanswered: 0, asked: now, answered: None }
+        Self {
+            heard: Some(now),
+            next: now + SILENCE,
+            quiet: SILENCE,
+            unanswered: 0,
+            asked: now,
+            answered: None,
+            doubtful: false,
+        }
     }
 
     /// A client known from before a restart: to be asked at once.
@@ -82,18 +95,18 @@ impl Watch {
         if self.heard.is_some_and(|heard| at <= heard) {
             return Presence::Unbroken;
         }
-        let answers = self.unanswered == 1 && at.since(self.asked) <= ANSWER_TIME;
         let unwatched = self.heard.is_none_or(|heard| at.since(heard) >= UNWATCHED);
-        let presence =
-            if !answers && (self.unanswered > 0 || unwatched) { Presence::Interrupted } else { Presence::Unbroken };
-        if answers {
-            self.take_answer(at);
-        } else if self.answered.is_none_or(|answered| at.since(answered) > ANSWER_TIME) {
+        self.heard = Some(at);
+        if self.unanswered == 1 && at.since(self.asked) <= ANSWER_TIME {
+            self.doubtful = true;
+            self.next = self.asked + ANSWER_TIME;
+            return Presence::Unbroken;
+        }
+        let presence = if self.unanswered > 0 || unwatched { Presence::Interrupted } else { Presence::Unbroken };
+        if self.answered.is_none_or(|answered| at.since(answered) > ANSWER_TIME) {
             self.quiet = SILENCE;
         }
-        self.heard = Some(at);
-        self.unanswered = 0;
-        self.next = at + self.quiet;
+        self.settle(at);
         presence
     }
 
@@ -101,17 +114,18 @@ impl Watch {
     pub fn answer(&mut self, now: Instant) -> Presence {
         let presence = if self.unanswered > 1 { Presence::Interrupted } else { Presence::Unbroken };
         if self.unanswered > 0 {
-            self.take_answer(now);
+            self.answered = Some(now);
+            self.quiet = (self.quiet * 2).min(LONGEST_QUIET);
         }
         self.heard = self.heard.max(Some(now));
-        self.unanswered = 0;
-        self.next = now + self.quiet;
+        self.settle(now);
         presence
     }
 
-    fn take_answer(&mut self, now: Instant) {
-        self.answered = Some(now);
-        self.quiet = (self.quiet * 2).min(LONGEST_QUIET);
+    fn settle(&mut self, heard: Instant) {
+        self.unanswered = 0;
+        self.doubtful = false;
+        self.next = heard + self.quiet;
     }
 
     /// A proof of attachment is wanted now.
@@ -125,6 +139,11 @@ impl Watch {
     pub fn due(&mut self, now: Instant) -> Due {
         if now < self.next {
             return Due::Nothing;
+        }
+        if self.doubtful {
+            self.quiet = SILENCE;
+            self.settle(now);
+            return Due::Missed;
         }
         if self.unanswered >= UNANSWERED_LIMIT {
             return Due::Departed;
@@ -172,10 +191,20 @@ mod tests {
     fn an_answer_that_is_also_reported_as_traffic_counts_once() {
         let mut watch = Watch::new(at(0));
         watch.due(at(1000));
-        assert_eq!(watch.hear(at(1004)), Presence::Unbroken, "a frame right after the question answers it");
-        watch.answer(at(1005));
+        assert_eq!(watch.hear(at(1004)), Presence::Unbroken);
+        assert_eq!(watch.answer(at(1005)), Presence::Unbroken);
         watch.hear(at(1006));
         assert_eq!(watch.next(), at(3006));
+    }
+
+    #[test]
+    fn a_frame_right_after_a_question_without_an_answer_is_a_return() {
+        let mut watch = Watch::new(at(0));
+        watch.due(at(1000));
+        assert_eq!(watch.hear(at(1100)), Presence::Unbroken, "it may yet be the answer");
+        assert_eq!(watch.due(at(1299)), Due::Nothing);
+        assert_eq!(watch.due(at(1300)), Due::Missed);
+        assert_eq!(watch.next(), at(2300));
     }
 
     #[test]

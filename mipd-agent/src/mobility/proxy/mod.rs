@@ -376,7 +376,7 @@ impl Proxy {
 
     /// Whether nobody is known.
     pub fn is_idle(&self) -> bool {
-        self.roster.macs().is_empty()
+        self.roster.is_empty()
     }
 
     /// What happened so far.

@@ -158,6 +158,17 @@ fn a_client_that_answered_during_its_silence_is_not_registered_again() {
 }
 
 #[test]
+fn a_client_that_comes_back_right_after_a_question_that_it_missed_is_registered_again() {
+    let mut scene = Scene::registered();
+    scene.talk(seconds(10));
+    scene.attached = false;
+    scene.advance(milliseconds(1100));
+    scene.event(Event::Returned { mac: CLIENT, interface: RADIO });
+    scene.advance(milliseconds(200));
+    assert_eq!(scene.sent_at(), [0, 11_300]);
+}
+
+#[test]
 fn an_answer_that_is_first_reported_as_a_return_causes_no_registration() {
     let mut scene = Scene::registered();
     scene.attached = false;
