@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::mobility::time::Instant;
 
-/// Silence after which a client is first asked, and the time that it has for each answer.
+/// Silence after which a client is first asked, and after which it may have registered elsewhere; also the time that it
+/// has for each answer.
 pub(super) const SILENCE: Duration = Duration::from_secs(1);
 /// Longest time between an answer and the next question.
 const LONGEST_QUIET: Duration = Duration::from_mins(1);
@@ -17,10 +18,6 @@ const UNANSWERED_LIMIT: u8 = 3;
 /// A frame that soon after a question may be its answer: kernel programs report the answer as a frame first. If nothing
 /// says so in this time, the client has missed the question.
 const ANSWER_TIME: Duration = Duration::from_millis(300);
-/// A client that nobody watched for so long may have registered elsewhere meanwhile. Twice the interval at which the
-/// daemon reads the kernel's time stamps, so that a talking client is never suspected.
-const UNWATCHED: Duration = Duration::from_secs(2);
-
 /// Watches one client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Watch {
@@ -95,14 +92,14 @@ impl Watch {
         if self.heard.is_some_and(|heard| at <= heard) {
             return Presence::Unbroken;
         }
-        let unwatched = self.heard.is_none_or(|heard| at.since(heard) >= UNWATCHED);
+        let was_silent = self.heard.is_none_or(|heard| at.since(heard) >= SILENCE);
         self.heard = Some(at);
         if self.unanswered == 1 && at.since(self.asked) <= ANSWER_TIME {
             self.doubtful = true;
             self.next = self.asked + ANSWER_TIME;
             return Presence::Unbroken;
         }
-        let presence = if self.unanswered > 0 || unwatched { Presence::Interrupted } else { Presence::Unbroken };
+        let presence = if self.unanswered > 0 || was_silent { Presence::Interrupted } else { Presence::Unbroken };
         if self.answered.is_none_or(|answered| at.since(answered) > ANSWER_TIME) {
             self.quiet = SILENCE;
         }
@@ -215,7 +212,7 @@ mod tests {
             watch.due(asked);
             watch.answer(asked);
         }
-        let heard = watch.last_heard().unwrap() + Duration::from_millis(1500);
+        let heard = watch.last_heard().unwrap() + Duration::from_millis(900);
         assert_eq!(watch.hear(heard), Presence::Unbroken);
         assert_eq!(watch.next(), heard + SILENCE);
     }
@@ -231,21 +228,22 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_nobody_watched_for_two_seconds_may_have_been_elsewhere() {
+    fn a_client_that_breaks_a_second_of_silence_unasked_may_have_been_elsewhere() {
         let mut watch = Watch::new(at(0));
         watch.due(at(1000));
         watch.answer(at(1001));
-        watch.due(at(3001));
-        watch.answer(at(3002));
-        assert_eq!(watch.hear(at(5003)), Presence::Interrupted);
+        assert_eq!(watch.hear(at(2000)), Presence::Unbroken);
+        watch.due(at(3000));
+        watch.answer(at(3001));
+        assert_eq!(watch.hear(at(4001)), Presence::Interrupted);
     }
 
     #[test]
-    fn a_talking_client_read_once_a_second_is_neither_asked_nor_suspected() {
+    fn a_talking_client_read_four_times_a_second_is_neither_asked_nor_suspected() {
         let mut watch = Watch::new(at(0));
-        for second in 1..100 {
-            assert_eq!(watch.hear(at(second * 1000 - 3)), Presence::Unbroken);
-            assert_eq!(watch.due(at(second * 1000)), Due::Nothing);
+        for reading in 1..100 {
+            assert_eq!(watch.hear(at(reading * 250 - 3)), Presence::Unbroken);
+            assert_eq!(watch.due(at(reading * 250)), Due::Nothing);
         }
     }
 

@@ -151,7 +151,7 @@ fn the_kernels_time_stamp_alone_gives_a_return_away() {
 fn a_client_that_answered_during_its_silence_is_not_registered_again() {
     let mut scene = Scene::registered();
     for _ in 0..20 {
-        scene.advance(milliseconds(2800));
+        scene.advance(milliseconds(1900));
         scene.event(Event::Returned { mac: CLIENT, interface: RADIO });
     }
     assert_eq!(scene.requests.len(), 1);
