@@ -27,3 +27,5 @@ pub mod time;
 mod exchange_tests;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod roaming_tests;

@@ -104,8 +104,8 @@ pub enum ReverseTunnelPolicy {
 
 /// The proxy role of one access point.
 ///
-/// Before each [`handle_timeout`](Self::handle_timeout), and about once per second, the daemon reads the kernel's time
-/// stamps and calls [`last_active`](Self::last_active), so that no client that talks is asked whether it is there.
+/// Several times per second, and before [`handle_timeout`](Self::handle_timeout), the daemon reads the kernel's time stamps
+/// and calls [`last_active`](Self::last_active), so that no client that talks is suspected of having been elsewhere.
 #[derive(Debug)]
 pub struct Proxy {
     registrar: Registrar,
@@ -376,7 +376,7 @@ impl Proxy {
 
     /// Whether nobody is known.
     pub fn is_idle(&self) -> bool {
-        self.roster.macs().is_empty()
+        self.roster.is_empty()
     }
 
     /// What happened so far.

@@ -39,6 +39,10 @@ impl Roster {
         self.clients.len() >= self.maximum
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.clients.is_empty()
+    }
+
     /// Drops the oldest record that nobody will miss.
     pub fn evict(&mut self) -> Option<Client> {
         let mac = self.expendable.pop_due(Instant(Duration::MAX))?;

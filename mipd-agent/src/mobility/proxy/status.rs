@@ -151,7 +151,7 @@ impl Client {
                 care_of_address: registration.care_of_address.0,
                 reverse_tunnel: registration.reverse_tunnel,
                 lifetime: registration.lifetime.0,
-                expires: registration.expires.map(|at| now.wall.0.wrapping_add(ntp(at.since(now.instant)))),
+                expires: registration.expires.map(|at| now.wall_at(at).0),
             }),
         })
     }
@@ -167,7 +167,7 @@ impl Client {
         client.watch = super::attachment::Watch::unheard(now.instant);
         let registration = record.registration.as_ref()?;
         let expires = match registration.expires {
-            Some(at) => Some(now.instant + remaining(now.wall, Identification(at))?),
+            Some(at) => Some(now.instant + Some(now.until(Identification(at))).filter(|left| !left.is_zero())?),
             None => None,
         };
         client.state = State::Registered(Registration {
@@ -181,15 +181,4 @@ impl Client {
         client.next = NextRequest::WhenHeard;
         Some(client)
     }
-}
-
-/// A duration in units of 2^-32 s.
-fn ntp(duration: Duration) -> u64 {
-    (duration.as_secs() << 32) | ((u64::from(duration.subsec_nanos()) << 32) / 1_000_000_000)
-}
-
-/// The time from `now` to `then`; `None` if that is over.
-fn remaining(now: Identification, then: Identification) -> Option<Duration> {
-    let distance = u64::try_from(then.since(now)).ok().filter(|distance| *distance > 0)?;
-    Some(Duration::new(distance >> 32, (((distance & 0xffff_ffff) * 1_000_000_000) >> 32) as u32))
 }

@@ -141,6 +141,10 @@ impl Registrar {
                 self.ask(client, actions);
                 Fate::Keep
             }
+            Due::Missed => {
+                self.present(now, client, Presence::Interrupted, actions);
+                Fate::Keep
+            }
             Due::Departed => {
                 self.counters.departed += 1;
                 client.part(actions);

@@ -151,10 +151,21 @@ fn the_kernels_time_stamp_alone_gives_a_return_away() {
 fn a_client_that_answered_during_its_silence_is_not_registered_again() {
     let mut scene = Scene::registered();
     for _ in 0..20 {
-        scene.advance(milliseconds(2800));
+        scene.advance(milliseconds(1900));
         scene.event(Event::Returned { mac: CLIENT, interface: RADIO });
     }
     assert_eq!(scene.requests.len(), 1);
+}
+
+#[test]
+fn a_client_that_comes_back_right_after_a_question_that_it_missed_is_registered_again() {
+    let mut scene = Scene::registered();
+    scene.talk(seconds(10));
+    scene.attached = false;
+    scene.advance(milliseconds(1100));
+    scene.event(Event::Returned { mac: CLIENT, interface: RADIO });
+    scene.advance(milliseconds(200));
+    assert_eq!(scene.sent_at(), [0, 11_300]);
 }
 
 #[test]
