@@ -82,6 +82,13 @@ pub fn radio_xdp(context: XdpContext) -> u32 {
     xdp::run(&context, station_ipv4::decide_xdp)
 }
 
+/// Access point, uplink. Takes nothing: drivers transmit what `radio_xdp` redirects to them only while they have a program
+/// of their own.
+#[xdp_program]
+pub fn uplink_xdp(_context: XdpContext) -> u32 {
+    aya_ebpf::bindings::xdp_action::XDP_PASS
+}
+
 /// Access point, everything that stations send.
 #[classifier]
 pub fn radio_ingress(context: TcContext) -> i32 {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use mipd_common::maps::Action;
+
 use super::Daemon;
 use crate::{
     config::{Config, Peer, PeerKind, associations::algorithm_name},
@@ -146,10 +148,10 @@ impl Daemon {
                     roles: interface.roles.names().map(str::to_owned).collect(),
                     wanted: interface.wanted.name().into(),
                     attached: interface.attached.to_string(),
-                    packets_fast: packets(mipd_common::maps::Action::Fast),
-                    packets_slow: packets(mipd_common::maps::Action::Slow),
-                    packets_passed: packets(mipd_common::maps::Action::Passed),
-                    packets_dropped: packets(mipd_common::maps::Action::Dropped),
+                    packets_fast: packets(Action::Fast),
+                    packets_slow: packets(Action::Slow),
+                    packets_passed: packets(Action::Passed),
+                    packets_dropped: packets(Action::Dropped),
                     reason: interface.reason,
                     interface: interface.name,
                 }
@@ -267,11 +269,13 @@ pub fn data_path(reports: &[CounterReport]) -> impl Iterator<Item = Counter> {
     })
 }
 
-/// Packets of an interface that met this fate, at whichever hook.
-pub fn packets(reports: &[CounterReport], interface: &str, action: mipd_common::maps::Action) -> u64 {
+/// Packets of an interface that met this fate. What XDP leaves alone crosses TC next and is judged there, so it does not
+/// count twice.
+pub fn packets(reports: &[CounterReport], interface: &str, action: Action) -> u64 {
     reports
         .iter()
         .filter(|report| report.interface == interface)
+        .filter(|report| report.hook != Hook::Xdp || matches!(action, Action::Fast | Action::Dropped))
         .flat_map(|report| &report.counters)
         .filter(|counter| counter.action == action)
         .map(|counter| counter.packets)

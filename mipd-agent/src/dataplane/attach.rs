@@ -47,6 +47,7 @@ impl Programs {
     pub fn of(roles: Roles) -> Self {
         let mut programs = Self { xdp: None, ingress: Vec::new(), egress: Vec::new() };
         if roles.uplink {
+            programs.xdp = Some("uplink_xdp");
             programs.ingress.push("uplink_ingress");
         }
         if roles.is_router() {

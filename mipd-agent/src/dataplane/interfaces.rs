@@ -140,7 +140,10 @@ impl Interfaces {
         journal: &mut Journal,
     ) -> Result<(), DataPlaneError> {
         attacher.detach_unwanted(&self.wanted_programs())?;
-        for position in 0..self.configured.len() {
+        // Radios first: whether the uplink needs XDP depends on them.
+        let (radios, others): (Vec<_>, Vec<_>) =
+            (0..self.configured.len()).partition(|position| self.configured[*position].settings.roles.radio);
+        for position in radios.into_iter().chain(others) {
             self.attach_one(position, attacher, netlink, journal)?;
         }
         for (name, _, index) in &self.devices {
@@ -162,9 +165,11 @@ impl Interfaces {
         netlink: &mut Netlink,
         journal: &mut Journal,
     ) -> Result<(), DataPlaneError> {
+        let radio_xdp = self.configured.iter().any(|other| other.settings.roles.radio && other.attached.xdp);
         let configured = &mut self.configured[position];
         let Some(link) = self.links.get(&configured.index) else { return Ok(()) };
         let programs = Programs::of(configured.settings.roles);
+        let useful = configured.settings.roles != Roles { uplink: true, ..Roles::default() } || radio_xdp;
         if configured.settings.roles.radio {
             journal.record(Change::Radio { radio: link.name.clone() })?;
         }
@@ -178,13 +183,13 @@ impl Interfaces {
         }
         configured.attached.xdp = false;
         configured.reason = None;
-        match programs.xdp.filter(|_| configured.settings.fast_path.wants_xdp()) {
+        match programs.xdp.filter(|_| useful && configured.settings.fast_path.wants_xdp()) {
             Some(program) => match attacher.xdp(program, link)? {
                 XdpOutcome::Attached => configured.attached.xdp = true,
                 XdpOutcome::Refused(reason) => configured.reason = Some(reason),
             },
-            None if configured.settings.fast_path == FastPath::Xdp => {
-                configured.reason = Some("this role needs no XDP program".to_owned());
+            None if configured.settings.fast_path.wants_xdp() => {
+                configured.reason = Some("no radio here has native XDP, so the uplink needs none".to_owned());
             }
             None => {}
         }

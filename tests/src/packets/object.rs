@@ -13,7 +13,7 @@ use super::maps::ROWS;
 const IN_TARGET: &str = "ebpf/bpfel-unknown-none/release/mipd-ebpf";
 
 /// The programs for routers and access points, by entry point and hook.
-pub const XDP_PROGRAMS: [&str; 2] = ["router_xdp", "radio_xdp"];
+pub const XDP_PROGRAMS: [&str; 3] = ["router_xdp", "radio_xdp", "uplink_xdp"];
 /// See [`XDP_PROGRAMS`].
 pub const TC_PROGRAMS: [&str; 7] = [
     "router_ingress",
