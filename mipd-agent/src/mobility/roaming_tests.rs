@@ -48,12 +48,12 @@ struct AccessPoint {
     requests: Vec<Instant>,
 }
 
-/// A datagram under way.
+/// A datagram under way, by where it goes.
 enum Message {
-    ToRouter { link: usize, transmit: Transmit, from: MacAddress },
-    ToHomeAgent(Transmit),
-    ToForeignAgent { link: usize, transmit: Transmit },
-    ToClient { link: usize, transmit: Transmit },
+    Router { link: usize, transmit: Transmit, from: MacAddress },
+    HomeAgent(Transmit),
+    ForeignAgent { link: usize, transmit: Transmit },
+    Client { link: usize, transmit: Transmit },
 }
 
 struct Campus {
@@ -163,7 +163,7 @@ impl Campus {
                 let Path::Frame { destination, source: Some(from), .. } = transmit.path else { panic!("{transmit:?}") };
                 assert_eq!((destination, from), (router_mac(link), CLIENT_MAC));
                 self.access_points[at].requests.push(now);
-                self.messages.push_back(Message::ToRouter { link, transmit, from });
+                self.messages.push_back(Message::Router { link, transmit, from });
                 self.show_on_uplinks(at);
             }
             proxy::Action::SetStation { station, .. } => {
@@ -202,23 +202,18 @@ impl Campus {
         let (at, now) = (self.client, self.clock.0.instant);
         let access_point = &mut self.access_points[at];
         let interface = RADIO;
-        match &mut access_point.station {
-            Some((state, seen)) => {
-                let silence = now.since(std::mem::replace(seen, now));
-                if *state != StationState::Local && silence >= Duration::from_secs(1) {
-                    self.events.push_back((at, Event::Returned { mac: CLIENT_MAC, interface }));
-                }
-            }
-            None => {
-                let (mac, address) = (CLIENT_MAC, HOME);
-                self.events.push_back((
-                    at,
-                    match access_point.link {
-                        0 => Event::Local { interface, mac, address },
-                        _ => Event::Visitor { interface, mac, address },
-                    },
-                ));
-            }
+        let Some((state, seen)) = &mut access_point.station else {
+            let (mac, address) = (CLIENT_MAC, HOME);
+            let event = match access_point.link {
+                0 => Event::Local { interface, mac, address },
+                _ => Event::Visitor { interface, mac, address },
+            };
+            self.events.push_back((at, event));
+            return;
+        };
+        let silence = now.since(std::mem::replace(seen, now));
+        if *state != StationState::Local && silence >= Duration::from_secs(1) {
+            self.events.push_back((at, Event::Returned { mac: CLIENT_MAC, interface }));
         }
     }
 
@@ -238,24 +233,24 @@ impl Campus {
     fn deliver(&mut self, message: Message) {
         let now = self.clock.0;
         match message {
-            Message::ToRouter { link: 0, transmit, from } => {
+            Message::Router { link: 0, transmit, from } => {
                 let received = Received { source_mac: Some(from), ..arriving(&transmit, HOME_LINK) };
                 self.at_home_agent(&received);
             }
-            Message::ToRouter { link, transmit, from } => {
+            Message::Router { link, transmit, from } => {
                 let received = Received { source_mac: Some(from), ..arriving(&transmit, ACCESS_LINK) };
                 let mut actions = vec![];
                 self.foreign_agents.get_mut(&link).unwrap().handle_request(now, &received, &mut actions);
-                self.from_foreign_agent(link, actions);
+                self.obey_foreign_agent(link, actions);
             }
-            Message::ToHomeAgent(transmit) => self.at_home_agent(&arriving(&transmit, CORE_LINK)),
-            Message::ToForeignAgent { link, transmit } => {
+            Message::HomeAgent(transmit) => self.at_home_agent(&arriving(&transmit, CORE_LINK)),
+            Message::ForeignAgent { link, transmit } => {
                 let mut actions = vec![];
                 let received = arriving(&transmit, CORE_LINK);
                 self.foreign_agents.get_mut(&link).unwrap().handle_reply(now, &received, &mut actions);
-                self.from_foreign_agent(link, actions);
+                self.obey_foreign_agent(link, actions);
             }
-            Message::ToClient { link, transmit } => {
+            Message::Client { link, transmit } => {
                 for at in (0..LINKS.len()).filter(|at| LINKS[*at] == link) {
                     if self.access_points[at].station.is_some() {
                         let received = arriving(&transmit, UPLINK);
@@ -269,17 +264,17 @@ impl Campus {
     fn at_home_agent(&mut self, received: &Received<'_>) {
         let mut actions = vec![];
         self.home_agent.handle_datagram(self.clock.0, received, &mut actions);
-        self.from_home_agent(actions);
+        self.obey_home_agent(actions);
     }
 
-    fn from_home_agent(&mut self, actions: Vec<home_agent::Action>) {
+    fn obey_home_agent(&mut self, actions: Vec<home_agent::Action>) {
         for action in actions {
             match action {
                 home_agent::Action::Send(transmit) => {
                     let link = (1..=2).find(|link| router(*link) == transmit.destination);
                     self.messages.push_back(match link {
-                        Some(link) => Message::ToForeignAgent { link, transmit },
-                        None => Message::ToClient { link: 0, transmit },
+                        Some(link) => Message::ForeignAgent { link, transmit },
+                        None => Message::Client { link: 0, transmit },
                     });
                 }
                 home_agent::Action::GratuitousArp { address, mac, .. } => {
@@ -291,12 +286,12 @@ impl Campus {
         }
     }
 
-    fn from_foreign_agent(&mut self, link: usize, actions: Vec<foreign_agent::Action>) {
+    fn obey_foreign_agent(&mut self, link: usize, actions: Vec<foreign_agent::Action>) {
         for action in actions {
             if let foreign_agent::Action::Send(transmit) = action {
                 self.messages.push_back(match transmit.path {
-                    Path::Routed => Message::ToHomeAgent(transmit),
-                    Path::Frame { .. } => Message::ToClient { link, transmit },
+                    Path::Routed => Message::HomeAgent(transmit),
+                    Path::Frame { .. } => Message::Client { link, transmit },
                 });
             }
         }
@@ -323,12 +318,12 @@ impl Campus {
             if self.home_agent.poll_timeout().is_some_and(|due| due <= now.instant) {
                 let mut actions = vec![];
                 self.home_agent.handle_timeout(now, &mut actions);
-                self.from_home_agent(actions);
+                self.obey_home_agent(actions);
             }
             for link in 1..=2 {
                 let mut actions = vec![];
                 self.foreign_agents.get_mut(&link).unwrap().handle_timeout(now, &mut actions);
-                self.from_foreign_agent(link, actions);
+                self.obey_foreign_agent(link, actions);
             }
             self.settle();
             step += 1;
@@ -384,7 +379,7 @@ fn a_registration_lives_on_over_many_renewals_of_a_silent_client() {
     let mut campus = Campus::new([0; 4]);
     campus.roam(3);
     for _ in 0..10 {
-        campus.run(Duration::from_secs(300), false);
+        campus.run(Duration::from_mins(5), false);
         assert_eq!(campus.reaches_client(), Ok(()));
     }
     assert!((6..=8).contains(&campus.requests()), "{}", campus.requests());
@@ -455,7 +450,7 @@ proptest! {
         campus.run(Duration::from_secs(15), true);
         prop_assert_eq!(campus.reaches_client(), Ok(()));
         let before = campus.requests();
-        campus.run(Duration::from_secs(120), true);
+        campus.run(Duration::from_mins(2), true);
         prop_assert_eq!(campus.requests(), before, "nothing moves, nothing is sent");
     }
 }
