@@ -45,9 +45,8 @@ impl Backend for Kernel {
     }
 
     fn check(&self, config: &Config) -> Vec<Finding> {
-        let changes = Plan::new(config)
-            .map_err(Failure::from)
-            .and_then(|plan| Ok(dataplane::check(&plan.data_plane(config))?));
+        let changes =
+            Plan::new(config).map_err(Failure::from).and_then(|plan| Ok(dataplane::check(&plan.data_plane(config))?));
         match changes {
             Ok(changes) => changes
                 .into_iter()

@@ -152,7 +152,7 @@ pub struct HomeSubnets {
 
 /// One tunnel, ready to be prepended: a cache line, read once per packet.
 #[repr(C, align(8))]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Tunnel {
     /// Outer IPv4 header: version 4, IHL 5, TTL and protocol set, TOS, total length, identification and flags zero. Its
     /// checksum field holds the folded one's-complement *sum* (not inverted) of the other fields, network byte order.
@@ -169,12 +169,6 @@ pub struct Tunnel {
     pub inner_mtu: u16,
     /// Zero; room for the other encapsulations' headers.
     pub reserved: [u8; 22],
-}
-
-impl Default for Tunnel {
-    fn default() -> Self {
-        Self { outer: [0; 20], ethernet: [0; 14], kind: 0, flags: 0, ifindex: 0, inner_mtu: 0, reserved: [0; 22] }
-    }
 }
 
 impl Tunnel {

@@ -292,8 +292,7 @@ impl AccessPoint {
 
     fn solicit(&mut self, icmp: &[u8], destination: Ipv4Addr) {
         let Some(mac) = frame::group_mac(destination) else { return };
-        let packet =
-            IcmpPacket { source: self.address, destination, ttl: advertisement::TTL, message: icmp };
+        let packet = IcmpPacket { source: self.address, destination, ttl: advertisement::TTL, message: icmp };
         let bytes = frame::emit_icmp(Link { destination: mac, source: self.uplink.mac }, &packet);
         self.send_on_uplink(&bytes);
     }

@@ -3,7 +3,10 @@
 use std::io;
 
 use crate::{
-    config::InterfaceName, control::ServerError, dataplane::DataPlaneError, mobility::{security::AssociationError, subnet_map::SubnetMapError},
+    config::InterfaceName,
+    control::ServerError,
+    dataplane::DataPlaneError,
+    mobility::{security::AssociationError, subnet_map::SubnetMapError},
     state::StateError,
 };
 

@@ -21,13 +21,13 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-pub use self::{error::DaemonError, plan::Plan};
 use self::{
     access_point::AccessPoint,
     clock::Clock,
     inputs::{Input, Inputs},
     router::Router,
 };
+pub use self::{error::DaemonError, plan::Plan};
 use crate::{
     config::Config,
     control::{Request, Responder, Response, Server, report::Association},
@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// Longest sleep; bounds the damage of a timer that was computed wrongly.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 
 /// What the roles act upon.
 pub struct Context<'a> {
@@ -179,7 +179,9 @@ impl Daemon {
         let now = self.clock.now();
         let mut context = Context { dataplane: &mut self.dataplane, state: &self.state };
         match (event, &mut self.access_point) {
-            (Event::Station(sighting), Some(access_point)) => access_point.handle_sighting(now, &sighting, &mut context),
+            (Event::Station(sighting), Some(access_point)) => {
+                access_point.handle_sighting(now, &sighting, &mut context);
+            }
             (Event::PuntedFrame(bytes), Some(access_point)) => access_point.handle_punted(now, bytes, &mut context),
             (Event::InterfaceChanged { name }, _) => tracing::info!(interface = name, "interface changed"),
             _ => {}

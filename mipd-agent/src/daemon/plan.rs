@@ -345,12 +345,7 @@ fn distinct(config: &Config) -> Vec<&InterfaceName> {
     names
 }
 
-fn advertiser(
-    config: &Config,
-    name: &InterfaceName,
-    interface: InterfaceIndex,
-    address: Ipv4Net,
-) -> AdvertiserConfig {
+fn advertiser(config: &Config, name: &InterfaceName, interface: InterfaceIndex, address: Ipv4Net) -> AdvertiserConfig {
     let home = config.home_agent.as_ref().filter(|agent| agent.subnets.iter().any(|subnet| subnet.interface == *name));
     let visit = config.foreign_agent.as_ref().filter(|agent| agent.interfaces.contains(name));
     let intervals = home.map(|agent| agent.advertisement_interval).into_iter();

@@ -171,22 +171,13 @@ impl Daemon {
     fn counters(&self) -> Vec<Counter> {
         let mut rows = Vec::new();
         let mut add = |role: &str, name: &str, value: u64, help: String| {
-            rows.push(Counter {
-                role: role.into(),
-                name: name.into(),
-                interface: None,
-                hook: None,
-                value,
-                help,
-            });
+            rows.push(Counter { role: role.into(), name: name.into(), interface: None, hook: None, value, help });
         };
         if let Some(router) = &self.router {
             let own = &router.counters;
-            for (name, value) in [
-                ("malformed", own.malformed),
-                ("unexpected", own.unexpected),
-                ("send_errors", own.send_errors),
-            ] {
+            for (name, value) in
+                [("malformed", own.malformed), ("unexpected", own.unexpected), ("send_errors", own.send_errors)]
+            {
                 add("router", name, value, in_words(name));
             }
             let home = router.home_agent.iter().map(|agent| ("home_agent", agent.counters().entries()));

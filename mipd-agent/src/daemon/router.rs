@@ -290,7 +290,14 @@ impl Router {
         for action in actions {
             match action {
                 Action::Send(transmit) => self.send(&transmit),
-                Action::InstallVisitor { home_address, home_agent, care_of_address, mac, interface, reverse_tunnel } => {
+                Action::InstallVisitor {
+                    home_address,
+                    home_agent,
+                    care_of_address,
+                    mac,
+                    interface,
+                    reverse_tunnel,
+                } => {
                     let route = VisitorRoute {
                         home_address: home_address.0,
                         home_agent: home_agent.0,
@@ -301,17 +308,22 @@ impl Router {
                     };
                     match context.dataplane.install_visitor(route) {
                         Ok(()) => tracing::info!(%home_address, %home_agent, %mac, "visitor"),
-                        Err(error) => tracing::error!(%home_address, %mac, %error, "cannot carry the visitor's packets"),
+                        Err(error) => {
+                            tracing::error!(%home_address, %mac, %error, "cannot carry the visitor's packets");
+                        }
                     }
                 }
                 Action::RemoveVisitor { home_address, home_agent } => {
                     match context.dataplane.remove_visitor(home_agent.0, home_address.0) {
                         Ok(()) => tracing::info!(%home_address, %home_agent, "visitor gone"),
-                        Err(error) => tracing::error!(%home_address, %error, "cannot remove the visitor from the data path"),
+                        Err(error) => {
+                            tracing::error!(%home_address, %error, "cannot remove the visitor from the data path");
+                        }
                     }
                 }
                 Action::VisitorChanged { home_agent, home_address } => {
-                    let record = self.foreign_agent.as_ref().and_then(|agent| agent.record(now, home_agent, home_address));
+                    let record =
+                        self.foreign_agent.as_ref().and_then(|agent| agent.record(now, home_agent, home_address));
                     context.state.record(Table::Visitors, &visitor_key(home_agent, home_address), record.as_ref());
                 }
             }
@@ -322,8 +334,7 @@ impl Router {
         for advertiser::Action::Send { interface, icmp, source, destination, destination_mac } in actions {
             let Some(port) = self.ports.get(&interface) else { continue };
             let Some(mac) = destination_mac.or_else(|| frame::group_mac(destination)) else { continue };
-            let packet =
-                IcmpPacket { source, destination, ttl: advertisement::TTL, message: &icmp };
+            let packet = IcmpPacket { source, destination, ttl: advertisement::TTL, message: &icmp };
             let bytes = frame::emit_icmp(Link { destination: mac, source: port.mac }, &packet);
             if let Err(error) = port.socket.send(&bytes) {
                 tracing::debug!(interface = interface.0, %error, "cannot send an advertisement");
@@ -372,8 +383,6 @@ pub fn datagram(transmit: &Transmit) -> ip::Datagram<'_> {
 }
 
 /// The key of a visitor's record.
-fn visitor_key(home_agent: HomeAgentAddress, home_address: HomeAddress) -> [u8; 8] {
-    let [a, b, c, d] = home_agent.0.octets();
-    let [e, f, g, h] = home_address.0.octets();
-    [a, b, c, d, e, f, g, h]
+fn visitor_key(home_agent: HomeAgentAddress, home_address: HomeAddress) -> Vec<u8> {
+    [home_agent.0.octets(), home_address.0.octets()].concat()
 }

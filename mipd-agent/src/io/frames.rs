@@ -67,13 +67,13 @@ impl FrameSocket {
         // Protocol 0 until the filter is in place: nothing may slip in before it.
         let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
         socket.set_nonblocking(true)?;
-        if want != Want::Nothing {
+        if want == Want::Nothing {
+            socket.bind(&link_address(interface, 0))?;
+        } else {
             socket.attach_filter(&filter(want))?;
             set_packet_option(&socket, libc::PACKET_AUXDATA)?;
             set_packet_option(&socket, PACKET_IGNORE_OUTGOING)?;
             socket.bind(&link_address(interface, want.protocol()))?;
-        } else {
-            socket.bind(&link_address(interface, 0))?;
         }
         // SAFETY: a `Socket` owns one descriptor for life and always reports that one.
         let socket = unsafe { AsyncFd::register(socket) }?;
@@ -94,12 +94,7 @@ impl FrameSocket {
         let mut buffer = [0; LARGEST_FRAME];
         let mut control = cmsg_space!(AuxiliaryData);
         let mut parts = [IoSliceMut::new(&mut buffer)];
-        let message = recvmsg::<()>(
-            socket.as_raw_fd(),
-            &mut parts,
-            Some(&mut control),
-            MsgFlags::MSG_DONTWAIT,
-        )?;
+        let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
         let mut status = 0;
         for part in message.cmsgs()? {
             if let ControlMessageOwned::Unknown(part) = part
@@ -118,11 +113,11 @@ impl FrameSocket {
     }
 }
 
-/// linux/if_packet.h
+/// `linux/if_packet.h`
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
 const TP_STATUS_CSUMNOTREADY: u32 = 1 << 3;
 const TP_STATUS_CSUM_VALID: u32 = 1 << 7;
-/// `struct tpacket_auxdata` (linux/if_packet.h): 20 bytes, the status word first.
+/// `struct tpacket_auxdata` (`linux/if_packet.h`): 20 bytes, the status word first.
 type AuxiliaryData = [u32; 5];
 
 fn set_packet_option(socket: &Socket, option: libc::c_int) -> io::Result<()> {

@@ -80,7 +80,7 @@ fn receive(socket: &Socket) -> io::Result<Datagram> {
                 interface = info.ipi_ifindex.cast_unsigned();
                 destination = Ipv4Addr::from(info.ipi_addr.s_addr.to_ne_bytes());
             }
-            ControlMessageOwned::Ipv4Ttl(value) => ttl = value as u8,
+            ControlMessageOwned::Ipv4Ttl(value) => ttl = u8::try_from(value).unwrap_or(0),
             _ => {}
         }
     }

@@ -94,13 +94,41 @@ impl ListenerCounters {
         [
             ("solicitations_sent", self.solicitations_sent, "solicitations sent"),
             ("advertisements_received", self.advertisements_received, "valid agent advertisements"),
-            ("advertisements_dropped_invalid_extension", self.advertisements_dropped_invalid_extension, "dropped: poorly formed extension"),
-            ("advertisements_ignored_unknown_extension", self.advertisements_ignored_unknown_extension, "ignored: unknown extension of the kind that must not be skipped"),
-            ("advertisements_dropped_malformed", self.advertisements_dropped_malformed, "dropped: wrong length, type, code or ICMP checksum"),
-            ("advertisements_dropped_ttl", self.advertisements_dropped_ttl, "dropped: a TTL other than 1, so perhaps not from this link"),
-            ("advertisements_dropped_source", self.advertisements_dropped_source, "dropped: from another link-layer address than that agent's, or from a group address"),
-            ("advertisements_dropped_too_many_agents", self.advertisements_dropped_too_many_agents, "dropped: more agents than are remembered"),
-            ("router_advertisements_ignored", self.router_advertisements_ignored, "valid advertisements of routers that are no mobility agents"),
+            (
+                "advertisements_dropped_invalid_extension",
+                self.advertisements_dropped_invalid_extension,
+                "dropped: poorly formed extension",
+            ),
+            (
+                "advertisements_ignored_unknown_extension",
+                self.advertisements_ignored_unknown_extension,
+                "ignored: unknown extension of the kind that must not be skipped",
+            ),
+            (
+                "advertisements_dropped_malformed",
+                self.advertisements_dropped_malformed,
+                "dropped: wrong length, type, code or ICMP checksum",
+            ),
+            (
+                "advertisements_dropped_ttl",
+                self.advertisements_dropped_ttl,
+                "dropped: a TTL other than 1, so perhaps not from this link",
+            ),
+            (
+                "advertisements_dropped_source",
+                self.advertisements_dropped_source,
+                "dropped: from another link-layer address than that agent's, or from a group address",
+            ),
+            (
+                "advertisements_dropped_too_many_agents",
+                self.advertisements_dropped_too_many_agents,
+                "dropped: more agents than are remembered",
+            ),
+            (
+                "router_advertisements_ignored",
+                self.router_advertisements_ignored,
+                "valid advertisements of routers that are no mobility agents",
+            ),
             ("agent_reboots_detected", self.agent_reboots_detected, "reboots of agents noticed"),
         ]
         .into_iter()
