@@ -24,9 +24,9 @@ impl Backend for Kernel {
         Ok(())
     }
 
-    fn unload(&self, locations: &Locations) -> Result<Vec<String>, Failure> {
+    fn unload(&self, locations: &Locations) -> Result<(), Failure> {
         dataplane::unload(&locations.bpffs_dir, &locations.state_dir)?;
-        Ok(Vec::new())
+        Ok(())
     }
 
     fn inspect(&self, bpffs_dir: &Path, what: What) -> Result<Report, Failure> {
@@ -45,9 +45,8 @@ impl Backend for Kernel {
     }
 
     fn check(&self, config: &Config) -> Vec<Finding> {
-        let changes = Plan::new(config)
-            .map_err(Failure::from)
-            .and_then(|plan| Ok(dataplane::check(&plan.data_plane(config))?));
+        let changes =
+            Plan::new(config).map_err(Failure::from).and_then(|plan| Ok(dataplane::check(&plan.data_plane(config))?));
         match changes {
             Ok(changes) => changes
                 .into_iter()

@@ -50,8 +50,8 @@ fn say(path: &Path, bytes: Vec<u8>) -> JoinHandle<String> {
 fn binding(host: u32) -> Binding {
     Binding {
         home_address: Ipv4Addr::from(0x0a01_0000 + host),
-        care_of_address: Ipv4Addr::new(10, 2, 0, 1),
-        home_agent: Ipv4Addr::new(10, 1, 0, 1),
+        care_of_address: Some(Ipv4Addr::new(10, 2, 0, 1)),
+        home_agent: Some(Ipv4Addr::new(10, 1, 0, 1)),
         lifetime_granted_s: Some(600),
         lifetime_remaining_s: Some(580),
         flags: Some("T".into()),

@@ -196,13 +196,8 @@ fn tunnels() {
         next_hop: Some(MAC.into()),
         mtu: 1480,
     };
-    let unresolved = Tunnel {
-        tunnel_id: 12,
-        state: "unresolved".into(),
-        interface: None,
-        next_hop: None,
-        ..ready.clone()
-    };
+    let unresolved =
+        Tunnel { tunnel_id: 12, state: "unresolved".into(), interface: None, next_hop: None, ..ready.clone() };
     assert_shown(
         &Report::Tunnels(vec![ready, unresolved]),
         "\
