@@ -24,9 +24,9 @@ impl Backend for Kernel {
         Ok(())
     }
 
-    fn unload(&self, locations: &Locations) -> Result<Vec<String>, Failure> {
+    fn unload(&self, locations: &Locations) -> Result<(), Failure> {
         dataplane::unload(&locations.bpffs_dir, &locations.state_dir)?;
-        Ok(Vec::new())
+        Ok(())
     }
 
     fn inspect(&self, bpffs_dir: &Path, what: What) -> Result<Report, Failure> {

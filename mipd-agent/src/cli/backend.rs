@@ -13,8 +13,8 @@ pub trait Backend {
     /// Runs the agent until it is told to stop. Logging is set up already.
     fn run(&self, config: Config) -> Result<(), Failure>;
 
-    /// Removes everything that an agent, which is not running any more, left on this box. Returns a line for each thing.
-    fn unload(&self, locations: &Locations) -> Result<Vec<String>, Failure>;
+    /// Removes everything that an agent, which is not running any more, left on this box.
+    fn unload(&self, locations: &Locations) -> Result<(), Failure>;
 
     /// Reads a table from the maps pinned below `bpffs_dir`.
     fn inspect(&self, bpffs_dir: &Path, what: What) -> Result<Report, Failure>;

@@ -64,11 +64,7 @@ enum Command {
 /// Runs the command line of this process.
 pub fn main(backend: &dyn Backend) -> ExitCode {
     let mut output = io::BufWriter::new(UntilClosed(io::stdout().lock()));
-    let code = execute(std::env::args_os(), backend, &mut output, &mut io::stderr());
-    match output.flush() {
-        Ok(()) => code,
-        Err(error) => complain(&format!("cannot write: {error}"), 1, &mut io::stderr()),
-    }
+    execute(std::env::args_os(), backend, &mut output, &mut io::stderr())
 }
 
 /// Swallows what a reader that has seen enough (`mipd show … | head`) does not read: that is no error.
@@ -110,7 +106,9 @@ fn execute(
         Command::Resume(arguments) => pause::execute(&arguments, pause::Switch::Resume, output),
         Command::Unload(arguments) => unload::execute(&arguments, backend, output),
     };
-    match result {
+    // The complaint may refer to what was printed.
+    let flushed = output.flush().map_err(|error| format!("cannot write: {error}").into());
+    match result.and(flushed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => complain(&failure.to_string(), 1, errors),
     }
@@ -120,10 +118,12 @@ fn execute(
 fn misused(error: &clap::Error, output: &mut dyn Write, errors: &mut dyn Write) -> ExitCode {
     let text = error.render().to_string();
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match output.write_all(text.as_bytes()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => complain(&format!("cannot write: {error}"), 1, errors),
-        },
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => complain(&format!("cannot write: {error}"), 1, errors),
+            }
+        }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             // There is nowhere left to say that standard error is closed.
             let _ = errors.write_all(text.as_bytes());

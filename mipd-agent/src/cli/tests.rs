@@ -61,7 +61,6 @@ registration-port = 5434
 #[derive(Default)]
 struct Recorder {
     report: Option<Report>,
-    removed: Vec<String>,
     calls: Mutex<Vec<String>>,
 }
 
@@ -77,9 +76,9 @@ impl Backend for Recorder {
         Ok(())
     }
 
-    fn unload(&self, locations: &Locations) -> Result<Vec<String>, Failure> {
+    fn unload(&self, locations: &Locations) -> Result<(), Failure> {
         self.called(format!("unload {}", locations.bpffs_dir.display()));
-        Ok(self.removed.clone())
+        Ok(())
     }
 
     fn inspect(&self, bpffs_dir: &Path, what: What) -> Result<Report, Failure> {
@@ -244,14 +243,13 @@ fn maps_are_read_where_the_configuration_or_the_option_says() {
 }
 
 #[test]
-fn unload_lists_what_it_removed() {
-    let (directory, file) = written(CONFIG);
-    let backend = Recorder { removed: vec!["device mip-home".into(), "rule 434".into()], ..Recorder::default() };
+fn unload_takes_the_paths_from_a_file_that_has_a_mistake_elsewhere() {
+    let (directory, file) = written(&CONFIG.replace("spi = 256", "spi = 5"));
+    let backend = Recorder::default();
     let outcome = mipd(&backend, &["unload", "--config", file.to_str().unwrap()]);
-    assert_eq!(outcome.exited(0).output, "removed device mip-home\nremoved rule 434\n");
-    assert_eq!(*backend.calls.lock().unwrap(), [format!("unload {}/bpf", directory.path().display())]);
-    let clean = mipd(&Recorder::default(), &["unload", "--config", file.to_str().unwrap()]);
-    assert_eq!(clean.exited(0).output, "nothing to remove\n");
+    let pins = format!("{}/bpf", directory.path().display());
+    assert_eq!(outcome.exited(0).output, format!("nothing of the instance pinned below {pins} is left on this box\n"));
+    assert_eq!(*backend.calls.lock().unwrap(), [format!("unload {pins}")]);
 }
 
 #[test]

@@ -25,12 +25,7 @@ pub(super) fn execute(arguments: &Arguments, backend: &dyn Backend, output: &mut
         Err(ClientError::NotRunning { .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    let removed = backend.unload(&locations)?;
-    for line in &removed {
-        writeln!(output, "removed {line}")?;
-    }
-    if removed.is_empty() {
-        writeln!(output, "nothing to remove")?;
-    }
-    Ok(())
+    backend.unload(&locations)?;
+    let bpffs_dir = locations.bpffs_dir.display();
+    Ok(writeln!(output, "nothing of the instance pinned below {bpffs_dir} is left on this box")?)
 }

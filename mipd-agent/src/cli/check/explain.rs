@@ -144,7 +144,11 @@ fn interfaces(config: &Config) -> String {
 }
 
 fn associations(config: &Config) -> String {
-    let table = render(&Report::Associations(report::associations(config)));
+    let associations = report::associations(config);
+    if associations.is_empty() {
+        return section("Security associations", ["none".to_owned()]);
+    }
+    let table = render(&Report::Associations(associations));
     section("Security associations", table.lines().map(str::to_owned))
 }
 

@@ -33,7 +33,10 @@ pub(super) fn execute(arguments: &Arguments, backend: &dyn Backend, output: &mut
     let mut findings = hints::hints(&config);
     if !arguments.offline {
         findings.extend(live::findings(&config)?);
-        findings.extend(backend.check(&config));
+        // It would only find the same problems again, in other words.
+        if findings.iter().all(|finding| finding.severity != Severity::Problem) {
+            findings.extend(backend.check(&config));
+        }
     }
     if !findings.is_empty() {
         writeln!(output, "\n{}", if arguments.offline { "Worth a look:" } else { "On this box:" })?;

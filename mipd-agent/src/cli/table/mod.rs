@@ -223,7 +223,7 @@ impl Row for Agent {
 
 impl Row for Tunnel {
     const HEADER: &'static [&'static str] =
-        &["#ID", "LOCAL", "REMOTE", "ENCAPSULATION", "STATE", "INTERFACE", "NEXT HOP", "#MTU", "#USERS"];
+        &["#ID", "LOCAL", "REMOTE", "ENCAPSULATION", "STATE", "INTERFACE", "NEXT HOP", "#MTU"];
 
     fn cells(&self) -> Vec<String> {
         vec![
