@@ -26,8 +26,8 @@ pub fn main(workspace: &Workspace, arguments: &Arguments, route: Option<Route>) 
     setup::ensure(workspace, Purpose::Demo, route)?;
     build::announce("building");
     let kernel = build::kernel(workspace, route)?;
-    let mipd = build::agent(workspace, &kernel, Profile::Release)?;
-    let demo = build::binary(workspace, &kernel, Profile::Release, "mipd-tests", "demo")?;
+    let mipd = build::agent(workspace, &kernel, Profile::Debug)?;
+    let demo = build::binary(workspace, &kernel, Profile::Debug, "mipd-tests", "demo")?;
     let mut demo = Command::new(demo);
     demo.args(&arguments.arguments);
     build::export(&mut demo, &kernel, &mipd);

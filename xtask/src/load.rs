@@ -32,7 +32,7 @@ pub fn main(workspace: &Workspace, arguments: &Arguments, route: Option<Route>) 
     build::announce("building");
     let kernel = build::kernel(workspace, route)?;
     kernel.print()?;
-    let mipd = build::agent(workspace, &kernel, Profile::Release)?;
+    let mipd = build::agent(workspace, &kernel, Profile::Debug)?;
 
     build::announce("checking the configuration");
     // As root, because key files are readable by nobody else.

@@ -37,7 +37,7 @@ impl Narrator {
         };
         let tcp = if roam.tcp_progressed { "TCP goes on" } else { "TCP STANDS STILL" };
         self.say(&format!(
-            "{} → {}: {registration}, out for {:.0} ms, {} pings lost; {tcp}, {neighbours}",
+            "{} → {}: {registration}, out for {:.0} ms, lost {} of its pings; {tcp}, {neighbours}",
             roam.from, roam.to, roam.outage_ms, roam.packets_lost,
         ));
     }
