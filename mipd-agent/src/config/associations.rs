@@ -1,6 +1,6 @@
 //! Security associations: who shares a key with whom.
 
-use std::{fmt, net::Ipv4Addr};
+use std::fmt;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -8,10 +8,11 @@ use toml::Spanned;
 use super::{
     document::{AssociationSection, PeerSection},
     error::{ConfigError, Source},
-    range::ClientRange,
     secret,
     values::HostAddressText,
 };
+use crate::mobility::security::AddressRange;
+pub use crate::mobility::security::Peer;
 use crate::wire::{
     authentication::{Algorithm, Key},
     types::Spi,
@@ -21,7 +22,7 @@ use crate::wire::{
 #[derive(Clone, Debug)]
 pub struct ClientAssociation {
     /// The home addresses that it serves.
-    pub clients: ClientRange,
+    pub clients: AddressRange,
     /// Its index, chosen by whoever receives the message.
     pub spi: Spi,
     /// How authenticators are computed.
@@ -47,24 +48,6 @@ pub struct PeerAssociation {
     pub key: Key,
     /// Where it is in the file.
     pub line: usize,
-}
-
-/// The other end of a [`PeerAssociation`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Peer {
-    /// Whoever uses the SPI.
-    Any,
-    /// One address.
-    Address(Ipv4Addr),
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Any => f.write_str("any"),
-            Self::Address(address) => address.fmt(f),
-        }
-    }
 }
 
 /// The text form of a [`Peer`]: an address or `any`.
@@ -141,7 +124,7 @@ pub(super) fn clients(
     for section in sections {
         let (at, section) = (section.span(), section.into_inner());
         let (clients, spi) = (*section.clients.get_ref(), section.spi.get_ref().0);
-        for other in associations.iter().filter(|other| other.clients.overlaps(&clients)) {
+        for other in associations.iter().filter(|other| other.clients.overlaps(clients)) {
             if other.clients != clients {
                 let message = format!(
                     "clients {clients} overlap {} of line {}: make the ranges equal or disjoint",

@@ -2,6 +2,7 @@
 //!
 //! No type here has `Debug`: sections hold keys.
 
+use crate::mobility::{proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel, security::AddressRange};
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -9,8 +10,7 @@ use toml::Spanned;
 
 use super::{
     associations::{AlgorithmName, PeerKind, PeerText},
-    range::ClientRange,
-    roles::{AccessPointReverseTunnel, HomeRoutes, ReverseTunnel, VisitorIpv6},
+    roles::{HomeRoutes, VisitorIpv6},
     secret::SecretText,
     values::{DurationText, FastPath, HostAddressText, InterfaceName, LifetimeText, MaskText, PrefixText, SpiNumber},
 };
@@ -53,7 +53,7 @@ pub(super) struct InterfaceSection {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct AssociationSection {
-    pub clients: Spanned<ClientRange>,
+    pub clients: Spanned<AddressRange>,
     pub spi: Spanned<SpiNumber>,
     pub key: Option<Spanned<SecretText>>,
     pub key_file: Option<Spanned<PathBuf>>,
@@ -83,7 +83,7 @@ pub(super) struct AccessPointSection {
     pub subnet_map: Vec<Spanned<SubnetMapText>>,
     pub registration_lifetime: Option<Spanned<LifetimeText>>,
     #[serde(default)]
-    pub reverse_tunnel: AccessPointReverseTunnel,
+    pub reverse_tunnel: ReverseTunnelPolicy,
     #[serde(default)]
     pub local_subnets: Vec<Spanned<PrefixText>>,
     #[serde(default)]

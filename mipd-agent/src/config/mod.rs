@@ -15,7 +15,6 @@ pub mod associations;
 mod document;
 pub mod error;
 pub mod locations;
-pub mod range;
 pub mod roles;
 mod secret;
 pub mod settings;
@@ -31,11 +30,7 @@ pub use self::{
     associations::{ClientAssociation, Peer, PeerAssociation, PeerKind},
     error::ConfigError,
     locations::Locations,
-    range::ClientRange,
-    roles::{
-        AccessPoint, AccessPointReverseTunnel, ForeignAgent, HomeAgent, HomeRoutes, HomeSubnet, Radio, ReverseTunnel,
-        SubnetMapEntry, VisitorIpv6,
-    },
+    roles::{AccessPoint, ForeignAgent, HomeAgent, HomeRoutes, HomeSubnet, Radio, SubnetMapEntry, VisitorIpv6},
     settings::{AgentSettings, InterfaceSettings},
     values::{FastPath, InterfaceName},
 };

@@ -1,5 +1,6 @@
 //! The table of configuration errors, and what valid files mean.
 
+use crate::mobility::{proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel};
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use super::*;
@@ -299,7 +300,7 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(foreign_agent.pending_timeout, Duration::from_secs(7));
     let access_point = parse(ACCESS_POINT).unwrap().access_point.unwrap();
     assert_eq!(access_point.registration_lifetime, Lifetime(600));
-    assert_eq!(access_point.reverse_tunnel, AccessPointReverseTunnel::WhenOffered);
+    assert_eq!(access_point.reverse_tunnel, ReverseTunnelPolicy::WhenOffered);
     assert_eq!(access_point.visitor_ipv6, VisitorIpv6::Bridge);
     assert!(access_point.radios[0].proxy_mobile_ip);
     assert_eq!(access_point.registration_port, None);

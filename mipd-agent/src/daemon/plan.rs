@@ -12,7 +12,7 @@ use super::{
     router::{self, Router},
 };
 use crate::{
-    config::{AccessPointReverseTunnel, Config, InterfaceName, Peer, PeerKind, ReverseTunnel, VisitorIpv6},
+    config::{Config, InterfaceName, PeerKind, VisitorIpv6},
     dataplane::{self, Mark, Network, VisitSettings},
     io::frames::Want,
     mobility::{
@@ -23,9 +23,9 @@ use crate::{
         foreign_agent::{self, AccessInterface, ForeignAgent},
         home_agent::{self, HomeAgent, HomeSubnet},
         link::InterfaceIndex,
-        proxy::{self, Proxy, ReverseTunnelPolicy},
-        reverse_tunnel,
-        security::{self, AddressRange, MobileHomeAssociations, PeerAssociations, SecurityAssociation},
+        proxy::{self, Proxy},
+        reverse_tunnel::ReverseTunnel,
+        security::{MobileHomeAssociations, PeerAssociations, SecurityAssociation},
         subnet_map::SubnetMap,
         time::Instant,
     },
@@ -249,7 +249,7 @@ impl Plan {
             subnets,
             maximum_lifetime: settings.maximum_lifetime,
             replay_window: settings.replay_window,
-            reverse_tunnel: policy(settings.reverse_tunnel),
+            reverse_tunnel: settings.reverse_tunnel,
             maximum_bindings: settings.maximum_bindings as usize,
             mobile_home: Arc::clone(&self.mobile_home),
             foreign_home: Arc::clone(&self.foreign_home),
@@ -273,7 +273,7 @@ impl Plan {
             own_home_agents: home_agent_addresses.to_vec(),
             care_of_addresses: vec![settings.care_of_address],
             maximum_lifetime: settings.registration_lifetime,
-            reverse_tunnel: policy(settings.reverse_tunnel),
+            reverse_tunnel: settings.reverse_tunnel,
             pending_timeout: settings.pending_timeout,
             maximum_pending: MAXIMUM_PENDING,
             maximum_pending_per_client: MAXIMUM_PENDING_PER_CLIENT,
@@ -309,11 +309,7 @@ impl Plan {
             subnet_map,
             associations: Arc::clone(&self.mobile_home),
             registration_lifetime: settings.registration_lifetime,
-            reverse_tunnel: match settings.reverse_tunnel {
-                AccessPointReverseTunnel::Never => ReverseTunnelPolicy::Never,
-                AccessPointReverseTunnel::WhenOffered => ReverseTunnelPolicy::WhenOffered,
-                AccessPointReverseTunnel::Require => ReverseTunnelPolicy::Require,
-            },
+            reverse_tunnel: settings.reverse_tunnel,
             registration_port: self.registration_port,
             maximum_clients: settings.maximum_clients as usize,
         };
@@ -371,29 +367,16 @@ fn radios(access_point: &crate::config::AccessPoint) -> impl Iterator<Item = &In
     access_point.radios.iter().filter(|radio| radio.proxy_mobile_ip).map(|radio| &radio.interface)
 }
 
-fn policy(setting: ReverseTunnel) -> reverse_tunnel::ReverseTunnel {
-    match setting {
-        ReverseTunnel::Off => reverse_tunnel::ReverseTunnel::Off,
-        ReverseTunnel::Offered => reverse_tunnel::ReverseTunnel::Offered,
-        ReverseTunnel::Required => reverse_tunnel::ReverseTunnel::Required,
-    }
-}
-
 fn mobile_home(config: &Config) -> Result<MobileHomeAssociations, DaemonError> {
-    let entries = config.security_associations.iter().filter_map(|entry| {
-        let range = AddressRange::new(entry.clients.first(), entry.clients.last())?;
-        Some((range, SecurityAssociation { spi: entry.spi, algorithm: entry.algorithm, key: entry.key.clone() }))
+    let entries = config.security_associations.iter().map(|entry| {
+        (entry.clients, SecurityAssociation { spi: entry.spi, algorithm: entry.algorithm, key: entry.key.clone() })
     });
     Ok(MobileHomeAssociations::new(entries)?)
 }
 
 fn peers(config: &Config, kind: PeerKind) -> Result<PeerAssociations, DaemonError> {
     let entries = config.peer_associations.iter().filter(|entry| entry.kind == kind).map(|entry| {
-        let peer = match entry.peer {
-            Peer::Any => security::Peer::Any,
-            Peer::Address(address) => security::Peer::Address(address),
-        };
-        (peer, SecurityAssociation { spi: entry.spi, algorithm: entry.algorithm, key: entry.key.clone() })
+        (entry.peer, SecurityAssociation { spi: entry.spi, algorithm: entry.algorithm, key: entry.key.clone() })
     });
     Ok(PeerAssociations::new(entries)?)
 }

@@ -6,7 +6,7 @@ use mipd_common::maps::Action;
 
 use super::Daemon;
 use crate::{
-    config::{Config, Peer, PeerKind, associations::algorithm_name},
+    config::{Config, associations::algorithm_name},
     control::{
         What,
         report::{Agent, Association, Binding, Client, Counter, Interface, Report, Tunnel, Visitor},
@@ -282,15 +282,8 @@ pub fn associations(config: &Config) -> Vec<Association> {
         algorithm: algorithm_name(entry.algorithm).into(),
     });
     let peers = config.peer_associations.iter().map(|entry| Association {
-        kind: match entry.kind {
-            PeerKind::ForeignHome => "foreign-home",
-            PeerKind::MobileForeign => "mobile-foreign",
-        }
-        .into(),
-        peer: match entry.peer {
-            Peer::Any => "any".into(),
-            Peer::Address(address) => address.to_string(),
-        },
+        kind: entry.kind.to_string(),
+        peer: entry.peer.to_string(),
         spi: entry.spi.get(),
         algorithm: algorithm_name(entry.algorithm).into(),
     });

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
+use crate::mobility::{proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel};
 use crate::{
     cli::table::{columns, render},
-    config::{
-        AccessPoint, AccessPointReverseTunnel, Config, ForeignAgent, HomeAgent, HomeRoutes, InterfaceName,
-        ReverseTunnel, VisitorIpv6,
-    },
+    config::{AccessPoint, Config, ForeignAgent, HomeAgent, HomeRoutes, InterfaceName, VisitorIpv6},
     control::{Report, report},
     wire::types::Lifetime,
 };
@@ -105,9 +103,9 @@ fn access_point(role: &AccessPoint) -> String {
             .map(|entry| format!("clients of {} are registered with home agent {}", entry.prefix, entry.home_agent)),
     );
     let tunnel = match role.reverse_tunnel {
-        AccessPointReverseTunnel::Never => "without a reverse tunnel",
-        AccessPointReverseTunnel::WhenOffered => "with a reverse tunnel where it is offered",
-        AccessPointReverseTunnel::Require => "with a reverse tunnel, or not at all",
+        ReverseTunnelPolicy::Never => "without a reverse tunnel",
+        ReverseTunnelPolicy::WhenOffered => "with a reverse tunnel where it is offered",
+        ReverseTunnelPolicy::Require => "with a reverse tunnel, or not at all",
     };
     let port = role.registration_port.map_or_else(|| "a free UDP port".to_owned(), |port| format!("UDP port {port}"));
     lines.push(format!("asks for {}, {tunnel}, from {port}", lifetime(role.registration_lifetime)));

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::count;
+use crate::mobility::proxy::ReverseTunnelPolicy;
 use crate::{
     config::{
         document::{AccessPointSection, RadioEntry, SubnetMapText},
@@ -34,7 +35,7 @@ pub struct AccessPoint {
     /// The lifetime asked for.
     pub registration_lifetime: Lifetime,
     /// Whether a reverse tunnel is asked for.
-    pub reverse_tunnel: AccessPointReverseTunnel,
+    pub reverse_tunnel: ReverseTunnelPolicy,
     /// Subnets of the access point itself; empty: the bridge's prefixes.
     pub local_subnets: Vec<Ipv4Net>,
     /// What happens to visitors' IPv6.
@@ -63,19 +64,6 @@ pub struct SubnetMapEntry {
     pub home_agent: HomeAgentAddress,
     /// The subnet: home agent and mask.
     pub prefix: Ipv4Net,
-}
-
-/// When an access point asks for a reverse tunnel (RFC 3024).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AccessPointReverseTunnel {
-    /// Never.
-    Never,
-    /// When the foreign agent advertises it.
-    #[default]
-    WhenOffered,
-    /// Always; no service without it.
-    Require,
 }
 
 /// What an access point does with IPv6 of visitors.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::{ReverseTunnel, advertisement_interval, count, duration};
+use super::{advertisement_interval, count, duration};
+use crate::mobility::reverse_tunnel::ReverseTunnel;
 use crate::{
     config::{
         document::ForeignAgentSection,

@@ -7,7 +7,8 @@ use mipd_common::maps::HOME_SUBNETS_LENGTH;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ReverseTunnel, advertisement_interval, count, duration};
+use super::{advertisement_interval, count, duration};
+use crate::mobility::reverse_tunnel::ReverseTunnel;
 use crate::{
     config::{
         document::HomeAgentSection,

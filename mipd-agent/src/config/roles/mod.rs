@@ -6,7 +6,6 @@ mod home_agent;
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use serde::Deserialize;
 use toml::Spanned;
 
 pub(super) use self::{
@@ -14,7 +13,7 @@ pub(super) use self::{
     home_agent::validate as home_agent,
 };
 pub use self::{
-    access_point::{AccessPoint, AccessPointReverseTunnel, Radio, SubnetMapEntry, VisitorIpv6},
+    access_point::{AccessPoint, Radio, SubnetMapEntry, VisitorIpv6},
     foreign_agent::ForeignAgent,
     home_agent::{HomeAgent, HomeRoutes, HomeSubnet},
 };
@@ -23,19 +22,6 @@ use super::{
     error::{ConfigError, Source},
     values::DurationText,
 };
-
-/// What an agent does about reverse tunnelling (RFC 3024).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ReverseTunnel {
-    /// Requests for it are denied.
-    Off,
-    /// Granted on request.
-    #[default]
-    Offered,
-    /// Requests without it are denied.
-    Required,
-}
 
 /// At least one role, and an access point alone.
 pub(super) fn exclude_unsupported_combinations(source: &Source<'_>, document: &Document) -> Result<(), ConfigError> {

@@ -34,6 +34,7 @@ use std::{net::Ipv4Addr, sync::Arc};
 use ipnet::Ipv4Net;
 use mipd_common::mac::MacAddress;
 use rand::{SeedableRng, rngs::StdRng};
+use serde::Deserialize;
 
 pub use self::{
     action::{Action, StationState},
@@ -91,7 +92,8 @@ impl Config {
 }
 
 /// When the proxy asks for a reverse tunnel (RFC 3024).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ReverseTunnelPolicy {
     /// Never.
     Never,

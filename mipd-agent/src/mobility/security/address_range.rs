@@ -3,9 +3,11 @@
 use std::{fmt, net::Ipv4Addr, str::FromStr};
 
 use ipnet::Ipv4Net;
+use serde::Deserialize;
 
 /// An inclusive, non-empty range of IPv4 addresses.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
+#[serde(try_from = "String")]
 pub struct AddressRange {
     first: Ipv4Addr,
     last: Ipv4Addr,
@@ -32,6 +34,11 @@ impl AddressRange {
         (self.first..=self.last).contains(&address)
     }
 
+    /// Whether all of it lies within `prefix`.
+    pub fn is_within(self, prefix: &Ipv4Net) -> bool {
+        prefix.contains(&self.first) && prefix.contains(&self.last)
+    }
+
     /// Whether the two have an address in common.
     pub fn overlaps(self, other: Self) -> bool {
         self.first <= other.last && other.first <= self.last
@@ -51,32 +58,63 @@ impl From<Ipv4Net> for AddressRange {
     }
 }
 
-/// The text was neither an address, nor a prefix, nor a range.
+/// Why a text is no range.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0:?} is no range of addresses: write 10.1.0.5, 10.1.0.0/24 or 10.1.0.10-10.1.0.20")]
-pub struct InvalidAddressRange(String);
+pub enum InvalidAddressRange {
+    /// Neither an address, nor a prefix, nor a range.
+    #[error("`{0}` is not a range of clients: write 10.1.0.0/24, 10.1.0.5 or 10.1.0.10-10.1.0.20")]
+    Unreadable(String),
+    /// The last address lies before the first.
+    #[error("range `{0}` ends before it begins: exchange its ends")]
+    Backwards(String),
+    /// An address within the prefix in the place of the prefix.
+    #[error("prefix `{text}` has host bits set: write {prefix}")]
+    HostBits {
+        /// As written.
+        text: String,
+        /// What was probably meant.
+        prefix: Ipv4Net,
+    },
+}
 
 impl FromStr for AddressRange {
     type Err = InvalidAddressRange;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let range = if let Some((first, last)) = text.split_once('-') {
-            match (first.trim().parse(), last.trim().parse()) {
-                (Ok(first), Ok(last)) => Self::new(first, last),
-                _ => None,
+        let unreadable = || InvalidAddressRange::Unreadable(text.to_owned());
+        let address = |part: &str| part.trim().parse::<Ipv4Addr>().map_err(|_| unreadable());
+        if text.contains('/') {
+            let prefix: Ipv4Net = text.parse().map_err(|_| unreadable())?;
+            if prefix.trunc() != prefix {
+                return Err(InvalidAddressRange::HostBits { text: text.to_owned(), prefix: prefix.trunc() });
             }
-        } else if text.contains('/') {
-            text.parse::<Ipv4Net>().ok().map(Self::from)
+            Ok(prefix.into())
+        } else if let Some((first, last)) = text.split_once('-') {
+            Self::new(address(first)?, address(last)?).ok_or_else(|| InvalidAddressRange::Backwards(text.to_owned()))
         } else {
-            text.parse::<Ipv4Addr>().ok().map(Self::from)
-        };
-        range.ok_or_else(|| InvalidAddressRange(text.to_owned()))
+            address(text).map(Self::from)
+        }
+    }
+}
+
+impl TryFrom<String> for AddressRange {
+    type Error = InvalidAddressRange;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 
 impl fmt::Display for AddressRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.first == self.last { self.first.fmt(f) } else { write!(f, "{}-{}", self.first, self.last) }
+        let as_prefix = (0..32)
+            .filter_map(|length| Ipv4Net::new(self.first, length).ok())
+            .find(|prefix| prefix.network() == self.first && prefix.broadcast() == self.last);
+        match as_prefix {
+            _ if self.first == self.last => self.first.fmt(f),
+            Some(prefix) => prefix.fmt(f),
+            None => write!(f, "{}-{}", self.first, self.last),
+        }
     }
 }
 
@@ -88,8 +126,10 @@ mod tests {
     fn every_way_of_writing_a_range_is_understood() {
         for (text, shown) in [
             ("10.1.0.5", "10.1.0.5"),
-            ("10.1.0.0/24", "10.1.0.0-10.1.0.255"),
-            ("10.1.0.77/24", "10.1.0.0-10.1.0.255"),
+            ("10.1.0.0/24", "10.1.0.0/24"),
+            ("10.1.0.0-10.1.0.255", "10.1.0.0/24"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+            ("10.1.0.5/32", "10.1.0.5"),
             ("10.1.0.10-10.1.0.20", "10.1.0.10-10.1.0.20"),
             ("10.1.0.10 - 10.1.0.10", "10.1.0.10"),
         ] {
@@ -99,7 +139,9 @@ mod tests {
 
     #[test]
     fn an_unreadable_or_empty_range_is_refused() {
-        for text in ["", "10.1.0", "10.1.0.0/33", "10.1.0.20-10.1.0.10", "10.1.0.1-10.1.0.2-10.1.0.3", "a-b"] {
+        for text in
+            ["", "10.1.0", "10.1.0.0/33", "10.1.0.77/24", "10.1.0.20-10.1.0.10", "10.1.0.1-10.1.0.2-10.1.0.3", "a-b"]
+        {
             assert!(text.parse::<AddressRange>().is_err(), "{text}");
         }
     }

@@ -1,6 +1,6 @@
 //! Associations with a single peer: foreign-home (RFC 5944 §3.5.4) and mobile-foreign (§3.5.3).
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, fmt, net::Ipv4Addr};
 
 use super::{AssociationError, SecurityAssociation};
 use crate::wire::types::Spi;
@@ -12,6 +12,15 @@ pub enum Peer {
     Any,
     /// One agent or client.
     Address(Ipv4Addr),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("any"),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
 }
 
 /// Associations by peer and SPI. A peer listed by address has only what is listed for it.
