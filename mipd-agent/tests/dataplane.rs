@@ -6,6 +6,7 @@ use std::{
     fmt::Write as _,
     fs,
     future::Future,
+    io::{Read as _, Write as _},
     net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Command,
@@ -15,7 +16,7 @@ use std::{
 };
 
 use mipd_agent::dataplane::{
-    BindingRoute, DataPlane, DataPlaneError, Event, Inspection, Settings, StationEntry, VisitorRoute,
+    BindingRoute, DataPlane, DataPlaneError, Event, Inspection, Settings, SightingKind, StationEntry, VisitorRoute,
     settings::{
         AccessPointSettings, FastPath, HomeRoutes, HomeSettings, InterfaceSettings, Mark, Roles, VisitSettings,
     },
@@ -43,30 +44,80 @@ struct Router {
 /// The namespace at the other end of every cable. It ends with this value.
 struct Beyond {
     path: String,
-    commands: mpsc::Sender<Vec<String>>,
+    work: mpsc::Sender<Box<dyn FnOnce() + Send>>,
     done: mpsc::Receiver<()>,
 }
 
 impl Beyond {
     fn new() -> Self {
-        let (commands, inbox) = mpsc::channel::<Vec<String>>();
+        let (work, inbox) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
         let (ready, done) = mpsc::channel();
         let (send_path, path) = mpsc::channel();
         thread::spawn(move || {
             unshare(CloneFlags::CLONE_NEWNET).expect("needs root");
             let thread = nix::unistd::gettid();
             send_path.send(format!("/proc/{}/task/{thread}/ns/net", std::process::id())).unwrap();
-            for command in inbox {
-                run(&command.iter().map(String::as_str).collect::<Vec<_>>());
+            for work in inbox {
+                work();
                 ready.send(()).unwrap();
             }
         });
-        Self { path: path.recv().unwrap(), commands, done }
+        Self { path: path.recv().unwrap(), work, done }
+    }
+
+    fn enter(&self, work: impl FnOnce() + Send + 'static) {
+        self.work.send(Box::new(work)).unwrap();
+        self.done.recv().expect("the work beyond failed");
     }
 
     fn run(&self, command: &str) {
-        self.commands.send(command.split(' ').map(str::to_owned).collect()).unwrap();
-        self.done.recv().expect("the command beyond failed");
+        let command = command.to_owned();
+        self.enter(move || drop(sh(&command)));
+    }
+
+    /// A packet socket bound to the other end of a cable.
+    fn packet_socket(&self, interface: &str) -> socket2::Socket {
+        let (sender, receiver) = mpsc::channel();
+        let interface = interface.to_owned();
+        self.enter(move || sender.send(packet_socket(&interface)).unwrap());
+        receiver.recv().unwrap()
+    }
+}
+
+fn packet_socket(interface: &str) -> socket2::Socket {
+    let protocol = i32::from((libc::ETH_P_ALL as u16).to_be());
+    let socket = socket2::Socket::new(socket2::Domain::PACKET, socket2::Type::RAW, Some(protocol.into())).unwrap();
+    socket.bind(&packet_address(interface, protocol)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket
+}
+
+/// The address of an interface for packet sockets.
+fn packet_address(interface: &str, protocol: i32) -> socket2::SockAddr {
+    let index = index(interface);
+    // SAFETY: `sockaddr_ll` fits into the storage, and its length is given.
+    unsafe {
+        socket2::SockAddr::try_init(|storage, length| {
+            let address = &mut *storage.cast::<libc::sockaddr_ll>();
+            address.sll_family = libc::AF_PACKET as u16;
+            address.sll_protocol = protocol as u16;
+            address.sll_ifindex = index.cast_signed();
+            *length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+            Ok(())
+        })
+    }
+    .unwrap()
+    .1
+}
+
+/// The next frame that `wanted` accepts.
+fn receive(socket: &socket2::Socket, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+    let mut buffer = [0; 2048];
+    loop {
+        let length = (&mut &*socket).read(&mut buffer).expect("no such frame came");
+        if wanted(&buffer[..length]) {
+            return buffer[..length].to_vec();
+        }
     }
 }
 
@@ -506,41 +557,45 @@ fn bindings_survive_larger_maps_and_other_home_subnets() {
     });
 }
 
+/// Makes the box an access point: bridge `br-lan` with radio `wlan0` and uplink `eth0`.
+fn access_point(router: &Router) -> Settings {
+    for port in ["wlan0", "eth0"] {
+        sh(&format!("ip link add {port} type veth peer name {port} netns {}", router.beyond.path));
+    }
+    sh("ip link add br-lan type bridge");
+    sh("ip addr add 10.3.0.2/24 dev br-lan");
+    for port in ["wlan0", "eth0"] {
+        sh(&format!("ip link set {port} master br-lan up"));
+        router.beyond.run(&format!("ip link set {port} up"));
+    }
+    sh("ip link set br-lan up");
+    wait_for(|| contains(&sh("ip link show br-lan"), "state UP"));
+    sh("bridge fdb add 02:00:00:00:00:99 dev wlan0 master static");
+    let interface = |name: &str, roles| InterfaceSettings { name: name.to_owned(), roles, fast_path: FastPath::Auto };
+    Settings {
+        interfaces: vec![
+            interface("wlan0", Roles { radio: true, ..Roles::default() }),
+            interface("eth0", Roles { uplink: true, ..Roles::default() }),
+        ],
+        home: None,
+        visit: None,
+        access_point: Some(AccessPointSettings {
+            bridge: "br-lan".to_owned(),
+            uplink: "eth0".to_owned(),
+            radios: vec!["wlan0".to_owned()],
+            own_subnets: Vec::new(),
+            registration_port: 5434,
+            drop_visitor_ipv6: false,
+            maximum_stations: 64,
+        }),
+        ..router.settings()
+    }
+}
+
 #[test]
 fn an_access_point_keeps_forwarding_entries_for_visitors_only() {
     in_namespaces(|router| async move {
-        for port in ["wlan0", "eth0"] {
-            sh(&format!("ip link add {port} type veth peer name {port} netns {}", router.beyond.path));
-        }
-        sh("ip link add br-lan type bridge");
-        sh("ip addr add 10.3.0.2/24 dev br-lan");
-        for port in ["wlan0", "eth0"] {
-            sh(&format!("ip link set {port} master br-lan up"));
-            router.beyond.run(&format!("ip link set {port} up"));
-        }
-        sh("ip link set br-lan up");
-        wait_for(|| contains(&sh("ip link show br-lan"), "state UP"));
-        sh("bridge fdb add 02:00:00:00:00:99 dev wlan0 master static");
-        let interface =
-            |name: &str, roles| InterfaceSettings { name: name.to_owned(), roles, fast_path: FastPath::Auto };
-        let settings = Settings {
-            interfaces: vec![
-                interface("wlan0", Roles { radio: true, ..Roles::default() }),
-                interface("eth0", Roles { uplink: true, ..Roles::default() }),
-            ],
-            home: None,
-            visit: None,
-            access_point: Some(AccessPointSettings {
-                bridge: "br-lan".to_owned(),
-                uplink: "eth0".to_owned(),
-                radios: vec!["wlan0".to_owned()],
-                own_subnets: Vec::new(),
-                registration_port: 5434,
-                drop_visitor_ipv6: false,
-                maximum_stations: 64,
-            }),
-            ..router.settings()
-        };
+        let settings = access_point(&router);
         let before = router.snapshot();
         let mut data_plane = DataPlane::start(settings.clone()).unwrap();
         let radio = index("wlan0");
@@ -649,4 +704,148 @@ async fn wait_for_change(data_plane: &mut DataPlane, interface: &str, condition:
         }
     };
     tokio::time::timeout(Duration::from_secs(10), wait).await.expect("no event about the interface");
+}
+
+#[test]
+fn a_foreign_client_is_reported_and_its_frame_comes_to_the_agent_and_goes_on_when_released() {
+    in_namespaces(|router| async move {
+        let mut data_plane = DataPlane::start(access_point(&router)).unwrap();
+        let radio = index("wlan0");
+        let client = router.beyond.packet_socket("wlan0");
+        let wire = router.beyond.packet_socket("eth0");
+        let mut frame = Vec::new();
+        let gateway = MacAddress([2, 0, 0, 0, 9, 9]);
+        etherparse::PacketBuilder::ethernet2(CLIENT_MAC.0, gateway.0)
+            .ipv4(CLIENT.octets(), [192, 0, 2, 7], 64)
+            .udp(1000, 2000)
+            .write(&mut frame, b"first packet")
+            .unwrap();
+        (&mut &client).write_all(&frame).unwrap();
+
+        let (mut sighting, mut punted) = (None, None);
+        while sighting.is_none() || punted.is_none() {
+            match tokio::time::timeout(Duration::from_secs(10), data_plane.next_event()).await.expect("nothing happens")
+            {
+                Event::Station(seen) if seen.mac == CLIENT_MAC => sighting = Some(seen),
+                Event::PuntedFrame(bytes) => punted = Some(bytes),
+                _ => {}
+            }
+        }
+        let sighting = sighting.unwrap();
+        assert_eq!(sighting.kind, SightingKind::Visitor);
+        assert_eq!((sighting.address, sighting.interface), (Some(CLIENT), radio));
+        assert_eq!(punted.unwrap(), frame);
+        assert_eq!(data_plane.radio_of(CLIENT_MAC), Some(radio));
+
+        let agent_mac = MacAddress([2, 0, 0, 0, 0, 1]);
+        data_plane.set_station(CLIENT_MAC, StationEntry::Forward { home_address: CLIENT, agent_mac, radio }).unwrap();
+        data_plane.inject(&frame).unwrap();
+        let forwarded = receive(&wire, |frame| frame[6..12] == CLIENT_MAC.0);
+        assert_eq!(forwarded[..6], agent_mac.0);
+        assert_eq!(forwarded[6..], frame[6..]);
+    });
+}
+
+#[test]
+fn a_tunnel_packet_in_fragments_reaches_the_visitor() {
+    in_namespaces(|router| async move {
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        let home_address = Ipv4Addr::new(10, 9, 0, 7);
+        data_plane.install_visitor(visitor(FAR_AGENT, home_address, false)).unwrap();
+        let core = router.beyond.packet_socket("core");
+        let access = router.beyond.packet_socket("lan1");
+        let mut inner = Vec::new();
+        etherparse::PacketBuilder::ipv4([192, 0, 2, 9], home_address.octets(), 64)
+            .udp(1, 2)
+            .write(&mut inner, &[7; 300])
+            .unwrap();
+        let core_mac = data_plane.interfaces().into_iter().find(|report| report.name == "core").unwrap().mac;
+        for (stranger, delivered) in [(true, 0), (false, 1)] {
+            let entry = if stranger { Ipv4Addr::new(10, 66, 0, 1) } else { FAR_AGENT };
+            let cut = 160;
+            for (offset, more, part) in [(0, true, &inner[..cut]), (cut, false, &inner[cut..])] {
+                let mut header = etherparse::Ipv4Header::new(
+                    part.len() as u16,
+                    64,
+                    etherparse::IpNumber::IPV4,
+                    entry.octets(),
+                    CARE_OF.octets(),
+                )
+                .unwrap();
+                header.identification = 99;
+                header.dont_fragment = false;
+                header.more_fragments = more;
+                header.fragment_offset = etherparse::IpFragOffset::try_new((offset / 8) as u16).unwrap();
+                header.header_checksum = header.calc_header_checksum();
+                let mut frame = Vec::new();
+                frame.extend_from_slice(&core_mac.0);
+                frame.extend_from_slice(&[2, 0, 0, 0, 0, 0x42, 8, 0]);
+                frame.extend_from_slice(&header.to_bytes());
+                frame.extend_from_slice(part);
+                (&mut &core).write_all(&frame).unwrap();
+            }
+            until(&mut data_plane, |data_plane| {
+                let (handed_on, refused) = data_plane.fragment_counts();
+                (handed_on, refused) == (delivered, 1)
+            })
+            .await;
+        }
+        let frame = receive(&access, |frame| frame[..6] == CLIENT_MAC.0);
+        assert_eq!(frame[14 + 20..], inner[20..]);
+        assert_eq!(frame[14 + 8], 63, "one hop");
+    });
+}
+
+#[test]
+fn unload_finishes_what_others_have_begun() {
+    in_namespaces(|router| async move {
+        let before = router.snapshot();
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        data_plane.install_binding(binding(CLIENT, FAR_AGENT)).unwrap();
+        data_plane.install_visitor(visitor(FAR_AGENT, Ipv4Addr::new(10, 9, 0, 7), true)).unwrap();
+        stop(data_plane);
+        sh("ip link del mip-home");
+        sh("ip rule del priority 434");
+        sh("ip route flush table 434");
+        fs::remove_file(router.bpffs.join("v1/links/router_xdp-core")).unwrap();
+        fs::remove_file(router.bpffs.join("v1/SLOTS")).unwrap();
+        assert!(Inspection::open(&router.bpffs).err().unwrap().to_string().contains("SLOTS"));
+        router.unload();
+        fs::remove_dir(&router.state).unwrap();
+        assert_same(&router.snapshot(), &before);
+    });
+}
+
+#[test]
+fn a_bpf_file_system_is_mounted_where_there_is_none_and_unmounted() {
+    in_namespaces(|mut router| async move {
+        router.bpffs = router.state.with_file_name("pins");
+        let before = fs::read_to_string("/proc/thread-self/mounts").unwrap();
+        stop(DataPlane::start(router.settings()).unwrap());
+        assert_eq!(router.inspect().interfaces().unwrap().len(), 5);
+        router.unload();
+        assert_eq!(fs::read_to_string("/proc/thread-self/mounts").unwrap(), before);
+        assert!(matches!(Inspection::open(&router.bpffs), Err(DataPlaneError::NothingPinned { .. })));
+    });
+}
+
+#[test]
+fn another_routing_table_after_a_restart_leaves_nothing_in_the_old_one() {
+    in_namespaces(|router| async move {
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        let home_address = Ipv4Addr::new(10, 9, 0, 7);
+        data_plane.install_visitor(visitor(FAR_AGENT, home_address, true)).unwrap();
+        stop(data_plane);
+        let mut settings = router.settings();
+        settings.visit.as_mut().unwrap().table = 500;
+        let mut data_plane = DataPlane::start(settings).unwrap();
+        data_plane.install_visitor(visitor(FAR_AGENT, home_address, true)).unwrap();
+        assert_eq!(data_plane.remove_unclaimed().unwrap(), 0);
+        let rules = sh("ip rule");
+        assert!(contains(&rules, "500: from all iif mip-visit lookup 500"), "{rules}");
+        assert!(contains(&rules, "501: from all fwmark 0x4d000000/0xff000000 lookup 501"), "{rules}");
+        assert!(!rules.contains("434") && !rules.contains("435"), "{rules}");
+        assert!(contains(&sh("ip route show table 500"), "10.9.0.7 dev lan1"));
+        assert_eq!(sh("ip route show table all proto 143").matches("table 43").count(), 0);
+    });
 }

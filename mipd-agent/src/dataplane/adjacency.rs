@@ -89,12 +89,16 @@ impl DataPlane {
             .map(|(_, state)| state.entry.inner_mtu)
             .min()
             .unwrap_or(DEFAULT_INNER_MTU);
+        if self.reverse_mtu == Some(mtu) {
+            return Ok(());
+        }
         self.netlink.set_route(DeviceRoute {
             destination: ipnet::Ipv4Net::default(),
             table: visit.reverse_table(),
             device: self.devices.visit_index(),
             mtu: Some(mtu.into()),
         })?;
+        self.reverse_mtu = Some(mtu);
         Ok(())
     }
 }

@@ -301,3 +301,66 @@ pub(super) fn foreign_xdp(link: &Link) -> DataPlaneError {
         .unwrap_or_else(|| "unnamed".to_owned());
     DataPlaneError::ForeignXdp { interface: link.name.clone(), id, program }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, thread};
+
+    use aya::programs::TcAttachType;
+    use nix::{
+        mount::{MsFlags, mount},
+        sched::{CloneFlags, unshare},
+    };
+
+    use super::{Attacher, remove_filter};
+    use crate::dataplane::{
+        journal::{Change, Journal},
+        load::{Sizes, load},
+        netlink::Netlink,
+        pins::Pins,
+        settings::Settings,
+    };
+
+    /// As on kernels before 6.6. In namespaces that end with the thread.
+    #[test]
+    fn a_filter_outlives_its_attacher_is_replaced_in_place_and_can_be_removed() {
+        let test = || {
+            let directory = tempfile::tempdir().unwrap();
+            unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("needs root");
+            mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+            let settings = Settings {
+                bpffs_dir: directory.path().join("bpf"),
+                state_dir: directory.path().join("state"),
+                interfaces: Vec::new(),
+                home: None,
+                visit: None,
+                access_point: None,
+            };
+            let mut netlink = Netlink::open().unwrap();
+            let mut journal = Journal::open(&settings.state_dir).unwrap();
+            let pins = Pins::new(&settings.bpffs_dir);
+            pins.create(&mut journal).unwrap();
+            let link = netlink.links().unwrap().remove(0);
+            let mut programs = Vec::new();
+            for _ in 0..2 {
+                let sizes = Sizes::new(&settings, 1, 2).unwrap();
+                let (ebpf, _) = load(&pins, &sizes, &mipd_common::maps::HomeSubnets::default()).unwrap();
+                let mut attacher = Attacher::new(ebpf, pins.clone()).without_tcx();
+                attacher.tc("router_ingress", &link, TcAttachType::Ingress, &mut netlink, &mut journal).unwrap();
+                drop(attacher);
+                programs.push(netlink.filters(link.index).unwrap());
+            }
+            assert_eq!(programs[0].len(), 1);
+            assert_eq!(programs[1].len(), 1);
+            assert_ne!(programs[0], programs[1], "the second attacher's program is in place");
+            assert!(journal.changes().contains(&Change::Clsact { clsact: link.name.clone() }));
+            remove_filter(&link.name, "router_ingress", false);
+            assert_eq!(netlink.filters(link.index).unwrap(), Vec::<u32>::new());
+            netlink.delete_clsact(link.index).unwrap();
+            assert_eq!(fs::read_dir(settings.bpffs_dir.join("v1/links")).unwrap().count(), 0);
+        };
+        if let Err(panic) = thread::spawn(test).join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}

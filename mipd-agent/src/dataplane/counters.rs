@@ -48,6 +48,7 @@ pub struct CounterValue {
     pub help: &'static str,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
 fn serialize_action<S: serde::Serializer>(action: &Action, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(match action {
         Action::Fast => "fast",

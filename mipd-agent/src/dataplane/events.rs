@@ -23,7 +23,7 @@ pub enum Event {
     Station(Sighting),
     /// A whole frame for the agent: a held packet, DHCP or ARP of an unknown station, a registration reply.
     PuntedFrame(Vec<u8>),
-    /// A configured interface came, went, or changed address, MTU or state.
+    /// A configured interface came, went, or changed its MAC, MTU or state, or any interface its IPv4 addresses.
     InterfaceChanged {
         /// Its name.
         name: String,

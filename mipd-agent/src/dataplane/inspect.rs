@@ -19,6 +19,7 @@ use super::{
     pins::Pins,
     serialize_display,
     stations::monotonic,
+    tunnels::ethernet_destination,
 };
 
 /// A tunnel as the programs see it.
@@ -54,7 +55,6 @@ impl TunnelReport {
         };
         let tunnelled = tunnel.kind == tunnel_kind::IP_IN_IP;
         let resolved = tunnel.flags & tunnel_flags::ADJACENT != 0;
-        let [a, b, c, d, e, f, ..] = tunnel.ethernet;
         Some(Self {
             id,
             encapsulation,
@@ -62,7 +62,7 @@ impl TunnelReport {
             remote: tunnelled.then(|| tunnel.remote().into()),
             resolved,
             interface: interface_name(tunnel.ifindex),
-            next_hop_mac: resolved.then(|| MacAddress([a, b, c, d, e, f]).to_string()),
+            next_hop_mac: resolved.then(|| ethernet_destination(&tunnel.ethernet).to_string()),
             inner_mtu: tunnel.inner_mtu,
             xdp: tunnel.flags & tunnel_flags::XDP_TARGET != 0,
         })
@@ -183,10 +183,9 @@ impl Inspection {
     /// The visitors.
     pub fn visitors(&self) -> Result<Vec<VisitorReport>, DataPlaneError> {
         let mut visitors = Vec::new();
-        for entry in self.maps.visitors.iter() {
+        for entry in &self.maps.visitors {
             let (key, visitor) = entry.map_err(DataPlaneError::map("read", name::VISITORS))?;
-            let [a, b, c, d, e, f, ..] = visitor.ethernet;
-            let mac = MacAddress([a, b, c, d, e, f]);
+            let mac = ethernet_destination(&visitor.ethernet);
             let source = match self.maps.visitor_macs.get(&mipd_common::maps::Mac::new(mac.0), 0) {
                 Ok(source) => Some(source),
                 Err(MapError::KeyNotFound) => None,
@@ -208,7 +207,7 @@ impl Inspection {
     pub fn stations(&self) -> Result<Vec<StationReport>, DataPlaneError> {
         let now = monotonic();
         let mut stations = Vec::new();
-        for entry in self.maps.stations.iter() {
+        for entry in &self.maps.stations {
             let (mac, station) = entry.map_err(DataPlaneError::map("read", name::STATIONS))?;
             let is_visitor = station.state != station_state::LOCAL;
             let is_forwarded = station.state == station_state::FORWARD;

@@ -63,9 +63,8 @@ impl Sizes {
     fn of(&self, map: &str) -> Option<u32> {
         Some(match map {
             name::INTERFACES => self.interfaces,
-            name::SLOTS => self.slots,
+            name::SLOTS | name::HOME_MACS => self.slots,
             name::TUNNELS => self.tunnels,
-            name::HOME_MACS => self.slots,
             name::VISITORS | name::VISITOR_MACS => self.visitors,
             name::STATIONS | name::SEEN => self.stations,
             name::COUNTERS => self.counter_rows,
@@ -223,7 +222,7 @@ fn copy_hash<K: aya::Pod, V: aya::Pod>(
     to: &mut HashMap<MapData, K, V>,
     name: &'static str,
 ) -> Result<(), DataPlaneError> {
-    for entry in from.iter() {
+    for entry in from {
         let (key, value) = entry.map_err(DataPlaneError::map("read", name))?;
         to.insert(key, value, 0).map_err(DataPlaneError::map("write", name))?;
     }

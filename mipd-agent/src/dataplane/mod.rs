@@ -114,6 +114,8 @@ pub struct DataPlane {
     own_addresses: Array<MapData, AddressList>,
     own_subnets: Array<MapData, SubnetList>,
     advertised_subnets: Vec<Ipv4Net>,
+    /// MTU of the route into `mip-visit`, once it is set.
+    reverse_mtu: Option<u16>,
     counters: PerCpuArray<MapData, Counters>,
     ring: Option<AsyncFd<RingBuf<MapData>>>,
     tick: Interval,
@@ -213,6 +215,7 @@ impl DataPlane {
             own_addresses,
             own_subnets,
             advertised_subnets: Vec::new(),
+            reverse_mtu: None,
             counters,
             ring,
             tick,
@@ -301,10 +304,23 @@ impl DataPlane {
 
     /// The rules that lead to the visitors' tables.
     fn add_rules(&mut self) -> Result<(), DataPlaneError> {
-        let Some(visit) = self.settings.visit.as_ref() else { return Ok(()) };
-        let incoming = Selector::IncomingInterface(VISIT_TUN.to_owned());
-        self.netlink.add_rule(&Rule { selector: incoming, table: visit.table })?;
-        self.netlink.add_rule(&Rule { selector: Selector::Mark(visit.mark), table: visit.reverse_table() })?;
+        let wanted: Vec<_> = self
+            .settings
+            .visit
+            .iter()
+            .flat_map(|visit| {
+                let incoming = Selector::IncomingInterface(VISIT_TUN.to_owned());
+                [
+                    Rule { selector: incoming, table: visit.table },
+                    Rule { selector: Selector::Mark(visit.mark), table: visit.reverse_table() },
+                ]
+            })
+            .collect();
+        for rule in &wanted {
+            self.netlink.add_rule(rule)?;
+        }
+        // Those of an earlier agent with other settings.
+        self.netlink.delete_own_rules(&wanted)?;
         Ok(())
     }
 

@@ -9,10 +9,12 @@ use tokio::io::unix::AsyncFd;
 
 use super::{
     DataPlane,
+    devices::Devices,
     error::DataPlaneError,
     events::{Event, clear, watch},
     netlink::{Link, PROTOCOL, split_messages},
     routes::read_neighbour,
+    sysctl,
 };
 
 /// Multicast groups: interfaces, neighbours, IPv4 addresses, IPv4 routes.
@@ -117,9 +119,14 @@ impl DataPlane {
     }
 
     fn link_changed(&mut self, link: Link) -> Result<(), DataPlaneError> {
+        let index = link.index;
         let changed = self.interfaces.update(link, &mut self.attacher, &mut self.netlink, &mut self.journal)?;
         self.tunnels.mark_stale(|_| true);
         if let Some(name) = changed {
+            // One that came back has fresh settings.
+            let settings = sysctl::required(&self.settings, &Devices::names(&self.settings))?;
+            sysctl::apply(settings, &mut self.journal)?;
+            self.rewrite_visitors(index)?;
             self.publish_access_point()?;
             self.interface_changed(name);
         }

@@ -326,6 +326,28 @@ impl Netlink {
     }
 }
 
+#[cfg(test)]
+impl Netlink {
+    /// Program ids of the BPF filters at the ingress of an interface.
+    pub fn filters(&mut self, index: u32) -> Result<Vec<u32>, NetlinkError> {
+        use netlink_packet_route::tc::{TcFilterBpfOption, TcOption};
+        let mut message = TcMessage::with_index(index.cast_signed());
+        message.header.parent = TcHandle { major: u16::MAX, minor: TcHandle::MIN_INGRESS };
+        let mut programs = Vec::new();
+        self.dump("list filters", RouteNetlinkMessage::GetTrafficFilter(message), |message| {
+            let RouteNetlinkMessage::NewTrafficFilter(message) = message else { return };
+            for attribute in message.attributes {
+                let TcAttribute::Options(options) = attribute else { continue };
+                programs.extend(options.iter().filter_map(|option| match option {
+                    TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => Some(*id),
+                    _ => None,
+                }));
+            }
+        })?;
+        Ok(programs)
+    }
+}
+
 fn clsact(index: u32) -> TcMessage {
     let mut message = TcMessage::with_index(index.cast_signed());
     message.header.handle = TcHandle { major: TcHandle::CLSACT.major, minor: 0 };

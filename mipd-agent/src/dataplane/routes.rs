@@ -173,14 +173,15 @@ impl Netlink {
         }
     }
 
-    /// Removes all rules that carry our protocol number.
-    pub fn delete_own_rules(&mut self) -> Result<(), NetlinkError> {
+    /// Removes all rules that carry our protocol number, except those to keep.
+    pub fn delete_own_rules(&mut self, keep: &[Rule]) -> Result<(), NetlinkError> {
         let mut message = RuleMessage::default();
         message.header.family = AddressFamily::Inet;
         let mut rules = Vec::new();
         self.dump("list rules", RouteNetlinkMessage::GetRule(message), |message| {
             if let RouteNetlinkMessage::NewRule(rule) = message
                 && rule.attributes.contains(&RuleAttribute::Protocol(PROTOCOL))
+                && !keep.iter().any(|keep| is_rule(&rule, keep))
             {
                 rules.push(rule);
             }
@@ -380,6 +381,11 @@ fn rule_message(rule: &Rule) -> RuleMessage {
         }
     }
     message
+}
+
+/// Whether the kernel's description is of this rule. It may have more attributes than we set.
+fn is_rule(message: &RuleMessage, rule: &Rule) -> bool {
+    rule_message(rule).attributes.iter().all(|attribute| message.attributes.contains(attribute))
 }
 
 fn neighbour_message(device: u32, address: Ipv4Addr) -> NeighbourMessage {

@@ -263,6 +263,13 @@ pub(super) fn ethernet_header(destination: MacAddress, source: MacAddress) -> [u
     header
 }
 
+/// The destination of an Ethernet header.
+pub(super) fn ethernet_destination(header: &[u8; 14]) -> MacAddress {
+    let mut octets = [0; 6];
+    octets.copy_from_slice(&header[..6]);
+    MacAddress(octets)
+}
+
 /// Which numbers are free: those given back, then those never used.
 #[derive(Debug)]
 struct FreeList {

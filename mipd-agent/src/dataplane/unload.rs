@@ -117,7 +117,7 @@ fn remove_clsact(netlink: &mut Netlink, interface: &str) -> Result<(), DataPlane
 }
 
 fn remove_kernel_entries(netlink: &mut Netlink) -> Result<(), DataPlaneError> {
-    netlink.delete_own_rules()?;
+    netlink.delete_own_rules(&[])?;
     for route in netlink.own_routes()? {
         absent_is_fine(netlink.delete_route(route.destination, route.table))?;
     }
@@ -130,13 +130,13 @@ fn remove_kernel_entries(netlink: &mut Netlink) -> Result<(), DataPlaneError> {
 /// Unmounts a BPF file system of ours, unless somebody else has pinned something there.
 fn unmount(mount_point: &Path) -> Result<(), DataPlaneError> {
     let in_use = std::fs::read_dir(mount_point)
-        .map(|entries| entries.filter_map(Result::ok).any(|entry| entry.path().is_dir()))
-        .unwrap_or(false);
+        .is_ok_and(|entries| entries.filter_map(Result::ok).any(|entry| entry.path().is_dir()));
     if in_use {
         tracing::info!(mount = %mount_point.display(), "left mounted: others use it");
         return Ok(());
     }
-    match umount2(mount_point, MntFlags::empty()) {
+    // Lazily: our own lock is on it.
+    match umount2(mount_point, MntFlags::MNT_DETACH) {
         Ok(()) | Err(nix::Error::EINVAL | nix::Error::ENOENT) => Ok(()),
         Err(errno) => Err(DataPlaneError::file("unmount", mount_point)(errno.into())),
     }

@@ -17,8 +17,9 @@ use super::{
     error::DataPlaneError,
     maps::{self, name},
     netlink::absent_is_fine,
-    routes::DeviceRoute,
-    tunnels::{TunnelId, TunnelKey, ethernet_header},
+    routes::{DeviceRoute, MAIN_TABLE},
+    settings::VisitSettings,
+    tunnels::{TunnelId, TunnelKey, ethernet_destination, ethernet_header},
 };
 
 /// A visitor: how it is reached, and where its packets go.
@@ -95,7 +96,7 @@ impl Visitors {
             .iter()
             .map(|entry| {
                 let (key, visitor) = entry.map_err(DataPlaneError::map("read", name::VISITORS))?;
-                let mac = Mac::new(destination(&visitor).0);
+                let mac = Mac::new(ethernet_destination(&visitor.ethernet).0);
                 let source = self.macs.get(&mac, 0).ok().filter(|source| source.home_address == key.home_address);
                 Ok((key, visitor, source))
             })
@@ -114,11 +115,6 @@ impl Visitors {
     }
 }
 
-fn destination(visitor: &Visitor) -> MacAddress {
-    let [a, b, c, d, e, f, ..] = visitor.ethernet;
-    MacAddress([a, b, c, d, e, f])
-}
-
 impl DataPlane {
     /// Delivers what arrives in a tunnel for this client, and lets it send. Installing the same visitor again is cheap
     /// and harmless; another MAC, interface or direction replaces the old one.
@@ -130,13 +126,9 @@ impl DataPlane {
         if self.visitors.installed.get(&id).is_some_and(|installed| installed.route == route && installed.claimed) {
             return Ok(());
         }
-        let access = self
-            .interfaces
-            .link(route.interface)
+        let entry = self
+            .visitor_entry(&route)
             .ok_or_else(|| DataPlaneError::NoSuchInterface { name: format!("number {}", route.interface) })?;
-        let flags = if self.interfaces.is_xdp_target(route.interface) { tunnel_flags::XDP_TARGET } else { 0 };
-        let entry =
-            Visitor { ethernet: ethernet_header(route.mac, access.mac), flags, reserved: 0, ifindex: route.interface };
         let to_ourselves = self.settings.home.as_ref().is_some_and(|home| home.address == route.home_agent);
         let tunnel = (route.reverse_tunnel && !to_ourselves)
             .then(|| self.tunnels.acquire(TunnelKey::IpInIp { local: route.care_of_address, remote: route.home_agent }))
@@ -193,15 +185,12 @@ impl DataPlane {
             self.visitors.in_kernel.remove(&home_address);
             absent_is_fine(self.netlink.delete_neighbour(installed.route.interface, home_address))?;
             let heir = self.visitors.installed.values().find(|other| other.route.home_address == home_address).copied();
-            match heir {
-                Some(heir) => {
-                    self.visitors.in_kernel.insert(home_address, heir.route.id());
-                    self.enter_into_kernel(heir.route)?;
-                }
-                None => {
-                    let table = self.visitor_table();
-                    absent_is_fine(self.netlink.delete_route(Ipv4Net::from(home_address), table))?;
-                }
+            if let Some(heir) = heir {
+                self.visitors.in_kernel.insert(home_address, heir.route.id());
+                self.enter_into_kernel(heir.route)?;
+            } else {
+                let table = self.visitor_table();
+                absent_is_fine(self.netlink.delete_route(Ipv4Net::from(home_address), table))?;
             }
         }
         self.refresh_direct(id)?;
@@ -211,8 +200,32 @@ impl DataPlane {
         }
     }
 
+    /// Writes the visitors of an interface again, whose own address or mode has changed.
+    pub(super) fn rewrite_visitors(&mut self, interface: u32) -> Result<(), DataPlaneError> {
+        let there = self.visitors.installed.values().filter(|installed| installed.route.interface == interface);
+        for installed in there.copied().collect::<Vec<_>>() {
+            let Some(entry) = self.visitor_entry(&installed.route) else { continue };
+            self.visitors
+                .map
+                .insert(installed.route.id().key(), entry, 0)
+                .map_err(DataPlaneError::map("write", name::VISITORS))?;
+        }
+        Ok(())
+    }
+
+    /// `None` if the access interface is gone.
+    fn visitor_entry(&self, route: &VisitorRoute) -> Option<Visitor> {
+        let access = self.interfaces.link(route.interface)?;
+        Some(Visitor {
+            ethernet: ethernet_header(route.mac, access.mac),
+            flags: if self.interfaces.is_xdp_target(route.interface) { tunnel_flags::XDP_TARGET } else { 0 },
+            reserved: 0,
+            ifindex: route.interface,
+        })
+    }
+
     fn visitor_table(&self) -> u32 {
-        self.settings.visit.as_ref().map_or(super::settings::VisitSettings::DEFAULT_TABLE, |visit| visit.table)
+        self.settings.visit.as_ref().map_or(VisitSettings::DEFAULT_TABLE, |visit| visit.table)
     }
 
     /// Lets the kernel's slow path deliver to a visitor what comes out of a tunnel.
@@ -251,7 +264,7 @@ impl DataPlane {
                 home_address: key.home_address.into(),
                 home_agent: key.home_agent.into(),
                 care_of_address,
-                mac: destination(&visitor),
+                mac: ethernet_destination(&visitor.ethernet),
                 interface: visitor.ifindex,
                 reverse_tunnel: tunnel.is_some(),
             };
@@ -274,19 +287,23 @@ impl DataPlane {
             return Ok(unclaimed.len());
         }
         let table = self.visitor_table();
+        let installed = self.visitors.installed.values();
+        let known: HashSet<_> =
+            installed.map(|installed| (installed.route.interface, installed.route.home_address)).collect();
         for (device, address) in self.netlink.own_neighbours()? {
-            let known = self
-                .visitors
-                .installed
-                .values()
-                .any(|installed| installed.route.home_address == address && installed.route.interface == device);
-            if !known {
+            if !known.contains(&(device, address)) {
                 absent_is_fine(self.netlink.delete_neighbour(device, address))?;
             }
         }
-        for route in self.netlink.own_routes()?.into_iter().filter(|route| route.table == table) {
-            if !self.visitors.in_kernel.contains_key(&route.destination.addr()) {
-                absent_is_fine(self.netlink.delete_route(route.destination, table))?;
+        let reverse_table = self.settings.visit.as_ref().map(VisitSettings::reverse_table);
+        for route in self.netlink.own_routes()? {
+            let wanted = match route.table {
+                MAIN_TABLE => true,
+                other if other == table => self.visitors.in_kernel.contains_key(&route.destination.addr()),
+                other => Some(other) == reverse_table,
+            };
+            if !wanted {
+                absent_is_fine(self.netlink.delete_route(route.destination, route.table))?;
             }
         }
         Ok(unclaimed.len())
