@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    devices::VISIT_TUN,
     error::DataPlaneError,
     journal::{Change, Journal},
     settings::Settings,
@@ -29,9 +30,12 @@ pub struct SysctlChange {
 const LOOSE: &str = "a strict reverse path filter drops visitors and what comes out of tunnels (effective is the maximum of all and interface)";
 const REDIRECTS: &str = "ICMP redirects would lead hosts around the agent (effective if set in all or interface)";
 
+const OWN_SOURCE: &str = "our own ICMP errors for a visitor come back to us through its tunnel";
+
 /// What would have to change on this box for these settings, as it is now. Nothing is changed.
 ///
-/// `rp_filter` only where strict filtering is in effect, and then to loose (2); `send_redirects` to 0.
+/// `rp_filter` only where strict filtering is in effect, and then to loose (2); `send_redirects` to 0;
+/// `accept_local` to 1 on the foreign agent's tunnel device.
 pub fn required(settings: &Settings, devices: &[&str]) -> Result<Vec<SysctlChange>, DataPlaneError> {
     let routed: Vec<&str> = settings
         .interfaces
@@ -53,6 +57,12 @@ pub fn required(settings: &Settings, devices: &[&str]) -> Result<Vec<SysctlChang
         if effective == Some(1) {
             want(path, was, "2", LOOSE);
         }
+    }
+    let accept_local = conf(VISIT_TUN, "accept_local");
+    if devices.contains(&VISIT_TUN)
+        && let Some(was) = read(&accept_local)?
+    {
+        want(accept_local, was, "1", OWN_SOURCE);
     }
     if !routed.is_empty() {
         for interface in ["all"].iter().chain(&routed) {

@@ -98,7 +98,7 @@ impl Settings {
             key: random_key(),
             lifetime: "10min".to_owned(),
             maximum_lifetime: "10h".to_owned(),
-            log: std::env::var("MIPD_LAB_LOG").unwrap_or_else(|_| "debug".to_owned()),
+            log: std::env::var("MIPD_LAB_LOG").unwrap_or_else(|_| "info,mipd_agent=debug".to_owned()),
         }
     }
 }
