@@ -131,9 +131,9 @@ fn write_agent(text: &mut String, role: &Role, settings: &Settings, paths: &Path
         Role::AccessPoint { .. } => settings.fast_path.on_access_points(),
     };
     writeln!(text, "[agent]")?;
-    writeln!(text, "state-dir = {:?}", paths.state)?;
-    writeln!(text, "control-socket = {:?}", paths.socket)?;
-    writeln!(text, "bpffs-dir = {:?}", paths.bpffs)?;
+    writeln!(text, "state-dir = '{}'", paths.state.display())?;
+    writeln!(text, "control-socket = '{}'", paths.socket.display())?;
+    writeln!(text, "bpffs-dir = '{}'", paths.bpffs.display())?;
     writeln!(text, "log = {:?}", settings.log)?;
     writeln!(text, "fast-path = {fast_path:?}")?;
     if matches!(role, Role::Router { .. }) {

@@ -163,7 +163,7 @@ fn run_tc(program: &SchedClassifier, packet: &[u8], out: &mut [u8], buffer: Sock
         ..TestRunOptions::default()
     };
     let result = program.test_run(options)?;
-    let fate = match result.return_value as i32 {
+    let fate = match result.return_value.cast_signed() {
         -1 => Fate::Pass,
         2 => Fate::Drop,
         7 => Fate::Redirect,
