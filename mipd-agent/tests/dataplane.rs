@@ -100,7 +100,7 @@ fn packet_address(interface: &str, protocol: i32) -> socket2::SockAddr {
         socket2::SockAddr::try_init(|storage, length| {
             let address = &mut *storage.cast::<libc::sockaddr_ll>();
             address.sll_family = libc::AF_PACKET as u16;
-            address.sll_protocol = protocol as u16;
+            address.sll_protocol = protocol.cast_unsigned() as u16;
             address.sll_ifindex = index.cast_signed();
             *length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
             Ok(())

@@ -51,7 +51,9 @@ pub fn check(program: &str, hook: u32, cases: Vec<Case>) {
             Err(error) => format!("  {error:#}\n"),
         };
         if !differences.is_empty() {
-            failures += &format!("{}\n{differences}", case.description);
+            failures.push_str(case.description);
+            failures.push('\n');
+            failures.push_str(&differences);
         }
     }
     assert!(failures.is_empty(), "{program}:\n{failures}");

@@ -111,8 +111,11 @@ fn downlink() -> Vec<Case> {
     ]
 }
 
+/// A packet that takes the slow path: description, packet, what is special about the world, counter.
+type Exception = (&'static str, Ipv4, fn(&mut crate::world::World), Counter);
+
 /// What XDP leaves to TC, and the frame after TC has handed it to the kernel.
-fn downlink_slow() -> Vec<(&'static str, Ipv4, fn(&mut crate::world::World), Counter)> {
+fn downlink_slow() -> Vec<Exception> {
     vec![
         ("an expiring inner TTL", inner().ttl(1), |_| {}, Counter::SlowTtl),
         ("inner options", inner().options(), |_| {}, Counter::SlowOptions),
@@ -275,7 +278,7 @@ fn uplink() -> Vec<Case> {
 }
 
 /// What the fast path cannot put into a reverse tunnel, and why.
-fn uplink_slow() -> Vec<(&'static str, Ipv4, fn(&mut crate::world::World), Counter)> {
+fn uplink_slow() -> Vec<Exception> {
     fn reverse(world: &mut crate::world::World) {
         world.visitor_sources[0].2 = REVERSE_TUNNEL;
     }
