@@ -158,6 +158,25 @@ impl Agent {
         Ok(rows.iter().filter(|row| row["home_address"] == wanted.as_str()).cloned().collect())
     }
 
+    /// Waits until a table has rows, and gives them.
+    pub fn await_rows(&self, what: &str, patience: Duration) -> Result<Vec<Value>> {
+        let rows = wait::until(patience, || {
+            let rows = self.show(what)?.as_array().cloned().unwrap_or_default();
+            Ok((!rows.is_empty()).then_some(rows))
+        })?;
+        rows.with_context(|| {
+            format!("`mipd show {what}` on {} is empty after {patience:?}:\n{}", self.host.name(), self.log_tail())
+        })
+    }
+
+    /// Waits until a counter has grown beyond `before`.
+    pub fn await_count(&self, name: &str, before: u64, patience: Duration) -> Result<u64> {
+        let count = wait::until(patience, || Ok(Some(self.counter(name)?).filter(|count| *count > before)))?;
+        count.with_context(|| {
+            format!("counter {name} on {} is not above {before} after {patience:?}", self.host.name())
+        })
+    }
+
     /// Sum of the counters of that name, over roles, interfaces and hooks.
     pub fn counter(&self, name: &str) -> Result<u64> {
         let rows = self.show("counters")?;

@@ -1,6 +1,6 @@
 //! The demo: one client with an ordinary stack walks through a campus while a TCP connection and a stream of pings run.
 //!
-//! [`stage`] sets the scene, [`script`] is the walk, [`roam`] measures one step of it, [`path`] and [`data_path`] find out
+//! [`script`] is the walk, [`roam`] measures one step of it, [`path`] and [`data_path`] find out
 //! who carried the packets, [`verdict`] judges, [`print`] tells it to people and [`report`] to programs.
 
 mod arguments;
@@ -11,7 +11,6 @@ mod print;
 mod report;
 mod roam;
 mod script;
-mod stage;
 mod verdict;
 
 use std::process::ExitCode;

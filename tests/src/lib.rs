@@ -1,7 +1,7 @@
 //! The lab: whole networks in network namespaces of one machine, with real kernels' stacks at every end.
 //!
 //! [`Lab`] owns everything (namespaces, bridges, processes, files) and removes it when dropped. [`topology`] builds the
-//! networks that demo, tests and benches share; [`agent`] runs `mipd` on the boxes; [`traffic`] measures what a client
+//! networks that demo, tests and benches share; [`agent`] runs `mipd` on the boxes; [`deployment`] puts both together; [`traffic`] measures what a client
 //! notices; [`capture`] records what went over a wire.
 //!
 //! Nothing here calls `ip`: links, addresses and routes are set by netlink, inside the namespace concerned.
@@ -9,6 +9,8 @@
 pub mod agent;
 pub mod capture;
 pub mod demo;
+pub mod deployment;
+pub mod fingerprint;
 pub mod host;
 pub mod lab;
 pub mod namespace;
@@ -27,3 +29,19 @@ pub use lab::{Cleaner, Lab, clean_all};
 pub use namespace::Namespace;
 pub use radio::{Air, Carrier, Client};
 pub use wire::Wire;
+
+/// Waits until no other test of this program uses a lab with agents, and holds the others up as long as it lives. So
+/// many boxes at once would only measure the machine.
+pub fn turn() -> std::sync::MutexGuard<'static, ()> {
+    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Whether a lab can be built here. If not, says why in the words by which `cargo xtask test` counts a test as skipped.
+pub fn available() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        eprintln!("SKIPPED: the lab needs root; use `cargo xtask test`");
+    }
+    root
+}

@@ -1,4 +1,5 @@
 //! What a client notices: echo requests and a TCP connection, and what hosts notice of the client.
 
+pub mod forge;
 pub mod ping;
 pub mod tcp;

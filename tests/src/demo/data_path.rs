@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::stage::{Place, Stage};
 use crate::agent::Agent;
+use crate::deployment::{Deployment, Place};
 
 /// What the programs and the kernel of one box did for a client away from home, while it stayed at one place.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -59,7 +59,7 @@ enum Kind {
 }
 
 impl Look {
-    pub fn at(stage: &Stage, place: Place) -> Result<Self> {
+    pub fn at(stage: &Deployment, place: Place) -> Result<Self> {
         let on_the_way = [
             (Kind::Home, &stage.agents.ha),
             (Kind::Foreign, stage.router(place)),

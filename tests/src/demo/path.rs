@@ -6,8 +6,8 @@
 
 use anyhow::Result;
 
-use super::stage::{Place, Stage};
 use crate::agent::Agent;
+use crate::deployment::{Deployment, Place};
 use crate::topology::CORE_INTERFACE;
 
 /// Frames counted so far.
@@ -24,7 +24,7 @@ pub(super) struct Crossings {
 }
 
 impl Crossings {
-    pub fn count(stage: &Stage, place: Place) -> Result<Self> {
+    pub fn count(stage: &Deployment, place: Place) -> Result<Self> {
         let (up, down) = stage.campus.correspondent.namespace().interface_packets("eth0")?;
         let into = |router: &Agent| -> Result<u64> {
             let port = format!("{}.{CORE_INTERFACE}", router.host().name());
@@ -34,7 +34,7 @@ impl Crossings {
     }
 
     /// The two ways, up and down, in words; `?` where the counts fit none. `⇒` is a tunnel.
-    pub fn ways(&self, later: &Self, stage: &Stage, place: Place) -> (String, String) {
+    pub fn ways(&self, later: &Self, stage: &Deployment, place: Place) -> (String, String) {
         let (down, up) = (later.down - self.down, later.up - self.up);
         let into_home_agent = later.into_home_agent - self.into_home_agent;
         let into_router = later.into_router - self.into_router;

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use serde_json::Value;
 
 use super::data_path::{Look, Shares};
 use super::path::Crossings;
 use super::report::{Reachability, Roam};
-use super::stage::{Place, Stage, Traffic};
+
+use crate::deployment::{Deployment, Place, Traffic};
 use crate::radio::Carrier;
 use crate::topology::CLIENT;
 use crate::traffic::ping::reach;
@@ -34,11 +34,17 @@ pub(super) struct Step {
 
 impl Step {
     /// Moves the client, waits for its registration, watches its traffic, and asks the neighbours.
-    pub fn take(self, stage: &Stage, traffic: &Traffic, reverse_tunnel: bool, shares: &mut Shares) -> Result<Roam> {
+    pub fn take(
+        self,
+        stage: &Deployment,
+        traffic: &Traffic,
+        reverse_tunnel: bool,
+        shares: &mut Shares,
+    ) -> Result<Roam> {
         let start = Instant::now();
         let link_down = stage.campus.client.roam(stage.air(self.to), self.carrier)?;
         let associated = Instant::now();
-        let registered = wait::until(REGISTRATION_PATIENCE, || self.registered(stage, start))?;
+        let registered = wait::until(REGISTRATION_PATIENCE, || stage.registered(self.to, start))?;
         let registered_at = registered.as_ref().map(|_| Instant::now());
         let patience = if registered.is_some() { TRAFFIC_PATIENCE } else { LITTLE_PATIENCE };
         let flowing = wait::until(patience, || Ok(traffic.pings.answered_since(registered_at.unwrap_or(associated))))?;
@@ -86,20 +92,8 @@ impl Step {
         })
     }
 
-    /// The sign that the roam is registered: at home that the binding is gone, elsewhere a registration that is no older
-    /// than the roam (an access point may still list the one of an earlier visit).
-    fn registered(self, stage: &Stage, start: Instant) -> Result<Option<Value>> {
-        let bindings = stage.agents.ha.rows_of("bindings", CLIENT)?;
-        if self.to == Place::Home {
-            return Ok(bindings.is_empty().then_some(Value::Null));
-        }
-        let clients = stage.access_point(self.to).rows_of("clients", CLIENT)?;
-        let fresh = |row: &&Value| row["state"] == "registered" && age(row).is_some_and(|age| age <= start.elapsed());
-        Ok(clients.iter().find(fresh).filter(|_| !bindings.is_empty()).cloned())
-    }
-
     /// A host behind the router just left, and one at home, must reach the client wherever it is.
-    fn neighbours(self, stage: &Stage) -> Result<Vec<Reachability>> {
+    fn neighbours(self, stage: &Deployment) -> Result<Vec<Reachability>> {
         let mut hosts = vec![stage.wired_host(Place::Home)];
         if self.from != Place::Home {
             hosts.push(stage.wired_host(self.from));
@@ -112,12 +106,6 @@ impl Step {
     }
 }
 
-/// How old a registration is at least, from its lifetimes (whole seconds).
-fn age(row: &Value) -> Option<Duration> {
-    let (granted, remaining) = (row["lifetime_granted_s"].as_u64()?, row["lifetime_remaining_s"].as_u64()?);
-    Some(Duration::from_secs(granted.saturating_sub(remaining).saturating_sub(1)))
-}
-
 /// Lets the traffic run for so long as it takes the ping stream to send that many.
 fn stay(traffic: &Traffic, time: Duration) -> Result<()> {
     let enough = traffic.pings.probes().len() + (time.as_millis() / traffic.pings.interval().as_millis()) as usize;
@@ -126,17 +114,4 @@ fn stay(traffic: &Traffic, time: Duration) -> Result<()> {
 
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10_000.0).round() / 10.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_registration_of_an_earlier_visit_is_older_than_the_roam() {
-        let row = |remaining: u64| serde_json::json!({"lifetime_granted_s": 600, "lifetime_remaining_s": remaining});
-        assert_eq!(age(&row(599)), Some(Duration::ZERO));
-        assert_eq!(age(&row(590)), Some(Duration::from_secs(9)));
-        assert_eq!(age(&Value::Null), None);
-    }
 }

@@ -9,8 +9,9 @@ use super::data_path::{self, Shares};
 use super::print::Narrator;
 use super::report::{BoxTables, DataPath, InterfaceUse, Machine, Report, Roam, Tcp};
 use super::roam::Step;
-use super::stage::{Place, Stage};
 use super::verdict;
+use crate::agent::config::Settings;
+use crate::deployment::{Deployment, Place, WIRES};
 use crate::radio::Carrier;
 
 const TRAFFIC_PATIENCE: Duration = Duration::from_secs(10);
@@ -19,7 +20,11 @@ const WALK: [Place; 5] = [Place::Home, Place::Visited1Ap1, Place::Visited1Ap2, P
 /// Plays the whole demo and judges it.
 pub(super) fn perform(arguments: &Arguments, narrator: &Narrator) -> Result<Report> {
     narrator.say("building 15 boxes and 11 wires in network namespaces");
-    let mut stage = Stage::build(arguments)?;
+    let settings = Settings { reverse_tunnel: arguments.reverse_tunnel, ..Settings::new(arguments.fast_path) };
+    let mut stage = Deployment::build("demo", &settings)?;
+    if let Some(directory) = &arguments.pcap {
+        stage.capture(&WIRES, directory)?;
+    }
     narrator.say("starting mipd on 3 routers and 4 access points");
     let played = play(&mut stage, arguments, narrator);
     if let Some(directory) = &arguments.logs {
@@ -29,7 +34,7 @@ pub(super) fn perform(arguments: &Arguments, narrator: &Narrator) -> Result<Repo
     played
 }
 
-fn play(stage: &mut Stage, arguments: &Arguments, narrator: &Narrator) -> Result<Report> {
+fn play(stage: &mut Deployment, arguments: &Arguments, narrator: &Narrator) -> Result<Report> {
     stage.agents.start()?;
     narrator.say("every access point has heard the agent on its LAN");
     let traffic = stage.start_traffic()?;
@@ -78,7 +83,7 @@ fn play(stage: &mut Stage, arguments: &Arguments, narrator: &Narrator) -> Result
     })
 }
 
-fn interfaces(stage: &Stage) -> Result<Vec<InterfaceUse>> {
+fn interfaces(stage: &Deployment) -> Result<Vec<InterfaceUse>> {
     let mut uses = Vec::new();
     for agent in stage.agents.all() {
         for row in data_path::interfaces(agent)? {
@@ -89,7 +94,7 @@ fn interfaces(stage: &Stage) -> Result<Vec<InterfaceUse>> {
 }
 
 /// `mipd show` of each box, as the tables that its roles fill.
-fn show_all(stage: &Stage) -> Result<Vec<BoxTables>> {
+fn show_all(stage: &Deployment) -> Result<Vec<BoxTables>> {
     let tables_of = |agent: &crate::agent::Agent| -> Result<BoxTables> {
         let name = agent.host().name();
         let tables: &[&str] = match name {

@@ -17,6 +17,7 @@ const ECHO_REPLY: u8 = 0;
 const ECHO_REQUEST: u8 = 8;
 /// Echo data, so that a packet has the size that `ping` gives it: 84 bytes with the IPv4 header.
 const DATA_LENGTH: usize = 56;
+const SHORTEST_TIMEOUT: Duration = Duration::from_micros(50);
 
 static NEXT_IDENTIFIER: AtomicU16 = AtomicU16::new(1);
 
@@ -57,7 +58,8 @@ impl Echo {
         let mut buffer = [MaybeUninit::uninit(); 512];
         loop {
             let patience = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-            self.socket.set_read_timeout(Some(patience)).ok()?;
+            // Less than a microsecond would be rounded to zero, which means for ever.
+            self.socket.set_read_timeout(Some(patience.max(SHORTEST_TIMEOUT))).ok()?;
             let length = match self.socket.recv(&mut buffer) {
                 Ok(length) => length,
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return None,

@@ -1,38 +1,45 @@
-//! The scene: the campus, an agent on each router and access point, and the client's traffic.
+//! Mobile IP on a campus: an agent on each router and access point, and the client's traffic.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
-use super::arguments::Arguments;
 use crate::agent::Agent;
 use crate::agent::config::{Role, Settings};
-use crate::capture::Capture;
+use crate::capture::{Capture, PcapFile};
 use crate::host::Host;
-use crate::radio::Air;
-use crate::topology::{CORRESPONDENT, Campus, ReversePathFilter, campus};
+use crate::radio::{Air, Carrier};
+use crate::topology::{CLIENT, CORRESPONDENT, Campus, ReversePathFilter, campus};
 use crate::traffic::ping::PingStream;
 use crate::traffic::tcp::Connection;
 use crate::wait;
 
 const PING_INTERVAL: Duration = Duration::from_millis(10);
 const DISCOVERY_PATIENCE: Duration = Duration::from_secs(15);
+const REGISTRATION_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Every wire of the campus, by the name of its bridge.
-const WIRES: [&str; 11] =
+pub const WIRES: [&str; 11] =
     ["cn", "core1", "core2", "core3", "lan1", "lan2", "lan3", "air-home-ap", "air-ap1", "air-ap2", "air-ap3"];
 
 /// Where the client can be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Place {
+pub enum Place {
+    /// At home, behind the home access point.
     Home,
+    /// The first visited network, its first access point.
     Visited1Ap1,
+    /// The first visited network, its second access point.
     Visited1Ap2,
+    /// The second visited network.
     Visited2,
 }
 
 impl Place {
+    /// What people call it.
     pub fn label(self) -> &'static str {
         match self {
             Self::Home => "home",
@@ -44,14 +51,19 @@ impl Place {
 }
 
 /// Campus and agents. Agents come first: they end before their boxes go.
-pub(super) struct Stage {
+#[derive(Debug)]
+pub struct Deployment {
+    /// The agents.
     pub agents: Agents,
-    captures: Vec<Capture>,
+    captures: Vec<(&'static str, Capture)>,
+    /// The boxes and wires.
     pub campus: Campus,
 }
 
 /// The agents, by box.
-pub(super) struct Agents {
+#[derive(Debug)]
+#[expect(missing_docs, reason = "named as the boxes of `Campus` are")]
+pub struct Agents {
     pub ha: Agent,
     pub home_ap: Agent,
     pub fa1: Agent,
@@ -62,21 +74,38 @@ pub(super) struct Agents {
 }
 
 /// What the client does all the time.
-pub(super) struct Traffic {
+#[derive(Debug)]
+pub struct Traffic {
+    /// Its TCP connection with the correspondent.
     pub connection: Connection,
+    /// Its pings to the correspondent.
     pub pings: PingStream,
 }
 
-impl Stage {
-    /// Builds the networks, with captures if they are wanted.
-    pub fn build(arguments: &Arguments) -> Result<Self> {
-        let campus = campus("demo", ReversePathFilter::default())?;
-        let captures = arguments.pcap.as_deref().map_or(Ok(Vec::new()), |directory| capture_all(&campus, directory))?;
-        let settings = Settings { reverse_tunnel: arguments.reverse_tunnel, ..Settings::new(arguments.fast_path) };
-        let agents = Agents::configure(&campus, &settings)?;
-        Ok(Self { agents, captures, campus })
+impl Deployment {
+    /// Builds the networks and configures the agents, all with the same settings; starts none.
+    pub fn build(label: &str, settings: &Settings) -> Result<Self> {
+        let campus = campus(label, ReversePathFilter::default())?;
+        let agents = Agents::configure(&campus, settings)?;
+        Ok(Self { agents, captures: Vec::new(), campus })
     }
 
+    /// Captures on these wires into files of a folder, until [`stop_captures`](Self::stop_captures).
+    pub fn capture(&mut self, wires: &[&'static str], directory: &Path) -> Result<()> {
+        std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+        for wire in wires {
+            let capture = Capture::start(&self.campus.lab, wire, &directory.join(format!("{wire}.pcap")))?;
+            self.captures.push((wire, capture));
+        }
+        Ok(())
+    }
+
+    /// Ends the captures, so that their files are complete. Gives each wire's.
+    pub fn stop_captures(&mut self) -> Result<BTreeMap<&'static str, PcapFile>> {
+        self.captures.drain(..).map(|(wire, capture)| Ok((wire, capture.stop()?))).collect()
+    }
+
+    /// Connects the client with the correspondent and starts its pings.
     pub fn start_traffic(&self) -> Result<Traffic> {
         let client = self.campus.client.host.namespace();
         let connection = Connection::open(client, self.campus.correspondent.namespace(), CORRESPONDENT)?;
@@ -84,6 +113,7 @@ impl Stage {
         Ok(Traffic { connection, pings })
     }
 
+    /// What the radio there reaches.
     pub fn air(&self, place: Place) -> &Air {
         match place {
             Place::Home => &self.campus.home_ap.air,
@@ -121,9 +151,29 @@ impl Stage {
         }
     }
 
-    /// Ends the captures, so that their files are complete.
-    pub fn stop_captures(&mut self) -> Result<()> {
-        self.captures.drain(..).try_for_each(|capture| capture.stop().map(drop))
+    /// The sign that the client is registered at a place: at home that it has no binding any more, elsewhere a registration
+    /// that is no older than `since` (an access point may still list the one of an earlier visit). `Null` at home, else the
+    /// access point's row of `mipd show clients`.
+    pub fn registered(&self, place: Place, since: Instant) -> Result<Option<Value>> {
+        let bindings = self.agents.ha.rows_of("bindings", CLIENT)?;
+        if place == Place::Home {
+            return Ok(bindings.is_empty().then_some(Value::Null));
+        }
+        let clients = self.access_point(place).rows_of("clients", CLIENT)?;
+        let fresh = |row: &&Value| row["state"] == "registered" && age(row).is_some_and(|age| age <= since.elapsed());
+        Ok(clients.iter().find(fresh).filter(|_| !bindings.is_empty()).cloned())
+    }
+
+    /// Moves the client and waits until it is registered where it went.
+    pub fn roam(&self, to: Place, carrier: Carrier) -> Result<()> {
+        let start = Instant::now();
+        self.campus.client.roam(self.air(to), carrier)?;
+        let registered = wait::until(REGISTRATION_PATIENCE, || self.registered(to, start))?;
+        registered.with_context(|| {
+            let log = self.access_point(to).log_tail();
+            format!("the client is not registered in {} after {REGISTRATION_PATIENCE:?}:\n{log}", to.label())
+        })?;
+        Ok(())
     }
 
     /// Copies every agent's log to a folder.
@@ -185,7 +235,21 @@ impl Agents {
     }
 }
 
-fn capture_all(campus: &Campus, directory: &Path) -> Result<Vec<Capture>> {
-    std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    WIRES.iter().map(|wire| Capture::start(&campus.lab, wire, &directory.join(format!("{wire}.pcap")))).collect()
+/// How old a registration is at least, from its lifetimes (whole seconds).
+fn age(row: &Value) -> Option<Duration> {
+    let (granted, remaining) = (row["lifetime_granted_s"].as_u64()?, row["lifetime_remaining_s"].as_u64()?);
+    Some(Duration::from_secs(granted.saturating_sub(remaining).saturating_sub(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registration_of_an_earlier_visit_is_older_than_the_roam() {
+        let row = |remaining: u64| serde_json::json!({"lifetime_granted_s": 600, "lifetime_remaining_s": remaining});
+        assert_eq!(age(&row(599)), Some(Duration::ZERO));
+        assert_eq!(age(&row(590)), Some(Duration::from_secs(9)));
+        assert_eq!(age(&Value::Null), None);
+    }
 }
