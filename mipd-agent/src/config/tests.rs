@@ -254,6 +254,13 @@ fn every_mistake_has_its_one_line() {
             "mipd.toml:11: foreign-home association with 10.2.0.1 and spi 300 is already in line 6: use another spi",
         ),
         (
+            format!(
+                "{ACCESS_POINT}\n[[peer-association]]\npeer = \"10.2.0.1\"\nkind = \"mobile-foreign\"\nspi = 300\n\
+                 key = \"{KEY}\""
+            ),
+            "mipd.toml:7: an access point has no [[peer-association]] yet: remove it, here and at the foreign agent",
+        ),
+        (
             format!("[agent]\nstate-dir = \"state\"\n{HOME_AGENT}"),
             "mipd.toml:2: state-dir `state` is relative: write the whole path",
         ),
@@ -325,11 +332,6 @@ fn what_is_written_is_what_is_meant() {
         clients = "10.1.0.0-10.1.0.255"
         spi = 257
         key = "{KEY}"
-        [[peer-association]]
-        peer = "any"
-        kind = "mobile-foreign"
-        spi = 300
-        key = "{KEY}"
         {ACCESS_POINT}
         subnet-map = [{{ home-agent = "10.1.7.1", mask = "255.255.248.0" }}]
         registration-lifetime = "infinite"
@@ -344,12 +346,20 @@ fn what_is_written_is_what_is_meant() {
     assert_eq!(first.algorithm, Algorithm::Md5PrefixSuffix);
     assert_eq!(first.key, Key::from_hex(KEY).unwrap());
     assert_eq!((second.clients, second.algorithm), (first.clients, Algorithm::HmacMd5));
-    assert_eq!(config.peer_associations[0].peer, Peer::Any);
-    assert_eq!(config.peer_associations[0].kind, PeerKind::MobileForeign);
     let access_point = config.access_point.unwrap();
     assert_eq!(access_point.subnet_map[0].prefix, "10.1.0.0/21".parse().unwrap());
     assert_eq!(access_point.registration_lifetime, Lifetime::INFINITE);
     assert_eq!(access_point.visitor_ipv6, VisitorIpv6::Drop);
+}
+
+#[test]
+fn an_agent_may_share_a_key_with_anybody() {
+    let config = parse(&format!(
+        "{HOME_AGENT}\n[[peer-association]]\npeer = \"any\"\nkind = \"foreign-home\"\nspi = 300\nkey = \"{KEY}\""
+    ))
+    .unwrap();
+    assert_eq!(config.peer_associations[0].peer, Peer::Any);
+    assert_eq!(config.peer_associations[0].kind, PeerKind::ForeignHome);
 }
 
 #[test]

@@ -23,7 +23,7 @@ use super::{
     values::DurationText,
 };
 
-/// At least one role, and an access point alone.
+/// At least one role, an access point alone, and no associations that it would not use.
 pub(super) fn exclude_unsupported_combinations(source: &Source<'_>, document: &Document) -> Result<(), ConfigError> {
     let home_agent = document.home_agent.as_ref().map(|_| "home-agent");
     let foreign_agent = document.foreign_agent.as_ref().map(|_| "foreign-agent");
@@ -36,6 +36,14 @@ pub(super) fn exclude_unsupported_combinations(source: &Source<'_>, document: &D
             );
             Err(source.error(&access_point.span(), message))
         }
+        (Some(_), None) => match document.peer_association.first() {
+            // Its requests would lack the extension that the peer demands.
+            Some(peer) => Err(source.error(
+                &peer.span(),
+                "an access point has no [[peer-association]] yet: remove it, here and at the foreign agent",
+            )),
+            None => Ok(()),
+        },
         _ => Ok(()),
     }
 }
