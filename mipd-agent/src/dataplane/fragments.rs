@@ -148,9 +148,7 @@ mod tests {
         for length in 0..packet.len() {
             assert_eq!(Tunnelled::parse(&packet[..length]), None, "{length}");
         }
-        for (offset, value) in
-            [(0, 0x65), (0, 0x44), (0, 0x4f), (20, 0x60), (20, 0x4f), (2, 0xff), (22, 0xff), (23, 0x05)]
-        {
+        for (offset, value) in [(0, 0x65), (0, 0x44), (0, 0x4f), (20, 0x60), (2, 0xff), (22, 0xff), (23, 0x05)] {
             let mut packet = packet.clone();
             packet[offset] = value;
             assert_eq!(Tunnelled::parse(&packet), None, "{offset} {value}");
