@@ -49,10 +49,13 @@ pub fn main(workspace: &Workspace, arguments: &Arguments, route: Option<Route>) 
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--no-run", "--workspace", "--exclude", "mipd-ebpf"]);
     kernel.export(&mut cargo);
-    let programs = cargo_messages::executables(&mut cargo)?;
+    let mut programs = cargo_messages::executables(&mut cargo)?;
+    programs.retain(|program| program.is_test);
+    // What is quick and needs least comes first.
+    programs.sort_by_key(|program| (needs_root(program), title(program)));
 
     let mut total = Summary::default();
-    for program in programs.iter().filter(|program| program.is_test) {
+    for program in &programs {
         let privileged = obstacle.is_none() && needs_root(program);
         build::announce(&title(program));
         let mut test = command::limited(LIMIT, &program.path);
@@ -116,7 +119,7 @@ fn run(test: &mut Command) -> Result<Summary> {
     let errors = errors.join().unwrap_or_default();
     let summary = Summary::of(&output, status.success());
     if !summary.succeeded() {
-        println!("{}\n{errors}\n{status}", output.trim_end());
+        println!("{}\n{errors}\n{status}", summary::failures(&output).trim_end());
     }
     Ok(summary)
 }

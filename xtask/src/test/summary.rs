@@ -87,6 +87,11 @@ pub fn is_progress(line: &str) -> bool {
     line.starts_with("test ") && (line.contains(" ... ") || line.starts_with("test result: "))
 }
 
+/// What failed tests printed; all output if the program died before it could sort that out.
+pub fn failures(output: &str) -> &str {
+    output.find("\nfailures:\n").map_or(output, |start| &output[start + 1..])
+}
+
 /// The number before a word: `12` of `ok. 12 passed; 0 failed`.
 fn count(result: &str, word: &str) -> usize {
     let mut previous = "";
@@ -138,6 +143,12 @@ test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; 
         assert_eq!(summary.to_string(), "1 passed, 1 failed, 2 skipped");
         assert_eq!(summary.skipped, ["slow: ignored, takes an hour", "lab::makes_namespaces: this needs root"]);
         assert_eq!(summary.failures, ["roles::denies"]);
+    }
+
+    #[test]
+    fn what_passed_tests_printed_is_left_out_of_a_failure() {
+        assert!(failures(OUTPUT).starts_with("failures:\n\n---- roles::denies"));
+        assert_eq!(failures("running 1 test\nkilled"), "running 1 test\nkilled");
     }
 
     #[test]
