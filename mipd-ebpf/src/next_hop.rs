@@ -3,7 +3,7 @@
 use core::mem::zeroed;
 
 use aya_ebpf::{
-    bindings::{BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as Route},
+    bindings::{BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as Route},
     helpers::bpf_fib_lookup,
 };
 use mipd_common::{
@@ -69,6 +69,9 @@ pub fn find<H: Hook, const AT: usize>(hook: H, interface: &Interface, packet: Ip
     route.ifindex = hook.ifindex();
     // SAFETY: the context is the kernel's and the parameters have the size given.
     let result = unsafe { bpf_fib_lookup(hook.context(), &raw mut route, size_of::<Route>() as i32, 0) };
+    if result == BPF_FIB_LKUP_RET_FRAG_NEEDED as i64 {
+        return Err(Counter::SlowTooBig);
+    }
     if result != BPF_FIB_LKUP_RET_SUCCESS as i64 {
         return Err(Counter::SlowUnresolved);
     }

@@ -6,6 +6,7 @@ mod home_arp;
 mod icmp_filter;
 mod radio;
 mod reverse_tunnel;
+mod routing;
 mod table;
 mod uplink;
 mod visitors;
