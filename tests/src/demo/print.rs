@@ -86,7 +86,7 @@ pub(super) fn roams(report: &Report) {
     }
     println!("\n{table}\n");
     println!(
-        "OUTAGE: longest gap in the ping replies, beyond the time the link was down. AFTER: lost after registration."
+        "OUTAGE: longest wait from a ping to the next reply, beyond the time the link was down. AFTER: lost after registration."
     );
     println!("UP, DOWN: ways as counted on the wires; ⇒ is a tunnel.");
 }

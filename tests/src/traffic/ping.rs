@@ -182,7 +182,8 @@ pub struct Account {
     pub sent: usize,
     /// How many of those were never answered.
     pub lost: usize,
-    /// Longest time between two consecutive replies, less the time that is normal between two.
+    /// Longest time from the first request after a reply to the next reply, whichever request that answers. So a pause of
+    /// the sender, on a busy machine, is not taken for one of the network.
     pub outage: Duration,
 }
 
@@ -197,13 +198,16 @@ impl Account {
         replies.sort_unstable();
         let first = replies.partition_point(|&reply| reply < from);
         let usual = from.checked_sub(interval).unwrap_or(from);
-        let mut previous = first.checked_sub(1).map_or(from, |index| replies[index].max(usual));
+        let mut previous = first.checked_sub(1).map_or(from, |index| replies[index]);
         let mut longest = Duration::ZERO;
         for reply in replies[first..].iter().copied().take_while(|&reply| reply < to).chain([to]) {
-            longest = longest.max(reply - previous);
+            let asked = probes.get(probes.partition_point(|probe| probe.sent < previous.max(usual)));
+            if let Some(silence) = asked.and_then(|probe| reply.checked_duration_since(probe.sent)) {
+                longest = longest.max(silence);
+            }
             previous = reply;
         }
-        Self { sent, lost, outage: longest.saturating_sub(interval) }
+        Self { sent, lost, outage: longest }
     }
 }
 
@@ -227,7 +231,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn an_outage_is_the_gap_between_replies_less_the_pace() {
+    fn an_outage_lasts_from_an_unanswered_request_to_the_next_reply() {
         let start = Instant::now();
         let probe = |sent: u32, answered: Option<u32>| Probe {
             sent: start + sent * MS,
@@ -243,7 +247,15 @@ mod tests {
             probe(60, Some(64)),
         ];
         let account = Account::of(&probes, start + 15 * MS, start + 70 * MS, 10 * MS);
-        assert_eq!(account, Account { sent: 5, lost: 1, outage: 40 * MS });
+        assert_eq!(account, Account { sent: 5, lost: 1, outage: 41 * MS });
+    }
+
+    #[test]
+    fn a_pause_of_the_sender_is_no_outage() {
+        let start = Instant::now();
+        let probe = |moment: u32| Probe { sent: start + moment * MS, answered: Some(start + (moment + 1) * MS) };
+        let account = Account::of(&[probe(0), probe(10), probe(500), probe(510)], start, start + 520 * MS, 10 * MS);
+        assert_eq!(account, Account { sent: 4, lost: 0, outage: MS });
     }
 
     #[test]
