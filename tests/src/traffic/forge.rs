@@ -69,7 +69,7 @@ pub fn send_frame(from: &Host, interface: &str, link: Link, datagram: &Datagram<
     })?
 }
 
-fn link_address(index: u32) -> LinkAddr {
+pub(super) fn link_address(index: u32) -> LinkAddr {
     // SAFETY: a `sockaddr_ll` of zeroes is valid, and `LinkAddr` is nothing else.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
