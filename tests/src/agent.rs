@@ -172,9 +172,8 @@ impl Agent {
     /// Waits until a counter has grown beyond `before`.
     pub fn await_count(&self, name: &str, before: u64, patience: Duration) -> Result<u64> {
         let count = wait::until(patience, || Ok(Some(self.counter(name)?).filter(|count| *count > before)))?;
-        count.with_context(|| {
-            format!("counter {name} on {} is not above {before} after {patience:?}", self.host.name())
-        })
+        count
+            .with_context(|| format!("counter {name} on {} is not above {before} after {patience:?}", self.host.name()))
     }
 
     /// Sum of the counters of that name, over roles, interfaces and hooks.

@@ -49,7 +49,8 @@ pub fn fingerprint(host: &Host) -> Result<BTreeSet<String>> {
 
 fn ask(host: &Host, question: &[&str]) -> Result<Vec<String>> {
     let output = host.namespace().output(Command::new(question[0]).args(&question[1..]));
-    let output = output.with_context(|| format!("cannot run {}; `cargo xtask setup` installs iproute2", question[0]))?;
+    let output =
+        output.with_context(|| format!("cannot run {}; `cargo xtask setup` installs iproute2", question[0]))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok(text.lines().map(|line| format!("{}: {}", question.join(" "), line.trim())).collect())
 }
