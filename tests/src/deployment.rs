@@ -109,8 +109,13 @@ impl Deployment {
     pub fn start_traffic(&self) -> Result<Traffic> {
         let client = self.campus.client.host.namespace();
         let connection = Connection::open(client, self.campus.correspondent.namespace(), CORRESPONDENT)?;
-        let pings = PingStream::start(client, CORRESPONDENT, PING_INTERVAL)?;
+        let pings = self.start_pings()?;
         Ok(Traffic { connection, pings })
+    }
+
+    /// Has the client ping the correspondent, for instance to be noticed.
+    pub fn start_pings(&self) -> Result<PingStream> {
+        PingStream::start(self.campus.client.host.namespace(), CORRESPONDENT, PING_INTERVAL)
     }
 
     /// What the radio there reaches.

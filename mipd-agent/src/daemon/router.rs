@@ -90,7 +90,10 @@ impl Router {
         let received = datagram.received();
         match message_type(received.payload) {
             Some(MessageType::RegistrationReply) => self.handle_reply(now, &received, context),
-            Some(MessageType::RegistrationRequest) if !self.ports.contains_key(&received.interface) => {
+            // What we relay to ourselves is on no wire, though the kernel names the interface of its address.
+            Some(MessageType::RegistrationRequest)
+                if !self.ports.contains_key(&received.interface) || self.is_from_our_foreign_agent(&received) =>
+            {
                 self.handle_home_request(now, &received, context);
             }
             Some(MessageType::RegistrationRequest) => {}
@@ -137,6 +140,10 @@ impl Router {
     fn is_for_foreign_agent(&self, received: &Received<'_>) -> bool {
         self.ports.get(&received.interface).is_some_and(|port| port.access)
             && self.foreign_agent.as_ref().is_some_and(|agent| self.home_agent.is_none() || agent.takes(received))
+    }
+
+    fn is_from_our_foreign_agent(&self, received: &Received<'_>) -> bool {
+        self.foreign_agent.as_ref().is_some_and(|agent| agent.relays_from(received.source))
     }
 
     fn handle_home_request(&mut self, now: Now, received: &Received<'_>, context: &mut Context<'_>) {

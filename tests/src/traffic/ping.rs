@@ -263,7 +263,7 @@ mod tests {
         let start = Instant::now();
         let probes = [Probe { sent: start, answered: Some(start) }, Probe { sent: start + 10 * MS, answered: None }];
         let account = Account::of(&probes, start + 5 * MS, start + 110 * MS, 10 * MS);
-        assert_eq!(account, Account { sent: 1, lost: 1, outage: 100 * MS });
+        assert_eq!(account, Account { sent: 1, lost: 1, outage: 110 * MS });
     }
 
     #[test]

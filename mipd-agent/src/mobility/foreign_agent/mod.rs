@@ -18,7 +18,7 @@ mod request;
 mod tests;
 pub mod visitor;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 use mipd_common::mac::MacAddress;
 
@@ -144,6 +144,11 @@ impl ForeignAgent {
                 && self.config.own_home_agents.contains(&request.home_agent.0);
             !straight || self.config.offers(request.care_of_address)
         })
+    }
+
+    /// Whether requests relayed by us come from this address: a care-of address of ours (RFC 5944 §3.7.2.2).
+    pub fn relays_from(&self, address: Ipv4Addr) -> bool {
+        self.config.offers(CareOfAddress(address))
     }
 
     /// When [`Self::handle_timeout`] wants to be called next.
