@@ -16,7 +16,7 @@ use mipd_lab::deployment::{Deployment, Place};
 use mipd_lab::topology::{CLIENT, CLIENT_MAC, CORRESPONDENT};
 use mipd_lab::traffic::forge::{self, identification, signed_reply, signed_request};
 use mipd_lab::traffic::frames::FramePort;
-use mipd_lab::traffic::ping::reach;
+use mipd_lab::traffic::ping::{PingStream, reach};
 use mipd_lab::{Carrier, Client, wait};
 use rand::Rng;
 use serde_json::Value;
@@ -39,6 +39,8 @@ enum Fate {
 struct Scene {
     campus: Deployment,
     settings: Settings,
+    /// An access point notices a client by what it sends.
+    _pings: PingStream,
 }
 
 impl Scene {
@@ -50,7 +52,9 @@ impl Scene {
         };
         let mut campus = Deployment::build(label, &settings)?;
         campus.agents.start()?;
-        let scene = Self { campus, settings };
+        let client = campus.campus.client.host.namespace();
+        let pings = PingStream::start(client, CORRESPONDENT, Duration::from_millis(20))?;
+        let scene = Self { campus, settings, _pings: pings };
         reach(scene.client().namespace(), CORRESPONDENT, PATIENCE)?.context("no way out from home")?;
         scene.campus.roam(Place::Visited1Ap1, Carrier::Lost)?;
         scene.flows()?;
