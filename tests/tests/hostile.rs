@@ -1,105 +1,60 @@
-//! Peers that are wrong, broken or hostile: each gets the documented answer or silence, is counted, and does the
-//! registered client no harm.
+//! Registrations that must not succeed: each gets its documented code or silence, is counted, and harms nobody.
 
-use std::net::{Ipv4Addr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use mipd_agent::wire::frame::{ETHERTYPE_IPV4, Link, emit_udp, parse_udp};
-use mipd_agent::wire::ip::{Datagram, Ipv4};
+use mipd_agent::wire::frame::Link;
+use mipd_agent::wire::ip::Datagram;
 use mipd_agent::wire::registration::{RegistrationReply, RegistrationRequest, RequestFlags};
-use mipd_agent::wire::types::{CareOfAddress, HomeAddress, HomeAgentAddress, Lifetime, ReplyCode};
+use mipd_agent::wire::types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification, Lifetime, ReplyCode};
 use mipd_common::mac::MacAddress;
+use mipd_lab::Carrier;
 use mipd_lab::agent::Agent;
-use mipd_lab::agent::config::{FastPath, Settings, random_key};
+use mipd_lab::agent::config::{FastPath, Role, Settings, random_key};
+use mipd_lab::capture::Capture;
 use mipd_lab::deployment::{Deployment, Place};
-use mipd_lab::topology::{CLIENT, CLIENT_MAC, CORRESPONDENT};
-use mipd_lab::traffic::forge::{self, identification, signed_reply, signed_request};
-use mipd_lab::traffic::frames::FramePort;
-use mipd_lab::traffic::ping::{PingStream, reach};
-use mipd_lab::{Carrier, Client, wait};
-use rand::Rng;
+use mipd_lab::topology::{CLIENT, CLIENT_MAC, UPLINK};
+use mipd_lab::traffic::forge::{self, MOBILE_IP_PORT};
+use mipd_lab::traffic::ping::reach;
+use mipd_lab::wait;
 use serde_json::Value;
+use std::net::Ipv4Addr;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// An agent has acted before it counts: what it sent is there by then.
-const SILENCE: Duration = Duration::from_millis(50);
 const HOME_AGENT: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
 const FOREIGN_AGENT: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 1);
-const FOREIGN_AGENT_MAC: MacAddress = MacAddress([2, 0, 10, 2, 0, 1]);
+const FOREIGN_AGENT_MAC: [u8; 6] = [2, 0, 10, 2, 0, 1];
+/// A port that no agent of ours listens on.
+const FORGED_PORT: u16 = 40_434;
 
-/// What an agent does with a message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fate {
-    Code(u8),
-    Silence(&'static str),
+/// A campus whose client is registered in the second visited network.
+fn visiting(label: &str, settings: &Settings) -> Result<Deployment> {
+    let mut campus = Deployment::build(label, settings)?;
+    campus.agents.start()?;
+    // The client has to say something to be noticed.
+    let talk = campus.start_traffic()?;
+    campus.roam(Place::Visited2, Carrier::Kept)?;
+    drop(talk);
+    Ok(campus)
 }
 
-/// The campus with a registered client behind the first access point.
-struct Scene {
-    campus: Deployment,
-    settings: Settings,
-    /// An access point notices a client by what it sends.
-    _pings: PingStream,
+/// What must stay as it is, whatever happens: where the client's packets are sent.
+fn binding(campus: &Deployment) -> Result<(Value, Value)> {
+    let rows = campus.agents.ha.rows_of("bindings", CLIENT)?;
+    let row = rows.first().context("the client has no binding")?;
+    Ok((row["care_of_address"].clone(), row["lifetime_granted_s"].clone()))
 }
 
-impl Scene {
-    fn set(label: &str) -> Result<Self> {
-        let settings = Settings {
-            clients: "10.1.0.0/16".to_owned(),
-            maximum_lifetime: "1h".to_owned(),
-            ..Settings::new(FastPath::Auto)
-        };
-        let mut campus = Deployment::build(label, &settings)?;
-        campus.agents.start()?;
-        let client = campus.campus.client.host.namespace();
-        let pings = PingStream::start(client, CORRESPONDENT, Duration::from_millis(20))?;
-        let scene = Self { campus, settings, _pings: pings };
-        reach(scene.client().namespace(), CORRESPONDENT, PATIENCE)?.context("no way out from home")?;
-        scene.campus.roam(Place::Visited1Ap1, Carrier::Lost)?;
-        scene.flows()?;
-        Ok(scene)
-    }
-
-    fn client(&self) -> &mipd_lab::Host {
-        &self.campus.campus.client.host
-    }
-
-    fn flows(&self) -> Result<()> {
-        reach(self.client().namespace(), CORRESPONDENT, PATIENCE)?.context("the client is cut off").map(drop)
-    }
-
-    /// The client in all tables, without what passes by itself.
-    fn tables(&self) -> Result<Vec<Value>> {
-        let agents = &self.campus.agents;
-        let mut rows = Vec::new();
-        for (agent, what) in [(&agents.ha, "bindings"), (&agents.fa1, "visitors"), (&agents.ap1, "clients")] {
-            let found = agent.rows_of(what, CLIENT)?;
-            let registered = found.into_iter().filter(|row| row["state"] != "pending");
-            rows.extend(registered);
-        }
-        for field in rows.iter_mut().filter_map(|row| row.get_mut("lifetime_remaining_s")) {
-            field.take();
-        }
-        Ok(rows)
-    }
-
-    fn unharmed(&self, before: &[Value]) -> Result<()> {
-        let after = self.tables()?;
-        ensure!(before.len() == 3, "the client is not in the three tables: {before:?}");
-        ensure!(before == after.as_slice(), "the client's entries changed from {before:?} to {after:?}");
-        for agent in self.campus.agents.all() {
-            ensure!(agent.is_running()?, "the agent on {} is dead:\n{}", agent.host().name(), agent.log_tail());
-        }
-        self.flows()
-    }
-
-    fn sign(&self, request: &RegistrationRequest) -> Result<Vec<u8>> {
-        signed_request(request, self.settings.spi, &self.settings.key)
-    }
+fn ensure_unharmed(campus: &Deployment, before: &(Value, Value)) -> Result<()> {
+    let now = binding(campus)?;
+    ensure!(now == *before, "the binding was {before:?} and is {now:?}");
+    let answered = reach(campus.campus.home_host.namespace(), CLIENT, PATIENCE)?;
+    answered.context("the client is not reached any more")?;
+    Ok(())
 }
 
-/// A request in the client's name, as its access point would send it.
+/// A request for the client by way of the first foreign agent, with nothing wrong in it.
 fn request() -> RegistrationRequest {
     RegistrationRequest {
         flags: RequestFlags::default(),
@@ -107,275 +62,214 @@ fn request() -> RegistrationRequest {
         home_address: HomeAddress(CLIENT),
         home_agent: HomeAgentAddress(HOME_AGENT),
         care_of_address: CareOfAddress(FOREIGN_AGENT),
-        identification: identification(),
+        identification: forge::identification(),
     }
 }
 
-/// A message whose last 22 bytes, the authentication, follow another extension that they do not protect.
-fn with_extension(mut message: Vec<u8>, kind: u8) -> Vec<u8> {
-    message.extend([kind, 2, 0, 0]);
-    message
+/// Sends a request to the first foreign agent as a visitor does: from the client's MAC and address, past the programs.
+fn send_as_visitor(campus: &Deployment, message: &[u8]) -> Result<()> {
+    let datagram = Datagram {
+        source: CLIENT,
+        source_port: FORGED_PORT,
+        destination: FOREIGN_AGENT,
+        destination_port: MOBILE_IP_PORT,
+        ttl: 255,
+        payload: message,
+    };
+    let link = Link { destination: MacAddress(FOREIGN_AGENT_MAC), source: MacAddress(CLIENT_MAC) };
+    forge::send_frame(&campus.campus.ap1.host, UPLINK, link, &datagram)
 }
 
-fn counted(agent: &Agent, name: &str, before: u64) -> Result<()> {
-    wait::until(PATIENCE, || Ok((agent.counter(name)? > before).then_some(())))?
-        .with_context(|| format!("{} does not count {name} beyond {before}", agent.host().name()))
-}
-
-fn answer(socket: &UdpSocket, patience: Duration) -> Result<Option<RegistrationReply>> {
-    socket.set_read_timeout(Some(patience))?;
-    let mut buffer = [0; 2048];
-    let Ok(length) = socket.recv(&mut buffer) else { return Ok(None) };
-    Ok(Some(RegistrationReply::parse(&buffer[..length])?.0))
-}
-
-#[test]
-fn the_home_agent_refuses_bad_requests_by_the_documented_code_or_silence() -> Result<()> {
+/// An access point whose security association is not the home agent's: refused with 131, and the client's binding stays.
+fn access_point_with_a_wrong_association(label: &str, wrong: impl FnOnce(&mut Settings)) -> Result<()> {
     if !mipd_lab::available() {
         return Ok(());
     }
     let _turn = mipd_lab::turn();
-    let scene = Scene::set("hostha")?;
-    let before = scene.tables()?;
-    let agent = &scene.campus.agents.ha;
-    let stranger = RegistrationRequest { home_address: HomeAddress([10, 1, 0, 177].into()), ..request() };
-    let old = RegistrationRequest { identification: before_now(60), ..request() };
-    let gre = RequestFlags { gre: true, ..RequestFlags::default() };
-    let cases: Vec<(&str, Vec<u8>, Fate)> = vec![
-        ("wrong key", signed_request(&request(), scene.settings.spi, &random_key())?, Fate::Code(131)),
-        ("wrong SPI", signed_request(&request(), 999, &scene.settings.key)?, Fate::Code(131)),
-        ("an old Identification", scene.sign(&old)?, Fate::Code(133)),
-        (
-            "an unavailable encapsulation",
-            scene.sign(&RegistrationRequest { flags: gre, ..request() })?,
-            Fate::Code(139),
-        ),
-        (
-            "a home address not served",
-            scene.sign(&RegistrationRequest { home_address: HomeAddress([10, 1, 7, 7].into()), ..request() })?,
-            Fate::Code(129),
-        ),
-        (
-            "another Home Agent field",
-            scene.sign(&RegistrationRequest { home_agent: HomeAgentAddress([10, 1, 0, 99].into()), ..request() })?,
-            Fate::Code(136),
-        ),
-        (
-            "no association",
-            scene.sign(&RegistrationRequest { home_address: HomeAddress([192, 0, 2, 1].into()), ..stranger })?,
-            Fate::Silence("discarded_no_association"),
-        ),
-        ("a truncated extension", scene.sign(&request())?[..40].to_vec(), Fate::Code(134)),
-        ("a truncated header", scene.sign(&request())?[..20].to_vec(), Fate::Silence("discarded_not_a_request")),
-        (
-            "an unknown extension that may not be skipped",
-            with_extension(scene.sign(&request())?, 99),
-            Fate::Silence("discarded_unknown_extension"),
-        ),
-        ("an oversized message", [scene.sign(&request())?, vec![200; 1400]].concat(), Fate::Code(134)),
-    ];
-    let attacker = scene.campus.campus.correspondent.namespace();
-    for (what, message, fate) in cases {
-        let name = match fate {
-            Fate::Code(code) => format!("denied_{code}"),
-            Fate::Silence(name) => name.to_owned(),
-        };
-        let count = agent.counter(&name)?;
-        let socket = forge::send(attacker, HOME_AGENT, &message)?;
-        counted(agent, &name, count).context(what)?;
-        let patience = if matches!(fate, Fate::Code(_)) { PATIENCE } else { SILENCE };
-        let code = answer(&socket, patience)?.map(|reply| reply.code.0);
-        let wanted = if let Fate::Code(code) = fate { Some(code) } else { None };
-        ensure!(code == wanted, "{what}: answered {code:?}, not {wanted:?}");
-    }
+    let settings = Settings::new(FastPath::Auto);
+    let mut campus = visiting(label, &settings)?;
+    let mut others = settings.clone();
+    wrong(&mut others);
+    let gateway = campus.campus.ha.lans[0].gateway;
+    campus.agents.ap1.stop()?;
+    campus.agents.ap1.reconfigure(&campus.campus.lab, &Role::access_point(&[gateway]), &others)?;
+    campus.agents.ap1.run()?;
+    campus.agents.ap1.await_rows("agents", PATIENCE)?;
+    let before = binding(&campus)?;
+    let denied = campus.agents.ha.counter("denied_131")?;
 
-    // The same bytes twice: the first are good, also with an extension that may be skipped.
-    let good = with_extension(scene.sign(&RegistrationRequest { identification: identification(), ..stranger })?, 200);
-    for wanted in [ReplyCode::ACCEPTED, ReplyCode::HA_IDENTIFICATION] {
-        let reply = answer(&forge::send(attacker, HOME_AGENT, &good)?, PATIENCE)?.context("no reply")?;
-        ensure!(reply.code == wanted, "a request and its replay: {reply:?}, not {wanted:?}");
-    }
-    scene.unharmed(&before)
-}
+    campus.campus.client.roam(&campus.campus.ap1.air, Carrier::Kept)?;
+    let pings = campus.start_pings()?;
+    campus.agents.ha.await_count("denied_131", denied, PATIENCE)?;
+    campus.agents.fa1.await_count("denied_by_home_agent_131", 0, PATIENCE)?;
+    drop(pings);
+    ensure!(binding(&campus)? == before, "the binding has changed");
+    let visitors = campus.agents.fa1.rows_of("visitors", CLIENT)?;
+    ensure!(visitors.iter().all(|visitor| visitor["state"] != "registered"), "{visitors:?}");
 
-fn before_now(seconds: u64) -> mipd_agent::wire::types::Identification {
-    mipd_agent::wire::types::Identification(identification().0 - (seconds << 32))
+    campus.campus.client.roam(&campus.campus.ap3.air, Carrier::Kept)?;
+    ensure_unharmed(&campus, &before)
 }
 
 #[test]
-fn the_foreign_agent_refuses_bad_requests_by_the_documented_code_or_silence() -> Result<()> {
+fn a_wrong_key_gets_131_and_leaves_the_binding() -> Result<()> {
+    access_point_with_a_wrong_association("wrongkey", |settings| settings.key = random_key())
+}
+
+#[test]
+fn a_wrong_spi_gets_131_and_leaves_the_binding() -> Result<()> {
+    access_point_with_a_wrong_association("wrongspi", |settings| settings.spi = 4711)
+}
+
+#[test]
+fn a_replayed_request_gets_133_and_leaves_the_binding() -> Result<()> {
     if !mipd_lab::available() {
         return Ok(());
     }
     let _turn = mipd_lab::turn();
-    let scene = Scene::set("hostfa")?;
-    let before = scene.tables()?;
-    let agent = &scene.campus.agents.fa1;
-    let attacker = FramePort::open(&scene.campus.campus.visited1_host, "eth0")?;
-    let flags = |gre, reverse_tunnel| RequestFlags { gre, reverse_tunnel, ..RequestFlags::default() };
-    let elsewhere = CareOfAddress([10, 2, 0, 99].into());
-    let good = scene.sign(&request())?;
-    let cases: Vec<(&str, Vec<u8>, u8, Fate)> = vec![
-        (
-            "a lifetime too long",
-            scene.sign(&RegistrationRequest { lifetime: Lifetime(7200), ..request() })?,
-            255,
-            Fate::Code(69),
-        ),
-        (
-            "an unavailable encapsulation",
-            scene.sign(&RegistrationRequest { flags: flags(true, false), ..request() })?,
-            255,
-            Fate::Code(72),
-        ),
-        (
-            "a distant node that wants a reverse tunnel",
-            scene.sign(&RegistrationRequest { flags: flags(false, true), ..request() })?,
-            254,
-            Fate::Code(76),
-        ),
-        (
-            "a wrong care-of address",
-            scene.sign(&RegistrationRequest { care_of_address: elsewhere, ..request() })?,
-            255,
-            Fate::Code(77),
-        ),
-        ("a truncated extension", good[..40].to_vec(), 255, Fate::Code(70)),
-        ("a truncated header", good[..20].to_vec(), 255, Fate::Silence("discarded_not_a_request")),
-        ("an unknown extension", with_extension(good, 99), 255, Fate::Silence("discarded_unknown_extension")),
-        ("a wrong key", signed_request(&request(), scene.settings.spi, &random_key())?, 255, Fate::Code(131)),
-    ];
-    for (number, (what, payload, ttl, fate)) in (1..).zip(cases) {
-        let mac = MacAddress([2, 0xba, 0xd, 0, 0, number]);
-        let name = match fate {
-            Fate::Code(131) => "denied_by_home_agent_131".to_owned(),
-            Fate::Code(code) => format!("denied_{code}"),
-            Fate::Silence(name) => name.to_owned(),
-        };
-        let count = agent.counter(&name)?;
-        attacker.send(&to_foreign_agent(mac, ttl, &payload))?;
-        counted(agent, &name, count).context(what)?;
-        let patience = if matches!(fate, Fate::Code(_)) { PATIENCE } else { SILENCE };
-        let reply = attacker.receive(patience, |frame| {
-            let (link, datagram) = parse_udp(frame, true).ok()?;
-            (link.destination == mac)
-                .then(|| RegistrationReply::parse(datagram.payload).ok().map(|(reply, _)| reply))?
-        })?;
-        let code = reply.map(|reply| reply.code.0);
-        let wanted = if let Fate::Code(code) = fate { Some(code) } else { None };
-        ensure!(code == wanted, "{what}: answered {code:?}, not {wanted:?}");
-        if code == Some(69) {
-            ensure!(reply.is_some_and(|reply| reply.lifetime == Lifetime(3600)), "the maximum is not told: {reply:?}");
-        }
-    }
-    let count = agent.counter("malformed")?;
-    let mut frame = to_foreign_agent(MacAddress([2, 0xba, 0xd, 0, 0, 99]), 255, &scene.sign(&request())?);
-    frame[14 + 20 + 6] ^= 0x55;
-    attacker.send(&frame)?;
-    counted(agent, "malformed", count).context("a wrong UDP checksum")?;
-    scene.unharmed(&before)
-}
+    let mut campus = Deployment::build("replay", &Settings::new(FastPath::Auto))?;
+    campus.agents.start()?;
+    let file = campus.campus.lab.directory().join("core2.pcap");
+    let capture = Capture::start(&campus.campus.lab, "core2", &file)?;
+    let talk = campus.start_traffic()?;
+    campus.roam(Place::Visited1Ap1, Carrier::Kept)?;
+    let recorded = capture.stop()?.fields("mip.type == 1 && ip.dst == 10.1.0.1", &["udp.payload"])?;
+    campus.roam(Place::Visited2, Carrier::Kept)?;
+    drop(talk);
+    let before = binding(&campus)?;
+    let denied = campus.agents.ha.counter("denied_133")?;
 
-fn to_foreign_agent(mac: MacAddress, ttl: u8, payload: &[u8]) -> Vec<u8> {
-    let link = Link { destination: FOREIGN_AGENT_MAC, source: mac };
-    let (source, destination) = (CLIENT, FOREIGN_AGENT);
-    emit_udp(link, &Datagram { source, source_port: 50_000, destination, destination_port: 434, ttl, payload })
-}
-
-fn ip_frame(link: Link, protocol: u8, source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
-    let mut frame = [link.destination.0, link.source.0].concat();
-    frame.extend(ETHERTYPE_IPV4.to_be_bytes());
-    Ipv4 { source, destination, ttl: 64, protocol, payload }.emit(&mut frame);
-    frame
+    let message = unhex(recorded.first().context("no request was on the wire")?)?;
+    forge::send(campus.campus.correspondent.namespace(), HOME_AGENT, &message)?;
+    campus.agents.ha.await_count("denied_133", denied, PATIENCE)?;
+    ensure_unharmed(&campus, &before)
 }
 
 #[test]
-fn forged_replies_and_packets_and_floods_leave_the_client_unharmed() -> Result<()> {
+fn a_lifetime_too_long_gets_69_and_leaves_the_binding() -> Result<()> {
+    let settings =
+        Settings { lifetime: "5min".to_owned(), maximum_lifetime: "10min".to_owned(), ..Settings::new(FastPath::Auto) };
+    denied_by_the_foreign_agent("lifetime", &settings, 69, |request| request.lifetime = Lifetime(601))
+}
+
+#[test]
+fn an_unsupported_encapsulation_gets_72_and_leaves_the_binding() -> Result<()> {
+    let settings = Settings::new(FastPath::Auto);
+    denied_by_the_foreign_agent("encap", &settings, 72, |request| request.flags.minimal_encapsulation = true)
+}
+
+fn denied_by_the_foreign_agent(
+    label: &str,
+    settings: &Settings,
+    code: u8,
+    spoil: impl FnOnce(&mut RegistrationRequest),
+) -> Result<()> {
     if !mipd_lab::available() {
         return Ok(());
     }
     let _turn = mipd_lab::turn();
-    let scene = Scene::set("hostpk")?;
-    let before = scene.tables()?;
-    let (agents, boxes) = (&scene.campus.agents, &scene.campus.campus);
-    let wired = FramePort::open(&boxes.visited1_host, "eth0")?;
+    let campus = visiting(label, settings)?;
+    let before = binding(&campus)?;
+    let relayed = campus.agents.fa1.counter("requests_relayed")?;
+    let file = campus.campus.lab.directory().join("lan2.pcap");
+    let capture = Capture::start(&campus.campus.lab, "lan2", &file)?;
 
-    // Replies that nobody asked for.
+    let mut request = request();
+    spoil(&mut request);
+    send_as_visitor(&campus, &forge::signed_request(&request, settings.spi, &settings.key)?)?;
+    campus.agents.fa1.await_count(&format!("denied_{code}"), 0, PATIENCE)?;
+    let answers = answers(capture, &file, code)?;
+    ensure!(answers == 1, "{answers} answers with code {code} on the visited LAN");
+    ensure!(campus.agents.fa1.counter("requests_relayed")? == relayed, "the request was relayed");
+    ensure_unharmed(&campus, &before)
+}
+
+/// Waits until the reply is in the capture's file, which tcpdump writes frame by frame.
+fn answers(capture: Capture, file: &Path, code: u8) -> Result<usize> {
+    let written = wait::until(PATIENCE, || Ok((std::fs::metadata(file)?.len() > 150).then_some(())))?;
+    written.context("nothing was captured on the visited LAN")?;
+    capture.stop()?.count(&format!("mip.type == 3 && mip.code == {code} && eth.dst == 02:c1:1e:00:00:64"))
+}
+
+#[test]
+fn an_unsolicited_reply_is_dropped_by_the_foreign_agent() -> Result<()> {
+    if !mipd_lab::available() {
+        return Ok(());
+    }
+    let _turn = mipd_lab::turn();
+    let settings = Settings::new(FastPath::Auto);
+    let campus = visiting("unsolicited", &settings)?;
+    let before = binding(&campus)?;
+    let relayed = campus.agents.fa2.counter("replies_relayed")?;
+    forge::send(campus.campus.correspondent.namespace(), Ipv4Addr::new(10, 3, 0, 1), &unsolicited(&settings)?)?;
+    campus.agents.fa2.await_count("discarded_unsolicited", 0, PATIENCE)?;
+    ensure!(campus.agents.fa2.counter("replies_relayed")? == relayed, "the reply was relayed");
+    ensure_unharmed(&campus, &before)
+}
+
+#[test]
+fn an_unsolicited_reply_is_dropped_by_the_access_point_and_never_reaches_the_client() -> Result<()> {
+    if !mipd_lab::available() {
+        return Ok(());
+    }
+    let _turn = mipd_lab::turn();
+    let settings = Settings::new(FastPath::Auto);
+    let mut campus = Deployment::build("forgedreply", &settings)?;
+    campus.agents.start()?;
+    let directory = campus.campus.lab.directory().join("pcap");
+    campus.capture(&["lan3", "air-ap3"], &directory)?;
+    let talk = campus.start_traffic()?;
+    campus.roam(Place::Visited2, Carrier::Kept)?;
+    let before = binding(&campus)?;
+    let ports = campus.stop_captures()?["lan3"].fields("mip.type == 1", &["udp.srcport"])?;
+    let port = ports.first().context("no request was on the wire")?.parse()?;
+    let discarded = discarded(&campus.agents.ap3)?;
+
+    campus.capture(&["air-ap3"], &directory)?;
+    let message = unsolicited(&settings)?;
+    let datagram = Datagram {
+        source: Ipv4Addr::new(10, 3, 0, 1),
+        source_port: MOBILE_IP_PORT,
+        destination: CLIENT,
+        destination_port: port,
+        ttl: 255,
+        payload: &message,
+    };
+    let link = Link { destination: MacAddress(CLIENT_MAC), source: MacAddress([2, 0, 10, 3, 0, 1]) };
+    forge::send_frame(&campus.campus.fa2.host, "lan0", link, &datagram)?;
+    let counted =
+        wait::until(PATIENCE, || Ok(Some(self::discarded(&campus.agents.ap3)?).filter(|count| *count > discarded)))?;
+    counted.context("the access point has not counted the reply")?;
+    ensure_unharmed(&campus, &before)?;
+    drop(talk);
+    let heard = campus.stop_captures()?["air-ap3"].count("udp.port == 434")?;
+    ensure!(heard == 0, "the client got {heard} registration messages");
+    Ok(())
+}
+
+/// A reply that nobody has asked for, well signed.
+fn unsolicited(settings: &Settings) -> Result<Vec<u8>> {
     let reply = RegistrationReply {
         code: ReplyCode::ACCEPTED,
         lifetime: Lifetime(0),
         home_address: HomeAddress(CLIENT),
         home_agent: HomeAgentAddress(HOME_AGENT),
-        identification: identification(),
+        identification: Identification(0x1234_5678_9abc_def0),
     };
-    let reply = signed_reply(&reply, scene.settings.spi, &random_key())?;
-    let count = agents.fa1.counter("discarded_unsolicited")?;
-    forge::send(boxes.correspondent.namespace(), FOREIGN_AGENT, &reply)?;
-    counted(&agents.fa1, "discarded_unsolicited", count)?;
+    forge::signed_reply(&reply, settings.spi, &settings.key)
+}
 
-    // Tunnelled packets from wrong tunnel ends.
-    let mut inner = Vec::new();
-    Ipv4 { source: CORRESPONDENT, destination: CLIENT, ttl: 64, protocol: 253, payload: &[0; 32] }.emit(&mut inner);
-    let core = MacAddress([2, 0, 10, 9, 0, 1]);
-    let correspondent = FramePort::open(&boxes.correspondent, "eth0")?;
-    let link = Link { destination: core, source: MacAddress([2, 0, 10, 9, 0, 10]) };
-    let count = agents.fa1.counter("dropped_no_visitor")?;
-    correspondent.send(&ip_frame(link, 4, CORRESPONDENT, FOREIGN_AGENT, &inner))?;
-    counted(&agents.fa1, "dropped_no_visitor", count)?;
-    let mut inner = Vec::new();
-    Ipv4 { source: CLIENT, destination: CORRESPONDENT, ttl: 64, protocol: 253, payload: &[0; 32] }.emit(&mut inner);
-    let count = agents.ha.counter("dropped_tunnel_source")?;
-    correspondent.send(&ip_frame(link, 4, CORRESPONDENT, HOME_AGENT, &inner))?;
-    counted(&agents.ha, "dropped_tunnel_source", count)?;
+fn discarded(access_point: &Agent) -> Result<u64> {
+    let rows = access_point.show("counters")?;
+    let rows = rows.as_array().context("no counters")?;
+    let names = |row: &&Value| {
+        row["role"] == "access_point" && row["name"].as_str().is_some_and(|name| name.starts_with("discarded_"))
+    };
+    Ok(rows.iter().filter(names).filter_map(|row| row["value"].as_u64()).sum())
+}
 
-    // The visitor with a source address that is not its own.
-    let radio = FramePort::open(scene.client(), "wlan0")?;
-    let link = Link { destination: FOREIGN_AGENT_MAC, source: MacAddress(CLIENT_MAC) };
-    let count = agents.ap1.counter("dropped_spoofed")?;
-    radio.send(&ip_frame(link, 253, [10, 77, 0, 1].into(), CORRESPONDENT, &[0; 32]))?;
-    counted(&agents.ap1, "dropped_spoofed", count)?;
-    scene.unharmed(&before)?;
-
-    // Registration messages, mutated.
-    let good = scene.sign(&RegistrationRequest { identification: before_now(600), ..request() })?;
-    let mut random = rand::rng();
-    let link = Link { destination: MacAddress(CLIENT_MAC), source: FOREIGN_AGENT_MAC };
-    for round in 0..3_334_usize {
-        let mut message = good.clone();
-        for _ in 0..1 + round % 6 {
-            let at = random.next_u32() as usize % message.len();
-            message[at] = random.next_u32() as u8;
-        }
-        message.truncate(1 + random.next_u32() as usize % (2 * message.len()));
-        wired.send(&to_foreign_agent(MacAddress([2, 0xf0, 0, 0, 0, round as u8]), 255, &message))?;
-        message[0] = 3;
-        let (source, destination) = (FOREIGN_AGENT, CLIENT);
-        let ports = (434, random.next_u32() as u16);
-        let (source_port, destination_port, ttl) = (ports.0, ports.1, 255);
-        let payload = &message;
-        wired.send(&emit_udp(link, &Datagram { source, source_port, destination, destination_port, ttl, payload }))?;
-        message[0] = 1;
-        let socket = Link { destination: core, source: MacAddress([2, 0, 10, 9, 0, 10]) };
-        let (source, destination, destination_port, ttl) = (CORRESPONDENT, HOME_AGENT, 434, 64);
-        let payload = &message;
-        let datagram = Datagram { source, source_port: 50_001, destination, destination_port, ttl, payload };
-        correspondent.send(&emit_udp(socket, &datagram))?;
-    }
-    scene.unharmed(&before)?;
-
-    // A station with two thousand identities.
-    let crowd = boxes.lab.host("crowd")?;
-    let _crowd = Client::associate(crowd.clone(), boxes.lab.wires(), &boxes.ap1.air, [2, 0xcc, 0, 0, 0, 0])?;
-    let port = FramePort::open(&crowd, "wlan0")?;
-    let started = Instant::now();
-    for number in 0..2000_u16 {
-        let [high, low] = number.to_be_bytes();
-        let link = Link { destination: FOREIGN_AGENT_MAC, source: MacAddress([2, 0xcc, 0, 1, high, low]) };
-        port.send(&ip_frame(link, 253, Ipv4Addr::new(10, 50, high, low), CORRESPONDENT, &[0; 32]))?;
-    }
-    counted(&agents.ap1, "no_home_agent", 0)
-        .with_context(|| format!("{:?} after the crowd came", started.elapsed()))?;
-    let clients = agents.ap1.show("clients")?.as_array().map_or(0, Vec::len);
-    ensure!(clients <= 4096, "{clients} stations are remembered");
-    scene.unharmed(&before)
+fn unhex(text: &str) -> Result<Vec<u8>> {
+    let digits: Vec<char> = text.trim().chars().collect();
+    let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16);
+    digits.chunks(2).map(byte).collect::<Result<_, _>>().with_context(|| format!("tshark gave no bytes but {text}"))
 }
