@@ -10,7 +10,7 @@ use mipd_agent::{
         report::{Binding, Client, Interface, Visitor},
     },
     daemon::{self, Plan, report},
-    dataplane::{self, Inspection},
+    dataplane::{self, DataPlane, Inspection},
 };
 use mipd_common::maps::Action;
 
@@ -22,6 +22,20 @@ impl Backend for Kernel {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(daemon::run(&config))?;
         Ok(())
+    }
+
+    fn load(&self, config: &Config, interfaces: &[String]) -> Result<Vec<Interface>, Failure> {
+        let mut settings = Plan::new(config)?.data_plane(config);
+        if let Some(unknown) =
+            interfaces.iter().find(|name| !settings.interfaces.iter().any(|interface| interface.name == **name))
+        {
+            return Err(format!("interface {unknown} has no role in the configuration: name one that has").into());
+        }
+        if !interfaces.is_empty() {
+            settings.interfaces.retain(|interface| interfaces.contains(&interface.name));
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async { Ok(report::interfaces(&DataPlane::start(settings)?)) })
     }
 
     fn unload(&self, locations: &Locations) -> Result<(), Failure> {

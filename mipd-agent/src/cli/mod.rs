@@ -6,6 +6,7 @@
 mod backend;
 mod check;
 mod deregister;
+mod load;
 mod location;
 mod pause;
 mod run;
@@ -47,6 +48,8 @@ struct Cli {
 enum Command {
     /// Run the agent, in the foreground
     Run(run::Arguments),
+    /// Load and attach the kernel programs without running the agent
+    Load(load::Arguments),
     /// Validate the configuration, and explain what the agent will do on this box
     Check(check::Arguments),
     /// Show a table of the running agent, or of the pinned maps
@@ -99,6 +102,7 @@ fn execute(
     };
     let result = match cli.command {
         Command::Run(arguments) => run::execute(&arguments, backend),
+        Command::Load(arguments) => load::execute(&arguments, backend, output),
         Command::Check(arguments) => check::execute(&arguments, backend, output),
         Command::Show(arguments) => show::execute(&arguments, backend, output),
         Command::Deregister(arguments) => deregister::execute(&arguments, output),

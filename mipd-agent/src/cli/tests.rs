@@ -16,7 +16,10 @@ use tokio::sync::oneshot;
 use super::{Backend, Failure, Finding, execute};
 use crate::{
     config::{Config, Locations},
-    control::{Report, Request, Response, Server, What, report::Counter},
+    control::{
+        Report, Request, Response, Server, What,
+        report::{Counter, Interface},
+    },
 };
 
 const CONFIG: &str = r#"
@@ -74,6 +77,11 @@ impl Backend for Recorder {
     fn run(&self, config: Config) -> Result<(), Failure> {
         self.called(format!("run with {}", config.agent.bpffs_dir.display()));
         Ok(())
+    }
+
+    fn load(&self, _: &Config, interfaces: &[String]) -> Result<Vec<Interface>, Failure> {
+        self.called(format!("load on {interfaces:?}"));
+        Ok(Vec::new())
     }
 
     fn unload(&self, locations: &Locations) -> Result<(), Failure> {

@@ -11,7 +11,7 @@ use crate::{
         What,
         report::{Agent, Association, Binding, Client, Counter, Interface, Report, Tunnel, Visitor},
     },
-    dataplane::{CounterReport, Hook, TunnelReport},
+    dataplane::{CounterReport, DataPlane, Hook, TunnelReport},
     mobility::time::{Instant, Now},
     wire::registration::RequestFlags,
 };
@@ -28,7 +28,7 @@ impl Daemon {
             What::Clients => Report::Clients(self.clients(now)),
             What::Agents => Report::Agents(self.agents(now)),
             What::Tunnels => Report::Tunnels(tunnels(self.dataplane.tunnels())),
-            What::Interfaces => Report::Interfaces(self.interfaces()),
+            What::Interfaces => Report::Interfaces(interfaces(&self.dataplane)),
             What::Counters => Report::Counters(self.counters()),
             What::Associations => Report::Associations(self.associations.clone()),
         }
@@ -135,39 +135,9 @@ impl Daemon {
             })
             .collect()
     }
-
-    fn interfaces(&self) -> Vec<Interface> {
-        let counters = self.data_path_counters();
-        self.dataplane
-            .interfaces()
-            .into_iter()
-            .map(|interface| {
-                let packets = |action| packets(&counters, &interface.name, action);
-                Interface {
-                    ifindex: interface.ifindex,
-                    roles: interface.roles.names().map(str::to_owned).collect(),
-                    wanted: interface.wanted.name().into(),
-                    attached: interface.attached.to_string(),
-                    packets_fast: packets(Action::Fast),
-                    packets_slow: packets(Action::Slow),
-                    packets_passed: packets(Action::Passed),
-                    packets_dropped: packets(Action::Dropped),
-                    reason: interface.reason,
-                    interface: interface.name,
-                }
-            })
-            .collect()
-    }
 }
 
 impl Daemon {
-    fn data_path_counters(&self) -> Vec<CounterReport> {
-        self.dataplane.counters().unwrap_or_else(|error| {
-            tracing::error!(%error, "cannot read the counters of the kernel programs");
-            Vec::new()
-        })
-    }
-
     fn counters(&self) -> Vec<Counter> {
         let mut rows = Vec::new();
         let mut add = |role: &str, name: &str, value: u64, help: String| {
@@ -217,9 +187,40 @@ impl Daemon {
                 add("discovery", name, value, help.into());
             }
         }
-        rows.extend(data_path(&self.data_path_counters()));
+        rows.extend(data_path(&read_counters(&self.dataplane)));
         rows
     }
+}
+
+/// The data plane's interfaces as rows of `mipd show interfaces`.
+pub fn interfaces(dataplane: &DataPlane) -> Vec<Interface> {
+    let counters = read_counters(dataplane);
+    dataplane
+        .interfaces()
+        .into_iter()
+        .map(|interface| {
+            let packets = |action| packets(&counters, &interface.name, action);
+            Interface {
+                ifindex: interface.ifindex,
+                roles: interface.roles.names().map(str::to_owned).collect(),
+                wanted: interface.wanted.name().into(),
+                attached: interface.attached.to_string(),
+                packets_fast: packets(Action::Fast),
+                packets_slow: packets(Action::Slow),
+                packets_passed: packets(Action::Passed),
+                packets_dropped: packets(Action::Dropped),
+                reason: interface.reason,
+                interface: interface.name,
+            }
+        })
+        .collect()
+}
+
+fn read_counters(dataplane: &DataPlane) -> Vec<CounterReport> {
+    dataplane.counters().unwrap_or_else(|error| {
+        tracing::error!(%error, "cannot read the counters of the kernel programs");
+        Vec::new()
+    })
 }
 
 /// The data plane's tunnels as rows of `mipd show tunnels`.
