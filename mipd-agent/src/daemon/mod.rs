@@ -31,7 +31,7 @@ pub use self::{error::DaemonError, plan::Plan};
 use crate::{
     config::Config,
     control::{Request, Responder, Response, Server, report::Association},
-    dataplane::{DataPlane, Event},
+    dataplane::{self, DataPlane, Event},
     mobility::time::Instant,
     state::{Remembered, State},
     wire::types::HomeAddress,
@@ -84,10 +84,12 @@ impl Daemon {
         // First of all: its lock keeps a second agent from touching anything.
         let (state, remembered) = State::open(&config.agent.state_dir)?;
         let control = Server::bind(&config.agent.control_socket)?;
-        let dataplane = DataPlane::start(plan.data_plane(config))?;
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let inputs = Inputs::new();
         let router = plan.router(config, &inputs)?;
         let access_point = plan.access_point(config, &inputs)?;
+        // Last, since it is what changes the box: whatever fails before leaves nothing behind.
+        let dataplane = DataPlane::start(plan.data_plane(config))?;
         let mut daemon = Self {
             clock,
             plan,
@@ -98,10 +100,17 @@ impl Daemon {
             router,
             access_point,
             control,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            terminate,
+            interrupt,
         };
-        daemon.restore(&remembered)?;
+        if let Err(error) = daemon.restore(&remembered) {
+            let fresh = !daemon.dataplane.adopted();
+            drop(daemon);
+            if fresh {
+                dataplane::unload(&config.agent.bpffs_dir, &config.agent.state_dir)?;
+            }
+            return Err(error);
+        }
         for interface in daemon.dataplane.interfaces() {
             let (wanted, attached) = (interface.wanted.name(), interface.attached.to_string());
             let reason = interface.reason.as_deref().unwrap_or("as wanted");
