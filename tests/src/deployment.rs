@@ -85,7 +85,11 @@ pub struct Traffic {
 impl Deployment {
     /// Builds the networks and configures the agents, all with the same settings; starts none.
     pub fn build(label: &str, settings: &Settings) -> Result<Self> {
-        let campus = campus(label, ReversePathFilter::default())?;
+        Self::on(campus(label, ReversePathFilter::default())?, settings)
+    }
+
+    /// Configures the agents on a campus that is there.
+    pub fn on(campus: Campus, settings: &Settings) -> Result<Self> {
         let agents = Agents::configure(&campus, settings)?;
         Ok(Self { agents, captures: Vec::new(), campus })
     }
@@ -228,6 +232,11 @@ impl Agents {
             })?;
         }
         Ok(())
+    }
+
+    /// Ends all that run.
+    pub fn stop(&mut self) -> Result<()> {
+        self.all_mut().into_iter().try_for_each(Agent::stop)
     }
 
     /// All of them, routers first.

@@ -27,7 +27,7 @@ pub fn fingerprint(host: &Host) -> Result<BTreeSet<String>> {
     }
     lines.extend(ask(host, &["bridge", "fdb", "show"])?.into_iter().filter(|line| line.contains("extern_learn")));
     for interface in host.interfaces()? {
-        let link = ask(host, &["ip", "-d", "link", "show", "dev", &interface])?;
+        let link = ask(host, &["ip", "link", "show", "dev", &interface])?;
         lines.extend(link.into_iter().filter(|line| line.contains("xdp") || line.contains(&interface)));
         for hook in ["ingress", "egress"] {
             lines.extend(ask(host, &["tc", "filter", "show", "dev", &interface, hook])?);

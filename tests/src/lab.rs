@@ -22,6 +22,8 @@ use crate::wire::Wire;
 const BPFFS: &str = "/sys/fs/bpf";
 /// First part of the name of everything a lab leaves on the machine.
 const PREFIX: &str = "mipd-";
+/// With this variable set, a lab's folder is renamed to `kept-…` instead of removed: for finding out what went wrong.
+const KEEP: &str = "MIPD_LAB_KEEP";
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 static LABS: Mutex<Vec<Cleaner>> = Mutex::new(Vec::new());
@@ -131,9 +133,10 @@ impl Cleaner {
             namespace::remove(&name);
         }
         let _ = fs::remove_dir_all(self.bpffs());
-        if std::env::var_os("MIPD_LAB_KEEP").is_none() {
-            let _ = fs::remove_dir_all(self.directory());
+        if std::env::var_os(KEEP).is_some() {
+            let _ = fs::rename(self.directory(), std::env::temp_dir().join(format!("kept-{}", self.id)));
         }
+        let _ = fs::remove_dir_all(self.directory());
     }
 
     pub(crate) fn start(&self, namespace: &Namespace, command: &mut Command) -> Result<Process> {

@@ -11,6 +11,9 @@ use crate::mobility::time::Instant;
 /// Silence after which a client is first asked, and after which it may have registered elsewhere; also the time that it
 /// has for each answer.
 pub(super) const SILENCE: Duration = Duration::from_secs(1);
+/// A visitor heard so recently is certainly still here. A client that has left a moment ago is registered elsewhere within
+/// milliseconds, and a request on no better ground than its last frame here would take that registration away for good.
+pub(super) const FRESH: Duration = Duration::from_millis(50);
 /// Longest time between an answer and the next question.
 const LONGEST_QUIET: Duration = Duration::from_mins(1);
 /// Questions in a row that a client may leave unanswered.

@@ -6,7 +6,7 @@ use mipd_common::mac::MacAddress;
 
 use super::{
     Action, StationState,
-    attachment::{SILENCE, Watch},
+    attachment::{FRESH, SILENCE, Watch},
     clock::IdentificationSequence,
     pace::{AddressChanges, RequestPace},
 };
@@ -180,7 +180,7 @@ impl Client {
     /// Whether the client is certainly here, so that a request for it hijacks nothing. A visitor is asked if in doubt,
     /// and answers within milliseconds; at home its answer shows only when the kernel's time stamps are read.
     pub fn is_confirmed(&self, now: Instant) -> bool {
-        self.watch.was_heard(now, if self.is_visitor() { SILENCE } else { SILENCE * 3 })
+        self.watch.was_heard(now, if self.is_visitor() { FRESH } else { SILENCE * 3 })
     }
 
     /// Whether it is worth to know at any time that the client is there.

@@ -143,7 +143,8 @@ impl Registrar {
             }
             Due::Missed => {
                 self.present(now, client, Presence::Interrupted, actions);
-                Fate::Keep
+                // A registration wants fresh proof, so there may be a question to ask.
+                self.watch(now, client, actions)
             }
             Due::Departed => {
                 self.counters.departed += 1;
@@ -194,6 +195,9 @@ impl Registrar {
         };
         if due {
             self.request(now, client, actions);
+        } else if client.next == NextRequest::WhenHeard {
+            // An old frame, read from the kernel's time stamps: no proof.
+            client.watch.ask_at_once(now.instant);
         }
     }
 

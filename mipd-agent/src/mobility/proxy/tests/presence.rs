@@ -163,6 +163,7 @@ fn a_client_that_comes_back_right_after_a_question_that_it_missed_is_registered_
     scene.talk(seconds(10));
     scene.attached = false;
     scene.advance(milliseconds(1100));
+    scene.attached = true;
     scene.event(Event::Returned { mac: CLIENT, interface: RADIO });
     scene.advance(milliseconds(200));
     assert_eq!(scene.sent_at(), [0, 11_300]);

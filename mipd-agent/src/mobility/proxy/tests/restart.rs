@@ -39,6 +39,18 @@ fn a_client_that_left_during_the_restart_is_forgotten_silently() {
 }
 
 #[test]
+fn a_client_that_left_before_the_agent_was_known_again_is_not_registered_here() {
+    let mut scene = restarted(&Scene::registered(), seconds(1));
+    scene.advance(milliseconds(1));
+    scene.attached = false;
+    scene.advance(milliseconds(300));
+    scene.agent(Some(foreign_agent()), false);
+    scene.advance(seconds(10));
+    assert_eq!(scene.requests.len(), 0, "it would take the client from the access point that it has gone to");
+    assert_eq!(scene.state(), "gone");
+}
+
+#[test]
 fn a_registration_that_ran_out_meanwhile_is_not_taken_up() {
     let mut scene = restarted(&Scene::registered(), seconds(601));
     let mac = CLIENT;
