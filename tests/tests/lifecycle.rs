@@ -132,6 +132,23 @@ fn an_agent_that_cannot_start_leaves_the_box_as_it_was() -> Result<()> {
 }
 
 #[test]
+fn a_taken_registration_port_leaves_the_box_as_it_was() -> Result<()> {
+    if !mipd_lab::available() {
+        return Ok(());
+    }
+    let _turn = mipd_lab::turn();
+    let net = single_router("taken", ReversePathFilter::default())?;
+    let before = fingerprint(&net.router.host)?;
+    let _holder = net.router.host.namespace().enter(|| std::net::UdpSocket::bind("0.0.0.0:434"))??;
+    let started = Agent::start(&net.lab, &net.router.host, &Role::router(&net.router), &Settings::new(FastPath::Auto));
+    let complaint = started.err().context("the agent started without its port")?;
+    ensure!(format!("{complaint:#}").contains("UDP port 434"), "the complaint does not name the port: {complaint:#}");
+    let left = difference(&before, &fingerprint(&net.router.host)?);
+    ensure!(left.is_empty(), "it has left:\n{}", left.join("\n"));
+    Ok(())
+}
+
+#[test]
 fn a_strict_reverse_path_filter_does_not_stop_a_roam_and_comes_back() -> Result<()> {
     if !mipd_lab::available() {
         return Ok(());

@@ -1,5 +1,6 @@
 //! A client roams through a whole network: in each way of forwarding, with and without reverse tunnel.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -48,6 +49,44 @@ fn a_client_roams_by_the_kernel_without_reverse_tunnel() -> Result<()> {
 #[test]
 fn a_client_roams_by_the_kernel_with_reverse_tunnel() -> Result<()> {
     walk("offrt", FastPath::Off, true)
+}
+
+#[test]
+fn packets_too_large_for_the_tunnel_are_answered_and_others_fragmented_by_xdp() -> Result<()> {
+    large_packets("largexdp", FastPath::Auto)
+}
+
+#[test]
+fn packets_too_large_for_the_tunnel_are_answered_and_others_fragmented_by_the_kernel() -> Result<()> {
+    large_packets("largeoff", FastPath::Off)
+}
+
+/// From the correspondent to the client that is away: 1500 bytes with DF get "fragmentation needed" with MTU 1480, 1480 bytes
+/// pass, and 4000 bytes of payload without DF arrive in fragments.
+fn large_packets(label: &str, fast_path: FastPath) -> Result<()> {
+    if !mipd_lab::available() {
+        return Ok(());
+    }
+    let _turn = mipd_lab::turn();
+    let mut campus = Deployment::build(label, &Settings::new(fast_path))?;
+    campus.agents.start()?;
+    let traffic = campus.start_traffic()?;
+    campus.roam(Place::Visited1Ap1, Carrier::Kept)?;
+    let ping = |arguments: &[&str]| -> Result<String> {
+        let mut command = Command::new("ping");
+        command.args(["-n", "-c", "3", "-i", "0.2", "-W", "2"]).args(arguments).arg(CLIENT.to_string());
+        let output = campus.campus.correspondent.namespace().output(&mut command).context("cannot run ping")?;
+        Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let fits = ping(&["-M", "do", "-s", "1452"])?;
+    ensure!(fits.contains("3 received"), "1480 bytes do not pass: {fits}");
+    let too_large = ping(&["-M", "do", "-s", "1472"])?;
+    ensure!(too_large.contains("mtu = 1480") || too_large.contains("mtu=1480"), "no MTU of 1480 in: {too_large}");
+    ensure!(too_large.contains("0 received"), "1500 bytes with DF pass: {too_large}");
+    let fragmented = ping(&["-M", "dont", "-s", "4000"])?;
+    ensure!(fragmented.contains("3 received"), "fragments do not arrive: {fragmented}");
+    ensure!(traffic.connection.finish(PATIENCE)?.intact, "the TCP connection has suffered");
+    Ok(())
 }
 
 /// The whole walk with captures on the way, and what must and must not have been on the wires.
