@@ -81,7 +81,9 @@ impl Daemon {
     fn start(config: &Config) -> Result<Self, DaemonError> {
         let clock = Clock::start();
         let plan = Plan::new(config)?;
-        // First of all: its lock keeps a second agent from touching anything.
+        // Privileges, kernel, interfaces: what is wrong with these is said before a file or socket is tried.
+        dataplane::check(&plan.data_plane(config))?;
+        // Its lock keeps a second agent from touching anything.
         let (state, remembered) = State::open(&config.agent.state_dir)?;
         let control = Server::bind(&config.agent.control_socket)?;
         let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
