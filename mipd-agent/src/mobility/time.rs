@@ -2,7 +2,7 @@
 
 use std::{ops::Add, time::Duration};
 
-use crate::wire::types::Identification;
+use crate::wire::types::{Identification, Lifetime};
 
 /// A point on the monotonic clock: time since an arbitrary start (the daemon's, or the simulation's).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -44,6 +44,15 @@ impl Now {
     pub fn until(self, wall: Identification) -> Duration {
         let units = u64::try_from(wall.since(self.wall)).unwrap_or(0);
         Duration::new(units >> 32, (((units & 0xffff_ffff) * 1_000_000_000) >> 32) as u32)
+    }
+
+    /// When a registration that was recorded to end at `expires`, by the wall clock, ends by the monotonic one: within
+    /// `Some`, `None` for never. `None` alone if it has ended, or if the record lacks an end that its lifetime demands. A
+    /// wall clock that was set back never makes it last longer than it was granted for.
+    pub fn revived_expiry(self, granted: Lifetime, expires: Option<Identification>) -> Option<Option<Instant>> {
+        let Some(granted) = granted.duration() else { return Some(None) };
+        let remaining = self.until(expires?).min(granted);
+        (!remaining.is_zero()).then(|| Some(self.instant + remaining))
     }
 }
 

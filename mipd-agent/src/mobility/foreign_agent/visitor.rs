@@ -146,17 +146,7 @@ impl VisitorRecord {
             return None;
         }
         let granted = Lifetime(self.lifetime_granted);
-        let expires = match (granted.duration(), self.expires) {
-            (None, _) => None,
-            (Some(_), None) => return None,
-            (Some(granted), Some(expires)) => {
-                let remaining = now.until(Identification(expires)).min(granted);
-                if remaining.is_zero() {
-                    return None;
-                }
-                Some(now.instant + remaining)
-            }
-        };
+        let expires = now.revived_expiry(granted, self.expires.map(Identification))?;
         let flags = RequestFlags::from_bits(self.flags);
         Some(VisitorEntry {
             home_address: HomeAddress(self.home_address),
