@@ -11,24 +11,17 @@ use super::{
     secret,
     values::HostAddressText,
 };
-use crate::mobility::security::AddressRange;
 pub use crate::mobility::security::Peer;
-use crate::wire::{
-    authentication::{Algorithm, Key},
-    types::Spi,
-};
+use crate::mobility::security::{AddressRange, ReplayProtection, SecurityAssociation};
+use crate::wire::authentication::Algorithm;
 
 /// A mobile–home security association of a range of clients (RFC 5944 §5.1).
 #[derive(Clone, Debug)]
 pub struct ClientAssociation {
     /// The home addresses that it serves.
     pub clients: AddressRange,
-    /// Its index, chosen by whoever receives the message.
-    pub spi: Spi,
-    /// How authenticators are computed.
-    pub algorithm: Algorithm,
-    /// The shared key.
-    pub key: Key,
+    /// What they share.
+    pub association: SecurityAssociation,
     /// Where it is in the file.
     pub line: usize,
 }
@@ -40,12 +33,8 @@ pub struct PeerAssociation {
     pub peer: Peer,
     /// Between which roles it is.
     pub kind: PeerKind,
-    /// Its index.
-    pub spi: Spi,
-    /// How authenticators are computed.
-    pub algorithm: Algorithm,
-    /// The shared key.
-    pub key: Key,
+    /// What they share.
+    pub association: SecurityAssociation,
     /// Where it is in the file.
     pub line: usize,
 }
@@ -93,6 +82,8 @@ pub(super) enum AlgorithmName {
     HmacMd5,
     Md5PrefixSuffix,
     Md5PrefixSuffixWithoutSpi,
+    HmacSha1,
+    HmacSha256,
 }
 
 impl From<AlgorithmName> for Algorithm {
@@ -101,6 +92,26 @@ impl From<AlgorithmName> for Algorithm {
             AlgorithmName::HmacMd5 => Self::HmacMd5,
             AlgorithmName::Md5PrefixSuffix => Self::Md5PrefixSuffix,
             AlgorithmName::Md5PrefixSuffixWithoutSpi => Self::Md5PrefixSuffixWithoutSpi,
+            AlgorithmName::HmacSha1 => Self::HmacSha1,
+            AlgorithmName::HmacSha256 => Self::HmacSha256,
+        }
+    }
+}
+
+/// A [`ReplayProtection`] as the file names it.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ReplayName {
+    #[default]
+    Timestamps,
+    Nonces,
+}
+
+impl From<ReplayName> for ReplayProtection {
+    fn from(name: ReplayName) -> Self {
+        match name {
+            ReplayName::Timestamps => Self::Timestamps,
+            ReplayName::Nonces => Self::Nonces,
         }
     }
 }
@@ -111,6 +122,8 @@ pub fn algorithm_name(algorithm: Algorithm) -> &'static str {
         Algorithm::HmacMd5 => "hmac-md5",
         Algorithm::Md5PrefixSuffix => "md5-prefix-suffix",
         Algorithm::Md5PrefixSuffixWithoutSpi => "md5-prefix-suffix-without-spi",
+        Algorithm::HmacSha1 => "hmac-sha1",
+        Algorithm::HmacSha256 => "hmac-sha256",
     }
 }
 
@@ -132,7 +145,7 @@ pub(super) fn clients(
                 );
                 return Err(source.error(&section.clients.span(), message));
             }
-            if other.spi == spi {
+            if other.association.spi == spi {
                 let message = format!(
                     "clients {clients} already have a key for spi {} in line {}: use another spi",
                     spi.get(),
@@ -143,9 +156,13 @@ pub(super) fn clients(
         }
         associations.push(ClientAssociation {
             clients,
-            spi,
-            algorithm: section.algorithm.into(),
-            key: secret::key(source, &at, section.key, section.key_file)?,
+            association: SecurityAssociation {
+                spi,
+                algorithm: section.algorithm.into(),
+                key: secret::key(source, &at, section.key, section.key_file)?,
+                replay: section.replay.into(),
+                accept_any_algorithm: section.accept_any_algorithm,
+            },
             line: source.line(&section.clients.span()),
         });
     }
@@ -161,7 +178,8 @@ pub(super) fn peers(
     for section in sections {
         let (at, section) = (section.span(), section.into_inner());
         let (PeerText(peer), spi) = (*section.peer.get_ref(), section.spi.0);
-        let same = |other: &&PeerAssociation| (other.peer, other.kind, other.spi) == (peer, section.kind, spi);
+        let same =
+            |other: &&PeerAssociation| (other.peer, other.kind, other.association.spi) == (peer, section.kind, spi);
         if let Some(other) = associations.iter().find(same) {
             let message = format!(
                 "{} association with {peer} and spi {} is already in line {}: use another spi",
@@ -174,9 +192,13 @@ pub(super) fn peers(
         associations.push(PeerAssociation {
             peer,
             kind: section.kind,
-            spi,
-            algorithm: section.algorithm.into(),
-            key: secret::key(source, &at, section.key, section.key_file)?,
+            association: SecurityAssociation {
+                spi,
+                algorithm: section.algorithm.into(),
+                key: secret::key(source, &at, section.key, section.key_file)?,
+                replay: ReplayProtection::default(),
+                accept_any_algorithm: section.accept_any_algorithm,
+            },
             line: source.line(&section.peer.span()),
         });
     }

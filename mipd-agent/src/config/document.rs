@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    associations::{AlgorithmName, PeerKind, PeerText},
+    associations::{AlgorithmName, PeerKind, PeerText, ReplayName},
     roles::{HomeRoutes, VisitorIpv6},
     secret::SecretText,
     values::{DurationText, FastPath, HostAddressText, InterfaceName, LifetimeText, MaskText, PrefixText, SpiNumber},
@@ -59,6 +59,10 @@ pub(super) struct AssociationSection {
     pub key_file: Option<Spanned<PathBuf>>,
     #[serde(default)]
     pub algorithm: AlgorithmName,
+    #[serde(default)]
+    pub accept_any_algorithm: bool,
+    #[serde(default)]
+    pub replay: ReplayName,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +75,8 @@ pub(super) struct PeerSection {
     pub key_file: Option<Spanned<PathBuf>>,
     #[serde(default)]
     pub algorithm: AlgorithmName,
+    #[serde(default)]
+    pub accept_any_algorithm: bool,
 }
 
 #[derive(Deserialize)]

@@ -244,7 +244,7 @@ fn every_mistake_has_its_one_line() {
         ),
         (
             association(&format!("clients = \"10.1.0.5\"\nspi = 256\nkey = \"{KEY}\"\nalgorithm = \"md5\"")),
-            "mipd.toml:9: unknown value `md5`: expected hmac-md5, md5-prefix-suffix, md5-prefix-suffix-without-spi",
+            "mipd.toml:9: unknown value `md5`: expected hmac-md5, md5-prefix-suffix, md5-prefix-suffix-without-spi, hmac-sha1, hmac-sha256",
         ),
         (
             peer(&format!(
@@ -343,9 +343,9 @@ fn what_is_written_is_what_is_meant() {
     assert_eq!(config.fast_path("lan0"), FastPath::Off);
     assert_eq!(config.fast_path("core0"), FastPath::Tc);
     let [first, second] = config.security_associations.as_slice() else { panic!("{config:?}") };
-    assert_eq!(first.algorithm, Algorithm::Md5PrefixSuffix);
-    assert_eq!(first.key, Key::from_hex(KEY).unwrap());
-    assert_eq!((second.clients, second.algorithm), (first.clients, Algorithm::HmacMd5));
+    assert_eq!(first.association.algorithm, Algorithm::Md5PrefixSuffix);
+    assert_eq!(first.association.key, Key::from_hex(KEY).unwrap());
+    assert_eq!((second.clients, second.association.algorithm), (first.clients, Algorithm::HmacMd5));
     let access_point = config.access_point.unwrap();
     assert_eq!(access_point.subnet_map[0].prefix, "10.1.0.0/21".parse().unwrap());
     assert_eq!(access_point.registration_lifetime, Lifetime::INFINITE);
@@ -374,7 +374,7 @@ fn a_key_in_a_file_of_its_own_is_found_beside_the_configuration() {
 
     fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600)).unwrap();
     let config = Config::load(&file).unwrap();
-    assert_eq!(config.security_associations[0].key, Key::from_hex(KEY).unwrap());
+    assert_eq!(config.security_associations[0].association.key, Key::from_hex(KEY).unwrap());
 
     fs::set_permissions(&key_file, fs::Permissions::from_mode(0o644)).unwrap();
     assert_eq!(

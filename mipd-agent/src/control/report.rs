@@ -252,14 +252,14 @@ pub fn associations(config: &Config) -> Vec<Association> {
     let clients = config.security_associations.iter().map(|association| Association {
         kind: "mobile-home".to_owned(),
         peer: association.clients.to_string(),
-        spi: association.spi.get(),
-        algorithm: algorithm_name(association.algorithm).to_owned(),
+        spi: association.association.spi.get(),
+        algorithm: algorithm_name(association.association.algorithm).to_owned(),
     });
     let peers = config.peer_associations.iter().map(|association| Association {
         kind: association.kind.to_string(),
         peer: association.peer.to_string(),
-        spi: association.spi.get(),
-        algorithm: algorithm_name(association.algorithm).to_owned(),
+        spi: association.association.spi.get(),
+        algorithm: algorithm_name(association.association.algorithm).to_owned(),
     });
     clients.chain(peers).collect()
 }

@@ -30,7 +30,7 @@ use self::{
 pub use self::{error::DaemonError, plan::Plan};
 use crate::{
     config::Config,
-    control::{Request, Responder, Response, Server, report::Association},
+    control::{self, Request, Responder, Response, Server, report::Association},
     dataplane::{self, DataPlane, Event},
     mobility::time::Instant,
     state::{Remembered, State},
@@ -95,7 +95,7 @@ impl Daemon {
         let mut daemon = Self {
             clock,
             plan,
-            associations: report::associations(config),
+            associations: control::report::associations(config),
             state,
             dataplane,
             inputs,

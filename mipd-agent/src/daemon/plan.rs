@@ -25,7 +25,7 @@ use crate::{
         link::InterfaceIndex,
         proxy::{self, Proxy},
         reverse_tunnel::ReverseTunnel,
-        security::{MobileHomeAssociations, PeerAssociations, SecurityAssociation},
+        security::{MobileHomeAssociations, PeerAssociations},
         subnet_map::SubnetMap,
         time::Instant,
     },
@@ -368,15 +368,15 @@ fn radios(access_point: &crate::config::AccessPoint) -> impl Iterator<Item = &In
 }
 
 fn mobile_home(config: &Config) -> Result<MobileHomeAssociations, DaemonError> {
-    let entries = config.security_associations.iter().map(|entry| {
-        (entry.clients, SecurityAssociation { spi: entry.spi, algorithm: entry.algorithm, key: entry.key.clone() })
-    });
+    let entries = config.security_associations.iter().map(|entry| (entry.clients, entry.association.clone()));
     Ok(MobileHomeAssociations::new(entries)?)
 }
 
 fn peers(config: &Config, kind: PeerKind) -> Result<PeerAssociations, DaemonError> {
-    let entries = config.peer_associations.iter().filter(|entry| entry.kind == kind).map(|entry| {
-        (entry.peer, SecurityAssociation { spi: entry.spi, algorithm: entry.algorithm, key: entry.key.clone() })
-    });
+    let entries = config
+        .peer_associations
+        .iter()
+        .filter(|entry| entry.kind == kind)
+        .map(|entry| (entry.peer, entry.association.clone()));
     Ok(PeerAssociations::new(entries)?)
 }

@@ -6,10 +6,9 @@ use mipd_common::maps::Action;
 
 use super::Daemon;
 use crate::{
-    config::{Config, associations::algorithm_name},
     control::{
         What,
-        report::{Agent, Association, Binding, Client, Counter, Interface, Report, Tunnel, Visitor},
+        report::{Agent, Binding, Client, Counter, Interface, Report, Tunnel, Visitor},
     },
     dataplane::{CounterReport, DataPlane, Hook, TunnelReport},
     mobility::time::{Instant, Now},
@@ -272,23 +271,6 @@ pub fn packets(reports: &[CounterReport], interface: &str, action: Action) -> u6
         .filter(|counter| counter.action == action)
         .map(|counter| counter.packets)
         .sum()
-}
-
-/// The associations that the configuration lists, without their keys.
-pub fn associations(config: &Config) -> Vec<Association> {
-    let clients = config.security_associations.iter().map(|entry| Association {
-        kind: "mobile-home".into(),
-        peer: entry.clients.to_string(),
-        spi: entry.spi.get(),
-        algorithm: algorithm_name(entry.algorithm).into(),
-    });
-    let peers = config.peer_associations.iter().map(|entry| Association {
-        kind: entry.kind.to_string(),
-        peer: entry.peer.to_string(),
-        spi: entry.spi.get(),
-        algorithm: algorithm_name(entry.algorithm).into(),
-    });
-    clients.chain(peers).collect()
 }
 
 fn remaining(now: Now, expires: Instant) -> u64 {

@@ -49,11 +49,7 @@ impl Clock {
 }
 
 pub fn association(spi: u32, secret: u8) -> SecurityAssociation {
-    SecurityAssociation {
-        spi: Spi::new(spi).unwrap(),
-        algorithm: Algorithm::HmacMd5,
-        key: Key::from_bytes(vec![secret; 16]).unwrap(),
-    }
+    SecurityAssociation::new(Spi::new(spi).unwrap(), Algorithm::HmacMd5, Key::from_bytes(vec![secret; 16]).unwrap())
 }
 
 /// The key that the client shares with its home agent.

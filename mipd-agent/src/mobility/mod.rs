@@ -9,6 +9,7 @@
 //! * [`subnet_map`]: which home agent serves which subnet;
 //! * [`security`]: associations, authenticators, replay protection (RFC 5944 §5);
 //! * [`reverse_tunnel`]: policy on the T bit (RFC 3024);
+//! * [`tunnel`]: what the agents agree on about a tunnel (RFC 2003, 2784, 2004, 3519);
 //! * [`deadlines`], [`time`], [`link`], [`tally`]: timers, clocks, datagrams and counts as the roles see them.
 
 pub mod deadlines;
@@ -22,6 +23,7 @@ pub mod security;
 pub mod subnet_map;
 pub mod tally;
 pub mod time;
+pub mod tunnel;
 
 #[cfg(test)]
 mod exchange_tests;

@@ -1,20 +1,25 @@
 //! Authenticators of messages on UDP port 434 (RFC 5944 §3.5).
 //!
 //! Protected are the message from its first byte, every earlier extension, and the type, length and SPI of the
-//! authentication extension itself (RFC 5944 §3.5.1).
+//! authentication extension itself (RFC 5944 §3.5.1). The generalized extension adds a sub-type (RFC 4721 §5).
 
 use std::fmt;
 
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{EagerHash, Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
+use sha1::Sha1;
+use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{extension::Extension, types::Spi};
+use super::{
+    extension::{Extension, kind},
+    types::Spi,
+};
 
-/// Length of an authenticator in bytes: that of an MD5 digest.
-pub const AUTHENTICATOR_LENGTH: usize = 16;
+/// Length in bytes of the longest authenticator there is.
+pub const LONGEST_AUTHENTICATOR: usize = 32;
 
 /// How the authenticator is computed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -26,6 +31,25 @@ pub enum Algorithm {
     Md5PrefixSuffix,
     /// The same by the letter of RFC 2002, whose list of protected bytes ends before the SPI.
     Md5PrefixSuffixWithoutSpi,
+    /// HMAC-SHA-1 (RFC 2104), 20 bytes.
+    HmacSha1,
+    /// HMAC-SHA-256 (RFC 4231), 32 bytes.
+    HmacSha256,
+}
+
+impl Algorithm {
+    /// All of them, the most usual first.
+    pub const ALL: [Self; 5] =
+        [Self::HmacMd5, Self::Md5PrefixSuffix, Self::Md5PrefixSuffixWithoutSpi, Self::HmacSha1, Self::HmacSha256];
+
+    /// Length of its authenticators in bytes.
+    pub fn authenticator_length(self) -> usize {
+        match self {
+            Self::HmacMd5 | Self::Md5PrefixSuffix | Self::Md5PrefixSuffixWithoutSpi => 16,
+            Self::HmacSha1 => 20,
+            Self::HmacSha256 => LONGEST_AUTHENTICATOR,
+        }
+    }
 }
 
 /// Why a key was refused.
@@ -88,10 +112,25 @@ impl Eq for Key {}
 
 /// Appends an authentication extension of type 32, 33 or 34 that protects everything in `message` so far.
 pub fn append(message: &mut Vec<u8>, kind: u8, spi: Spi, algorithm: Algorithm, key: &Key) {
-    message.extend([kind, 4 + AUTHENTICATOR_LENGTH as u8]);
+    message.extend([kind, 4 + algorithm.authenticator_length() as u8]);
+    finish(message, spi, algorithm, key);
+}
+
+/// Sub-type of a [generalized authentication extension](kind::GENERALIZED_AUTHENTICATION): between the mobile node and
+/// its AAA server (RFC 4721 §5.1).
+pub const MOBILE_AAA: u8 = 1;
+
+/// Appends a generalized authentication extension (type 36, RFC 4721 §5) that protects everything in `message` so far.
+pub fn append_generalized(message: &mut Vec<u8>, subtype: u8, spi: Spi, algorithm: Algorithm, key: &Key) {
+    message.extend([kind::GENERALIZED_AUTHENTICATION, subtype]);
+    message.extend((4 + algorithm.authenticator_length() as u16).to_be_bytes());
+    finish(message, spi, algorithm, key);
+}
+
+fn finish(message: &mut Vec<u8>, spi: Spi, algorithm: Algorithm, key: &Key) {
     message.extend(spi.get().to_be_bytes());
     let authenticator = authenticator(message, algorithm, key);
-    message.extend(authenticator);
+    message.extend_from_slice(authenticator.as_bytes());
 }
 
 /// The SPI of an authentication extension; `None` if it is reserved (RFC 5944 §5.1) or missing.
@@ -104,43 +143,62 @@ pub fn spi(extension: &Extension<'_>) -> Option<Spi> {
 pub fn verify(message: &[u8], extension: &Extension<'_>, algorithm: Algorithm, key: &Key) -> bool {
     let Some((_, received)) = extension.data.split_first_chunk::<4>() else { return false };
     let Some(protected) = message.get(..extension.end() - received.len()) else { return false };
-    authenticator(protected, algorithm, key).ct_eq(received).into()
+    authenticator(protected, algorithm, key).as_bytes().ct_eq(received).into()
 }
 
-/// `protected` ends with the SPI.
-fn authenticator(protected: &[u8], algorithm: Algorithm, key: &Key) -> [u8; AUTHENTICATOR_LENGTH] {
-    let prefix_suffix = |protected: &[u8]| {
-        let mut digest = Md5::new();
-        for part in [&key.0, protected, &key.0] {
-            digest.update(part);
-        }
-        digest.finalize().into()
-    };
-    match algorithm {
-        Algorithm::HmacMd5 => hmac_md5(&key.0, protected),
-        Algorithm::Md5PrefixSuffix => prefix_suffix(protected),
-        Algorithm::Md5PrefixSuffixWithoutSpi => prefix_suffix(&protected[..protected.len() - 4]),
+/// An authenticator on the stack: digests have different lengths, and registrations are many.
+struct Authenticator {
+    bytes: [u8; LONGEST_AUTHENTICATOR],
+    length: usize,
+}
+
+impl Authenticator {
+    fn new(digest: &[u8]) -> Self {
+        let mut bytes = [0; LONGEST_AUTHENTICATOR];
+        bytes[..digest.len()].copy_from_slice(digest);
+        Self { bytes, length: digest.len() }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
     }
 }
 
-fn hmac_md5(key: &[u8], protected: &[u8]) -> [u8; AUTHENTICATOR_LENGTH] {
-    let mac = <Hmac<Md5> as KeyInit>::new_from_slice(key);
+/// `protected` ends with the SPI.
+fn authenticator(protected: &[u8], algorithm: Algorithm, key: &Key) -> Authenticator {
+    match algorithm {
+        Algorithm::HmacMd5 => keyed_hash::<Md5>(&key.0, protected),
+        Algorithm::HmacSha1 => keyed_hash::<Sha1>(&key.0, protected),
+        Algorithm::HmacSha256 => keyed_hash::<Sha256>(&key.0, protected),
+        Algorithm::Md5PrefixSuffix => prefix_suffix(&key.0, protected),
+        Algorithm::Md5PrefixSuffixWithoutSpi => prefix_suffix(&key.0, &protected[..protected.len() - 4]),
+    }
+}
+
+fn prefix_suffix(key: &[u8], protected: &[u8]) -> Authenticator {
+    let mut digest = Md5::new();
+    for part in [key, protected, key] {
+        digest.update(part);
+    }
+    Authenticator::new(&digest.finalize())
+}
+
+fn keyed_hash<D: EagerHash>(key: &[u8], protected: &[u8]) -> Authenticator {
+    let mac = <Hmac<D> as KeyInit>::new_from_slice(key);
     let mut mac = mac.expect("HMAC takes a key of any length (RFC 2104 §2)");
     mac.update(protected);
-    mac.finalize().into_bytes().into()
+    Authenticator::new(&mac.finalize().into_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::{
-        extension::{Extensions, Space, kind},
+        extension::{Extensions, Space},
         registration::{RegistrationReply, RegistrationRequest},
     };
     use proptest::prelude::*;
 
-    const ALGORITHMS: [Algorithm; 3] =
-        [Algorithm::HmacMd5, Algorithm::Md5PrefixSuffix, Algorithm::Md5PrefixSuffixWithoutSpi];
     const REQUEST: &str = "010007080a5b07970a5b07010a140002e5a1b2c312345678";
     const REPLY: &str = "030007080a5b07970a5b0701e5a1b2c312345678";
     const REVOCATION: &str = "070080000a5b07970a5b07010a140002e5a1b2c3";
@@ -179,13 +237,32 @@ mod tests {
     }
 
     #[test]
+    fn longer_digests_and_the_generalized_extension_match_an_independent_implementation() {
+        let sha1 = "95cdeff50ad3bcdde61f288c62a49c6cd43ad43a";
+        let sha256 = "e9ade8b87461bbc650b6c3a485f5556b07cf8bb84274fcc939ab7c2a709a859e";
+        assert_eq!(
+            protect(REQUEST, kind::MOBILE_HOME_AUTHENTICATION, 0x100, Algorithm::HmacSha1),
+            bytes(&format!("{REQUEST}201800000100{sha1}"))
+        );
+        assert_eq!(
+            protect(REQUEST, kind::MOBILE_HOME_AUTHENTICATION, 0x100, Algorithm::HmacSha256),
+            bytes(&format!("{REQUEST}202400000100{sha256}"))
+        );
+        let mut message = bytes(REQUEST);
+        append_generalized(&mut message, MOBILE_AAA, Spi::new(0x100).unwrap(), Algorithm::HmacMd5, &key());
+        assert_eq!(message, bytes(&format!("{REQUEST}24010014000001003daba98a40ef68e4cbb8c96b74541ed4")));
+        let (_, extensions) = RegistrationRequest::parse(&message).unwrap();
+        assert!(verify(&message, &extensions.iter().next().unwrap(), Algorithm::HmacMd5, &key()));
+    }
+
+    #[test]
     fn what_is_appended_verifies_with_its_own_algorithm_only() {
-        for algorithm in ALGORITHMS {
+        for algorithm in Algorithm::ALL {
             let message = protect(REQUEST, kind::MOBILE_HOME_AUTHENTICATION, 0x100, algorithm);
             let (_, extensions) = RegistrationRequest::parse(&message).unwrap();
             let extension = extensions.iter().next().unwrap();
             assert_eq!(spi(&extension), Spi::new(0x100));
-            for other in ALGORITHMS {
+            for other in Algorithm::ALL {
                 assert_eq!(verify(&message, &extension, other, &key()), algorithm == other, "{algorithm:?} {other:?}");
             }
             assert!(!verify(&message, &extension, algorithm, &Key::from_hex("00").unwrap()));
@@ -247,7 +324,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_flipped_bit_is_noticed(byte in 0usize..46, bit in 0u8..8) {
-            for algorithm in ALGORITHMS {
+            for algorithm in Algorithm::ALL {
                 let mut message = protect(REQUEST, kind::MOBILE_HOME_AUTHENTICATION, 0x100, algorithm);
                 message[byte] ^= 1 << bit;
                 let Ok((_, extensions)) = RegistrationRequest::parse(&message) else { continue };

@@ -47,13 +47,16 @@ pub mod kind {
 
     /// The non-skippable types that mipd acts upon in messages on UDP port 434. Whatever is missing here makes a
     /// message go unanswered (RFC 5944 §1.8): add a type only together with the code that obeys it.
-    pub const UNDERSTOOD: [u8; 6] = [
+    pub const UNDERSTOOD: [u8; 9] = [
         MOBILE_HOME_AUTHENTICATION,
         MOBILE_FOREIGN_AUTHENTICATION,
         FOREIGN_HOME_AUTHENTICATION,
         GENERALIZED_AUTHENTICATION,
         CRITICAL_VENDOR,
+        UDP_TUNNEL_REPLY,
         FOREIGN_AGENT_ERROR,
+        PROXY_NON_SKIPPABLE,
+        GRE_KEY,
     ];
 }
 
@@ -94,10 +97,36 @@ pub struct Extension<'a> {
 }
 
 impl Extension<'_> {
+    /// In the long format, the byte between type and length.
+    pub fn long_subtype(&self) -> u8 {
+        self.raw[1]
+    }
+
     /// The offset in the message of the first byte after it.
     pub fn end(&self) -> usize {
         self.offset + self.raw.len()
     }
+}
+
+/// Appends an extension of the simple format (RFC 5944 §1.8).
+///
+/// # Panics
+///
+/// With more than 255 bytes of data: the length field has no room for them.
+pub fn append(message: &mut Vec<u8>, kind: u8, data: &[u8]) {
+    message.extend([kind, u8::try_from(data.len()).expect("at most 255 bytes of data")]);
+    message.extend(data);
+}
+
+/// Appends an extension of the long format (RFC 5944 §1.9): types 36, 38, 47 and 48.
+///
+/// # Panics
+///
+/// With more data than a datagram holds.
+pub fn append_long(message: &mut Vec<u8>, kind: u8, subtype: u8, data: &[u8]) {
+    message.extend([kind, subtype]);
+    message.extend(u16::try_from(data.len()).expect("at most 65535 bytes of data").to_be_bytes());
+    message.extend(data);
 }
 
 /// The number space that an extension's type belongs to: the RFC keeps two (RFC 5944 §1.8).
@@ -232,18 +261,32 @@ fn is_well_formed(extension: &Extension<'_>, space: Space) -> Result<bool, Parse
             | kind::MOBILE_FOREIGN_AUTHENTICATION
             | kind::FOREIGN_HOME_AUTHENTICATION => Ok(length > 4),
             // An unknown sub-type counts like an unknown type.
-            kind::GENERALIZED_AUTHENTICATION => match extension.raw[1] {
+            kind::GENERALIZED_AUTHENTICATION => match extension.long_subtype() {
                 1..=3 => Ok(length >= 20),
                 _ => Err(ParseError::UnknownNonSkippable(extension.kind)),
             },
             kind::CRITICAL_VENDOR => Ok(length >= 6),
-            kind::FOREIGN_AGENT_ERROR => match extension.data {
-                [0, _] => Ok(true),
-                [_, _] => Err(ParseError::UnknownNonSkippable(extension.kind)),
-                _ => Ok(false),
+            kind::UDP_TUNNEL_REPLY | kind::FOREIGN_AGENT_ERROR => {
+                let expected = if extension.kind == kind::UDP_TUNNEL_REPLY { 6 } else { 2 };
+                match extension.data.first() {
+                    Some(0) => Ok(length == expected),
+                    Some(_) => Err(ParseError::UnknownNonSkippable(extension.kind)),
+                    None => Ok(false),
+                }
+            }
+            kind::PROXY_NON_SKIPPABLE => match extension.long_subtype() {
+                1 => Ok(length == 1),
+                _ => Err(ParseError::UnknownNonSkippable(extension.kind)),
+            },
+            kind::GRE_KEY => match extension.long_subtype() {
+                0 => Ok(length == 4),
+                _ => Err(ParseError::UnknownNonSkippable(extension.kind)),
             },
             kind::ENCAPSULATING_DELIVERY => Ok(length == 0),
+            kind::MOBILE_NODE_NAI | kind::CHALLENGE | kind::PROXY_SKIPPABLE => Ok(length > 0),
             kind::REVOCATION_SUPPORT => Ok(length == 6),
+            // An unknown sub-type of a skippable extension is skipped, whatever its length.
+            kind::UDP_TUNNEL_REQUEST => Ok(length == 6 || !matches!(extension.data.first(), None | Some(0))),
             _ => Ok(true),
         },
         Space::Discovery => match extension.kind {
@@ -295,13 +338,13 @@ mod tests {
 
     #[test]
     fn both_readings_of_the_dynamic_home_agent_extension_are_accepted() {
-        assert_eq!(parse(&[139, 2, 0, 4, 10, 0, 0, 1, 131, 0]), Ok(vec![(139, 0, 4), (131, 8, 0)]));
-        assert_eq!(parse(&[139, 5, 2, 10, 0, 0, 1, 131, 0]), Ok(vec![(139, 0, 5), (131, 7, 0)]));
+        assert_eq!(parse(&[139, 2, 0, 4, 10, 0, 0, 1, 200, 0]), Ok(vec![(139, 0, 4), (200, 8, 0)]));
+        assert_eq!(parse(&[139, 5, 2, 10, 0, 0, 1, 200, 0]), Ok(vec![(139, 0, 5), (200, 7, 0)]));
     }
 
     #[test]
     fn padding_is_one_byte_and_not_listed() {
-        assert_eq!(parse(&[0, 131, 0, 0]), Ok(vec![(131, 1, 0)]));
+        assert_eq!(parse(&[0, 200, 0, 0]), Ok(vec![(200, 1, 0)]));
     }
 
     #[test]
@@ -336,7 +379,7 @@ mod tests {
 
         #[test]
         fn a_list_of_skippable_extensions_comes_back_as_written(list in prop::collection::vec((128u8.., prop::collection::vec(any::<u8>(), 0..40)), 0..6)) {
-            let list: Vec<_> = list.into_iter().filter(|(kind, _)| ![130, 137, 139].contains(kind)).collect();
+            let list: Vec<_> = list.into_iter().filter(|(kind, _)| ![130, 131, 132, 137, 139, 144, 147].contains(kind)).collect();
             let mut bytes = Vec::new();
             for (kind, data) in &list {
                 bytes.extend([*kind, data.len() as u8]);

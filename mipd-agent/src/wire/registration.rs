@@ -180,7 +180,7 @@ impl RegistrationReply {
     }
 }
 
-fn fixed<const LENGTH: usize>(message: &[u8], expected: MessageType) -> Result<&[u8; LENGTH], ParseError> {
+pub(super) fn fixed<const LENGTH: usize>(message: &[u8], expected: MessageType) -> Result<&[u8; LENGTH], ParseError> {
     let fixed = message.first_chunk().ok_or(ParseError::Truncated)?;
     if message[0] == expected as u8 { Ok(fixed) } else { Err(ParseError::WrongType) }
 }
@@ -189,8 +189,12 @@ fn lifetime(fixed: &[u8]) -> Lifetime {
     Lifetime(u16::from_be_bytes([fixed[2], fixed[3]]))
 }
 
-fn address(fixed: &[u8], at: usize) -> Ipv4Addr {
+pub(super) fn address(fixed: &[u8], at: usize) -> Ipv4Addr {
     Ipv4Addr::new(fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3])
+}
+
+pub(super) fn word(fixed: &[u8], at: usize) -> u32 {
+    u32::from(address(fixed, at))
 }
 
 fn identification(fixed: &[u8], at: usize) -> Identification {

@@ -137,6 +137,12 @@ reply_codes! {
     FA_MISSING_HOME_ADDRESS = 99, "foreign agent: missing home address";
     FA_VENDOR_FROM_MOBILE = 100, "foreign agent: critical vendor extension of the mobile node not understood";
     FA_VENDOR_FROM_HOME = 101, "foreign agent: critical vendor extension of the home agent not understood";
+    FA_UNKNOWN_CHALLENGE = 104, "foreign agent: unknown challenge";
+    FA_MISSING_CHALLENGE = 105, "foreign agent: missing challenge";
+    FA_STALE_CHALLENGE = 106, "foreign agent: stale challenge";
+    FA_MISSING_MOBILE_KEY = 107, "foreign agent: missing mobile-foreign key";
+    FA_AAA_AUTHENTICATION = 108, "foreign agent: mobile node failed AAA authentication";
+    FA_CHALLENGE_FROM_HOME = 109, "foreign agent: home agent sent a wrong challenge";
     HA_UNSPECIFIED = 128, "home agent: reason unspecified";
     HA_PROHIBITED = 129, "home agent: administratively prohibited";
     HA_RESOURCES = 130, "home agent: insufficient resources";
@@ -151,6 +157,9 @@ reply_codes! {
     HA_ENCAPSULATION = 139, "home agent: requested encapsulation unavailable";
     HA_VENDOR_FROM_MOBILE = 140, "home agent: critical vendor extension of the mobile node not understood";
     HA_VENDOR_FROM_FOREIGN = 141, "home agent: critical vendor extension of the foreign agent not understood";
+    HA_UDP_ENCAPSULATION = 142, "home agent: requested UDP tunnel encapsulation unavailable";
+    HA_REDIRECT = 143, "home agent: register with the redirected home agent";
+    HA_AAA_AUTHENTICATION = 144, "home agent: mobile node failed AAA authentication";
     HA_PROXY_UNSUPPORTED = 149, "home agent: proxy registration unsupported";
     HA_PROXY_PROHIBITED = 150, "home agent: registration from this proxy disallowed";
     FA_INVALID_HOME_AGENT = 194, "foreign agent: invalid home agent address";

@@ -5,10 +5,21 @@ use std::{fmt, net::Ipv4Addr};
 use super::AddressRange;
 use crate::wire::{
     authentication::{self, Algorithm, Key},
+    extension::Extension,
     types::Spi,
 };
 
-/// An SPI with the algorithm and key it selects. Replay protection is by timestamps.
+/// How replays are told from new requests (RFC 5944 §5.7).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ReplayProtection {
+    /// The Identification is a time (§5.7.1).
+    #[default]
+    Timestamps,
+    /// The Identification's high half is what the home agent chose last (§5.7.2).
+    Nonces,
+}
+
+/// An SPI with what it selects: algorithm, key and replay protection.
 #[derive(Clone)]
 pub struct SecurityAssociation {
     /// Tells the receiver which association to check with.
@@ -17,12 +28,34 @@ pub struct SecurityAssociation {
     pub algorithm: Algorithm,
     /// The shared secret.
     pub key: Key,
+    /// How replays are told from new requests; of mobile-home associations only.
+    pub replay: ReplayProtection,
+    /// Accept authenticators of every algorithm that we know, and answer with the one that matched: for the time in which
+    /// peers are changed over to another algorithm.
+    pub accept_any_algorithm: bool,
 }
 
 impl SecurityAssociation {
+    /// With timestamps, and no other algorithm than this.
+    pub fn new(spi: Spi, algorithm: Algorithm, key: Key) -> Self {
+        Self { spi, algorithm, key, replay: ReplayProtection::Timestamps, accept_any_algorithm: false }
+    }
+
     /// Ends `message` with an authentication extension of type `kind` over everything so far (RFC 5944 §3.5.1).
     pub fn sign(&self, message: &mut Vec<u8>, kind: u8) {
-        authentication::append(message, kind, self.spi, self.algorithm, &self.key);
+        self.sign_with(self.algorithm, message, kind);
+    }
+
+    /// The same with the algorithm that the peer was found to use.
+    pub fn sign_with(&self, algorithm: Algorithm, message: &mut Vec<u8>, kind: u8) {
+        authentication::append(message, kind, self.spi, algorithm, &self.key);
+    }
+
+    /// The algorithm by which the extension, which is one of `message`'s, is authentic.
+    pub(super) fn verify(&self, message: &[u8], extension: &Extension<'_>) -> Option<Algorithm> {
+        let matches = |algorithm: &Algorithm| authentication::verify(message, extension, *algorithm, &self.key);
+        let others = Algorithm::ALL.into_iter().filter(|other| self.accept_any_algorithm && *other != self.algorithm);
+        std::iter::once(self.algorithm).chain(others).find(matches)
     }
 }
 

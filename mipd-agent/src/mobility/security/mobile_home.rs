@@ -86,11 +86,11 @@ mod tests {
     };
 
     fn entry(range: &str, spi: u32) -> (AddressRange, SecurityAssociation) {
-        let association = SecurityAssociation {
-            spi: Spi::new(spi).unwrap(),
-            algorithm: Algorithm::HmacMd5,
-            key: Key::from_bytes(vec![spi as u8; 16]).unwrap(),
-        };
+        let association = SecurityAssociation::new(
+            Spi::new(spi).unwrap(),
+            Algorithm::HmacMd5,
+            Key::from_bytes(vec![spi as u8; 16]).unwrap(),
+        );
         (range.parse().unwrap(), association)
     }
 

@@ -16,7 +16,7 @@ pub mod verification;
 pub mod violation;
 
 pub use address_range::AddressRange;
-pub use association::{AssociationError, SecurityAssociation};
+pub use association::{AssociationError, ReplayProtection, SecurityAssociation};
 pub use mobile_home::MobileHomeAssociations;
 pub use peer::{Peer, PeerAssociations};
 pub use replay::{Mismatch, ReplayWindow};

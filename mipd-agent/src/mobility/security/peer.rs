@@ -96,7 +96,7 @@ mod tests {
 
     fn association(spi: u32) -> SecurityAssociation {
         let key = Key::from_bytes(vec![1; 16]).unwrap();
-        SecurityAssociation { spi: Spi::new(spi).unwrap(), algorithm: Algorithm::HmacMd5, key }
+        SecurityAssociation::new(Spi::new(spi).unwrap(), Algorithm::HmacMd5, key)
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! The rule that all authentication extensions share: exactly one, and valid (RFC 5944 §3.6.2.1, §3.7.2.1, §3.8.2.1).
 
 use super::SecurityAssociation;
-use crate::wire::{authentication, extension::Extensions, types::Spi};
+use crate::wire::{
+    authentication::{self, Algorithm},
+    extension::Extensions,
+    types::Spi,
+};
 
 /// What a message's authentication extension of one type amounts to.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +22,8 @@ pub enum Verification<'a> {
     Valid {
         /// The association it was checked with.
         association: &'a SecurityAssociation,
+        /// The algorithm that matched: the association's, unless it accepts any.
+        algorithm: Algorithm,
         /// Where in the message the extension starts.
         offset: usize,
         /// Where in the message the extension ends.
@@ -44,9 +50,48 @@ pub fn verify<'a>(
         return Verification::Repeated;
     }
     let Some(association) = authentication::spi(&extension).and_then(select) else { return Verification::UnknownSpi };
-    if authentication::verify(extensions.message(), &extension, association.algorithm, &association.key) {
-        Verification::Valid { association, offset: extension.offset, end: extension.end() }
-    } else {
-        Verification::Wrong(association)
+    match association.verify(extensions.message(), &extension) {
+        Some(algorithm) => {
+            Verification::Valid { association, algorithm, offset: extension.offset, end: extension.end() }
+        }
+        None => Verification::Wrong(association),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Verification, verify};
+    use crate::{
+        mobility::security::SecurityAssociation,
+        wire::{
+            authentication::{self, Algorithm, Key},
+            extension::kind,
+            registration::RegistrationReply,
+            types::Spi,
+        },
+    };
+
+    const REPLY: [u8; RegistrationReply::LENGTH] = [3; RegistrationReply::LENGTH];
+
+    fn matched(sent: Algorithm, accept_any_algorithm: bool) -> Option<Algorithm> {
+        let spi = Spi::new(256).unwrap();
+        let key = Key::from_bytes(vec![7; 16]).unwrap();
+        let mut message = REPLY.to_vec();
+        authentication::append(&mut message, kind::MOBILE_HOME_AUTHENTICATION, spi, sent, &key);
+        let association =
+            SecurityAssociation { accept_any_algorithm, ..SecurityAssociation::new(spi, Algorithm::HmacMd5, key) };
+        let (_, extensions) = RegistrationReply::parse(&message).unwrap();
+        match verify(&extensions, kind::MOBILE_HOME_AUTHENTICATION, |_| Some(&association)) {
+            Verification::Valid { algorithm, .. } => Some(algorithm),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn only_the_configured_algorithm_is_accepted_unless_any_is() {
+        for sent in Algorithm::ALL {
+            assert_eq!(matched(sent, false), (sent == Algorithm::HmacMd5).then_some(sent), "{sent:?}");
+            assert_eq!(matched(sent, true), Some(sent), "{sent:?}");
+        }
     }
 }

@@ -45,7 +45,7 @@ fn key() -> Key {
 }
 
 fn config() -> Config {
-    let association = SecurityAssociation { spi: Spi::new(SPI).unwrap(), algorithm: Algorithm::HmacMd5, key: key() };
+    let association = SecurityAssociation::new(Spi::new(SPI).unwrap(), Algorithm::HmacMd5, key());
     let ranges = ["10.1.0.0/24", "10.2.0.0/25", "10.7.0.0/24"];
     let associations = ranges.map(|range| (range.parse().unwrap(), association.clone()));
     let mask = Ipv4Addr::new(255, 255, 255, 0);
@@ -259,7 +259,7 @@ fn plain(reply: &RegistrationReply) -> Vec<u8> {
 
 fn signed_with(reply: &RegistrationReply, spi: u32, key: Key) -> Vec<u8> {
     let mut payload = plain(reply);
-    let association = SecurityAssociation { spi: Spi::new(spi).unwrap(), algorithm: Algorithm::HmacMd5, key };
+    let association = SecurityAssociation::new(Spi::new(spi).unwrap(), Algorithm::HmacMd5, key);
     association.sign(&mut payload, kind::MOBILE_HOME_AUTHENTICATION);
     payload
 }

@@ -80,8 +80,7 @@ fn a_home_agents_denial_without_authentication_is_discarded() {
 fn a_reply_with_two_authenticators_is_discarded() {
     discarded("discarded_unauthenticated", |scene| {
         let mut payload = signed(&scene.reply(ReplyCode::ACCEPTED));
-        let association =
-            SecurityAssociation { spi: Spi::new(SPI).unwrap(), algorithm: Algorithm::HmacMd5, key: key() };
+        let association = SecurityAssociation::new(Spi::new(SPI).unwrap(), Algorithm::HmacMd5, key());
         association.sign(&mut payload, kind::MOBILE_HOME_AUTHENTICATION);
         payload
     });
