@@ -61,6 +61,25 @@ pub struct AdvertiserConfig {
 }
 
 impl AdvertiserConfig {
+    /// A router that is no mobility agent yet, with the interval that mobility agents usually have.
+    pub fn new(interface: InterfaceIndex, address: Ipv4Addr, prefix_length: u8) -> Self {
+        Self {
+            interface,
+            address,
+            prefix_length,
+            home_agent: false,
+            foreign_agent: false,
+            care_of_addresses: Vec::new(),
+            reverse_tunnel: false,
+            gre: false,
+            minimal_encapsulation: false,
+            registration_lifetime: Lifetime(36_000),
+            interval: Duration::from_secs(3),
+            limited_broadcast: false,
+            only_when_solicited: false,
+        }
+    }
+
     /// The Lifetime field in seconds: three intervals, so that an agent is given up after three missed advertisements
     /// (RFC 5944 §2.3).
     pub fn lifetime(&self) -> u16 {

@@ -46,6 +46,25 @@ pub struct Config {
 }
 
 impl Config {
+    /// A foreign agent with one care-of address that shares keys with nobody yet. The rest is as the RFC's defaults have
+    /// it, and bounded generously.
+    pub fn new(care_of_address: CareOfAddress, interfaces: Vec<AccessInterface>) -> Self {
+        Self {
+            interfaces,
+            own_addresses: vec![care_of_address.0],
+            own_home_agents: Vec::new(),
+            care_of_addresses: vec![care_of_address],
+            maximum_lifetime: Lifetime(36_000),
+            reverse_tunnel: ReverseTunnel::default(),
+            pending_timeout: Duration::from_secs(7),
+            maximum_pending: 1024,
+            maximum_pending_per_client: 5,
+            maximum_visitors: 65_536,
+            mobile_foreign: Arc::default(),
+            foreign_home: Arc::default(),
+        }
+    }
+
     pub(super) fn access(&self, interface: InterfaceIndex) -> Option<&AccessInterface> {
         self.interfaces.iter().find(|access| access.interface == interface)
     }

@@ -46,6 +46,22 @@ pub struct Config {
 }
 
 impl Config {
+    /// A home agent of these subnets that shares keys with nobody yet. The rest is as the RFC's defaults have it, and
+    /// bounded generously.
+    pub fn new(address: HomeAgentAddress, subnets: Vec<HomeSubnet>) -> Self {
+        Self {
+            address,
+            other_addresses: Vec::new(),
+            subnets,
+            maximum_lifetime: Lifetime(36_000),
+            replay_window: Duration::from_secs(7),
+            reverse_tunnel: ReverseTunnel::default(),
+            maximum_bindings: 65_536,
+            mobile_home: Arc::default(),
+            foreign_home: Arc::default(),
+        }
+    }
+
     /// Whether the Home Agent field names us.
     pub(super) fn is_own(&self, address: HomeAgentAddress) -> bool {
         self.address == address || self.other_addresses.contains(&address)

@@ -89,6 +89,20 @@ impl Config {
     pub const REGISTRATION_LIFETIME: Lifetime = Lifetime(600);
     /// How many clients are served unless configured.
     pub const MAXIMUM_CLIENTS: usize = 4096;
+
+    /// A proxy that knows no home agents and no keys yet.
+    pub fn new(uplink: InterfaceIndex, own_subnets: Vec<Ipv4Net>) -> Self {
+        Self {
+            uplink,
+            own_subnets,
+            subnet_map: SubnetMap::default(),
+            associations: Arc::default(),
+            registration_lifetime: Self::REGISTRATION_LIFETIME,
+            reverse_tunnel: ReverseTunnelPolicy::default(),
+            registration_port: 40_434,
+            maximum_clients: Self::MAXIMUM_CLIENTS,
+        }
+    }
 }
 
 /// When the proxy asks for a reverse tunnel (RFC 3024).
