@@ -263,13 +263,7 @@ impl AccessPoint {
     }
 
     fn tell_agents(&mut self, now: Now, rebooted: bool, context: &mut Context<'_>) {
-        let foreign_agent = self.listener.foreign_agent().map(|agent| ForeignAgentInfo {
-            address: agent.address,
-            mac: agent.mac,
-            care_of_addresses: agent.advertisement.care_of_addresses.clone(),
-            registration_lifetime: agent.advertisement.registration_lifetime,
-            reverse_tunnel: agent.advertisement.flags.reverse_tunnel,
-        });
+        let foreign_agent = self.listener.foreign_agent().map(ForeignAgentInfo::from);
         let home_agents: Vec<_> = self
             .listener
             .agents()

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use mipd_common::mac::MacAddress;
 
 use crate::{
-    mobility::link::InterfaceIndex,
+    mobility::{discovery::Agent, link::InterfaceIndex},
     wire::types::{CareOfAddress, HomeAgentAddress, Lifetime},
 };
 
@@ -74,6 +74,19 @@ pub struct ForeignAgentInfo {
     pub registration_lifetime: Lifetime,
     /// Whether it offers reverse tunnelling (the T bit, RFC 3024).
     pub reverse_tunnel: bool,
+}
+
+impl From<&Agent> for ForeignAgentInfo {
+    fn from(agent: &Agent) -> Self {
+        let advertisement = &agent.advertisement;
+        Self {
+            address: agent.address,
+            mac: agent.mac,
+            care_of_addresses: advertisement.care_of_addresses.clone(),
+            registration_lifetime: advertisement.registration_lifetime,
+            reverse_tunnel: advertisement.flags.reverse_tunnel,
+        }
+    }
 }
 
 /// A home agent that advertises itself on this link.
