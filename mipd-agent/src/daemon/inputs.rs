@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     io::{
+        batch::ReceiveBatch,
         datagram::Datagram,
         frames::{Frame, FrameSocket, Want},
         udp::RegistrationSocket,
@@ -13,16 +14,17 @@ use crate::{
     mobility::link::InterfaceIndex,
 };
 
-/// Messages that wait for the daemon. Further ones wait in the sockets, and are lost there if it falls far behind.
-const QUEUE: usize = 256;
+/// Batches of messages that wait for the daemon. Further ones wait in the sockets, and are lost there if it falls far
+/// behind.
+const QUEUE: usize = 8;
 
-/// Something that came in by a socket.
+/// What a socket had when it was read.
 #[derive(Debug)]
 pub enum Input {
-    /// A datagram to UDP port 434 that the kernel delivered.
-    Datagram(Datagram),
-    /// A frame that passed a packet socket's filter.
-    Frame(Frame),
+    /// Datagrams to UDP port 434 that the kernel delivered.
+    Datagrams(Vec<Datagram>),
+    /// Frames that passed a packet socket's filter.
+    Frames(Vec<Frame>),
 }
 
 /// The reading ends of all sockets.
@@ -39,7 +41,7 @@ impl Inputs {
         Self { sender, queue }
     }
 
-    /// The next message. Cancel-safe.
+    /// The next batch of messages. Cancel-safe.
     pub async fn next(&mut self) -> Input {
         match self.queue.recv().await {
             Some(input) => input,
@@ -53,10 +55,11 @@ impl Inputs {
         let socket = Arc::new(RegistrationSocket::open()?);
         let (reader, sender) = (Arc::clone(&socket), self.sender.clone());
         tokio::spawn(async move {
+            let mut batch = ReceiveBatch::new();
             loop {
-                match reader.receive().await {
-                    Ok(datagram) => {
-                        if sender.send(Input::Datagram(datagram)).await.is_err() {
+                match reader.receive(&mut batch).await {
+                    Ok(datagrams) => {
+                        if sender.send(Input::Datagrams(datagrams)).await.is_err() {
                             return;
                         }
                     }
@@ -76,10 +79,11 @@ impl Inputs {
         }
         let (reader, sender) = (Arc::clone(&socket), self.sender.clone());
         tokio::spawn(async move {
+            let mut batch = ReceiveBatch::new();
             loop {
-                match reader.receive().await {
-                    Ok(frame) => {
-                        if sender.send(Input::Frame(frame)).await.is_err() {
+                match reader.receive(&mut batch).await {
+                    Ok(frames) => {
+                        if sender.send(Input::Frames(frames)).await.is_err() {
                             return;
                         }
                     }

@@ -152,6 +152,9 @@ impl Daemon {
                 Wake::Stop => break,
             }
             self.handle_timeouts();
+            if let Some(router) = &mut self.router {
+                router.flush();
+            }
         }
         if let Some(router) = &mut self.router {
             router.shut_down();
@@ -179,9 +182,21 @@ impl Daemon {
         let now = self.clock.now();
         let mut context = Context { dataplane: &mut self.dataplane, state: &self.state };
         match (input, &mut self.router, &mut self.access_point) {
-            (Input::Datagram(datagram), Some(router), _) => router.handle_datagram(now, datagram, &mut context),
-            (Input::Frame(frame), Some(router), _) => router.handle_frame(now, frame, &mut context),
-            (Input::Frame(frame), _, Some(access_point)) => access_point.handle_frame(now, frame, &mut context),
+            (Input::Datagrams(datagrams), Some(router), _) => {
+                for datagram in datagrams {
+                    router.handle_datagram(now, datagram, &mut context);
+                }
+            }
+            (Input::Frames(frames), Some(router), _) => {
+                for frame in frames {
+                    router.handle_frame(now, frame, &mut context);
+                }
+            }
+            (Input::Frames(frames), _, Some(access_point)) => {
+                for frame in frames {
+                    access_point.handle_frame(now, frame, &mut context);
+                }
+            }
             _ => {}
         }
     }

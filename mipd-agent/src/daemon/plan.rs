@@ -226,6 +226,7 @@ impl Plan {
             ports,
             socket: inputs.registration_socket().map_err(DaemonError::RegistrationPort)?,
             counters: router::Counters::default(),
+            outgoing: Vec::new(),
         }))
     }
 

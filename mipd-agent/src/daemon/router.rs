@@ -67,6 +67,8 @@ pub struct Router {
     pub socket: Arc<RegistrationSocket>,
     /// What no role took.
     pub counters: Counters,
+    /// Routed messages that wait for [`Self::flush`].
+    pub outgoing: Vec<Transmit>,
 }
 
 impl Router {
@@ -250,7 +252,7 @@ impl Router {
             match action {
                 // A binding that cannot be carried is not confirmed: the client's proxy tries again.
                 Action::Send(_) if failed.is_some() => {}
-                Action::Send(transmit) => self.send(&transmit),
+                Action::Send(transmit) => self.send(transmit),
                 Action::InstallBinding { home_address, home_agent, care_of_address, .. } => {
                     let route = BindingRoute {
                         home_address: home_address.0,
@@ -296,7 +298,7 @@ impl Router {
         use foreign_agent::Action;
         for action in actions {
             match action {
-                Action::Send(transmit) => self.send(&transmit),
+                Action::Send(transmit) => self.send(transmit),
                 Action::InstallVisitor {
                     home_address,
                     home_agent,
@@ -361,20 +363,30 @@ impl Router {
         }
     }
 
-    fn send(&mut self, transmit: &Transmit) {
-        let sent = match transmit.path {
-            Path::Routed => self.socket.send(transmit),
+    /// Sends what handling messages has left to be sent; to be called before the daemon sleeps.
+    pub fn flush(&mut self) {
+        let counters = &mut self.counters;
+        self.socket.send(&self.outgoing, |transmit, error| report_failure(counters, transmit, &error));
+        self.outgoing.clear();
+    }
+
+    fn send(&mut self, transmit: Transmit) {
+        match transmit.path {
+            Path::Routed => self.outgoing.push(transmit),
             Path::Frame { interface, destination, source } => {
                 let Some(port) = self.ports.get(&interface) else { return };
                 let link = Link { destination, source: source.unwrap_or(port.mac) };
-                port.socket.send(&frame::emit_udp(link, &datagram(transmit)))
+                if let Err(error) = port.socket.send(&frame::emit_udp(link, &datagram(&transmit))) {
+                    report_failure(&mut self.counters, &transmit, &error);
+                }
             }
-        };
-        if let Err(error) = sent {
-            tracing::debug!(destination = %transmit.destination, %error, "cannot send a registration message");
-            self.counters.send_errors += 1;
         }
     }
+}
+
+fn report_failure(counters: &mut Counters, transmit: &Transmit, error: &std::io::Error) {
+    tracing::debug!(destination = %transmit.destination, %error, "cannot send a registration message");
+    counters.send_errors += 1;
 }
 
 /// A message in the form that becomes a frame.

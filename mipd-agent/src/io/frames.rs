@@ -5,20 +5,15 @@
 //! the kernel lets only those few frames through.
 
 use std::{
-    io::{self, IoSliceMut},
-    os::fd::AsRawFd,
+    io,
+    os::fd::{AsFd, AsRawFd},
 };
 
-use nix::{
-    cmsg_space,
-    sys::socket::{ControlMessageOwned, MsgFlags, recvmsg},
-};
 use socket2::{Domain, SockAddr, SockAddrStorage, SockFilter, Socket, Type};
 use tokio::io::{Interest, unix::AsyncFd};
 
+use super::batch::{LARGEST, Message, ReceiveBatch};
 use crate::mobility::link::InterfaceIndex;
-
-const LARGEST_FRAME: usize = 2048;
 
 /// Which frames a socket delivers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,9 +75,10 @@ impl FrameSocket {
         Ok(Self { socket, interface })
     }
 
-    /// The next frame that came in. Cancel-safe.
-    pub async fn receive(&self) -> io::Result<Frame> {
-        self.socket.async_io(Interest::READABLE, |socket| self.receive_one(socket)).await
+    /// The frames that are there; waits for the first. Cancel-safe.
+    pub async fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<Vec<Frame>> {
+        self.socket.async_io(Interest::READABLE, |socket| batch.receive(socket.as_fd())).await?;
+        Ok(batch.messages().map(|message| self.frame(&message)).collect())
     }
 
     /// Sends a whole frame.
@@ -90,26 +86,21 @@ impl FrameSocket {
         self.socket.get_ref().send_to(frame, &link_address(self.interface, libc::ETH_P_IP as u16)).map(|_| ())
     }
 
-    fn receive_one(&self, socket: &Socket) -> io::Result<Frame> {
-        let mut buffer = [0; LARGEST_FRAME];
-        let mut control = cmsg_space!(AuxiliaryData);
-        let mut parts = [IoSliceMut::new(&mut buffer)];
-        let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
+    fn frame(&self, message: &Message<'_>) -> Frame {
         let mut status = 0;
-        for part in message.cmsgs()? {
-            if let ControlMessageOwned::Unknown(part) = part
-                && part.cmsg_header.cmsg_level == libc::SOL_PACKET
-                && let Some(bytes) = part.data_bytes.first_chunk::<4>()
+        message.control(|level, _, data| {
+            if level == libc::SOL_PACKET
+                && let Some(bytes) = data.first_chunk()
             {
+                // `struct tpacket_auxdata` begins with the status word.
                 status = u32::from_ne_bytes(*bytes);
             }
-        }
-        let length = message.bytes;
-        Ok(Frame {
-            bytes: buffer[..length].to_vec(),
+        });
+        Frame {
+            bytes: message.payload.to_vec(),
             interface: self.interface,
             checksum_verified: status & (TP_STATUS_CSUMNOTREADY | TP_STATUS_CSUM_VALID) != 0,
-        })
+        }
     }
 }
 
@@ -117,8 +108,6 @@ impl FrameSocket {
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
 const TP_STATUS_CSUMNOTREADY: u32 = 1 << 3;
 const TP_STATUS_CSUM_VALID: u32 = 1 << 7;
-/// `struct tpacket_auxdata` (`linux/if_packet.h`): 20 bytes, the status word first.
-type AuxiliaryData = [u32; 5];
 
 fn set_packet_option(socket: &Socket, option: libc::c_int) -> io::Result<()> {
     let on: libc::c_int = 1;
@@ -158,7 +147,7 @@ fn filter(want: Want) -> Vec<SockFilter> {
     const JSET: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
     const RET: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
     const ETHERNET: u32 = 14;
-    const ACCEPT: u32 = LARGEST_FRAME as u32;
+    const ACCEPT: u32 = LARGEST as u32;
     let op = SockFilter::new;
     match want {
         Want::Nothing => vec![op(RET, 0, 0, 0)],

@@ -2,8 +2,10 @@
 //!
 //! * [`udp`]: the UDP 434 socket of home and foreign agents, for everything that is routed;
 //! * [`frames`]: packet sockets, for everything that must not be resolved by ARP or must show its link-layer source;
-//! * [`datagram`]: what both hand to the roles.
+//! * [`datagram`]: what both hand to the roles;
+//! * [`batch`]: many messages per system call.
 
+pub mod batch;
 pub mod datagram;
 pub mod frames;
 pub mod udp;

@@ -1,31 +1,27 @@
 //! The UDP 434 socket: requests to the home agent and replies to the foreign agent, as the kernel routes them.
 
 use std::{
-    io::{self, IoSlice, IoSliceMut},
+    io,
     net::{Ipv4Addr, SocketAddrV4},
     os::fd::{AsFd, AsRawFd},
+    sync::Mutex,
 };
 
-use nix::{
-    cmsg_space,
-    sys::socket::{
-        ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt,
-        sockopt::Ipv4PacketInfo,
-    },
-};
+use nix::sys::socket::{setsockopt, sockopt::Ipv4PacketInfo};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::datagram::{Datagram, REGISTRATION_PORT};
+use super::{
+    batch::{Message, Outgoing, ReceiveBatch, SendBatch},
+    datagram::{Datagram, REGISTRATION_PORT},
+};
 use crate::mobility::link::{InterfaceIndex, Transmit};
-
-/// Larger than any registration message; the rest of a longer datagram is cut off and fails to parse.
-const LARGEST_MESSAGE: usize = 2048;
 
 /// A socket on UDP 434, all local addresses, that tells and chooses addresses per datagram.
 #[derive(Debug)]
 pub struct RegistrationSocket {
     socket: AsyncFd<Socket>,
+    sending: Mutex<SendBatch>,
 }
 
 impl RegistrationSocket {
@@ -39,63 +35,69 @@ impl RegistrationSocket {
         socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, REGISTRATION_PORT).into())?;
         // SAFETY: a `Socket` owns one descriptor for life and always reports that one.
         let socket = unsafe { AsyncFd::register(socket) }?;
-        Ok(Self { socket })
+        Ok(Self { socket, sending: Mutex::default() })
     }
 
-    /// The next datagram. Cancel-safe.
-    pub async fn receive(&self) -> io::Result<Datagram> {
-        self.socket.async_io(Interest::READABLE, receive).await
+    /// The datagrams that are there; waits for the first. Cancel-safe.
+    pub async fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<Vec<Datagram>> {
+        self.socket.async_io(Interest::READABLE, |socket| batch.receive(socket.as_fd())).await?;
+        Ok(batch.messages().map(|message| datagram(&message)).collect())
     }
 
-    /// Sends a datagram by the kernel's routing table, from the address and with the TTL it names.
-    pub fn send(&self, transmit: &Transmit) -> io::Result<()> {
-        let info = libc::in_pktinfo {
-            ipi_ifindex: 0,
-            ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(transmit.source.octets()) },
-            ipi_addr: libc::in_addr { s_addr: 0 },
-        };
-        let ttl = libc::c_int::from(transmit.ttl);
-        sendmsg(
-            self.socket.get_ref().as_raw_fd(),
-            &[IoSlice::new(&transmit.payload)],
-            &[ControlMessage::Ipv4PacketInfo(&info), ControlMessage::Ipv4Ttl(&ttl)],
-            MsgFlags::MSG_DONTWAIT,
-            Some(&SockaddrIn::from(SocketAddrV4::new(transmit.destination, transmit.destination_port))),
-        )?;
-        Ok(())
+    /// Sends datagrams by the kernel's routing table, each from the address and with the TTL it names. Those that cannot be
+    /// sent are handed to `failed` and left out.
+    pub fn send(&self, mut transmits: &[Transmit], mut failed: impl FnMut(&Transmit, io::Error)) {
+        let mut batch = self.sending.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        while let Some((first, others)) = transmits.split_first() {
+            match batch.send(self.socket.get_ref().as_fd(), transmits.iter().map(outgoing)) {
+                Ok(sent) => transmits = &transmits[sent.max(1)..],
+                Err(error) => {
+                    failed(first, error);
+                    transmits = others;
+                }
+            }
+        }
     }
 }
 
-fn receive(socket: &Socket) -> io::Result<Datagram> {
-    let mut buffer = [0; LARGEST_MESSAGE];
-    let mut control = cmsg_space!(libc::in_pktinfo, libc::c_int);
-    let mut parts = [IoSliceMut::new(&mut buffer)];
-    let message = recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
+fn outgoing(transmit: &Transmit) -> Outgoing<'_> {
+    Outgoing {
+        payload: &transmit.payload,
+        source: transmit.source.octets(),
+        destination: transmit.destination.octets(),
+        port: transmit.destination_port,
+        ttl: transmit.ttl,
+    }
+}
+
+fn datagram(message: &Message<'_>) -> Datagram {
     let mut interface = 0;
     let mut destination = Ipv4Addr::UNSPECIFIED;
     let mut ttl = 0;
-    for part in message.cmsgs()? {
-        match part {
-            ControlMessageOwned::Ipv4PacketInfo(info) => {
-                interface = info.ipi_ifindex.cast_unsigned();
-                destination = Ipv4Addr::from(info.ipi_addr.s_addr.to_ne_bytes());
+    message.control(|level, kind, data| match (level, kind) {
+        (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+            // `struct in_pktinfo`: interface index, local address, destination address of the header.
+            if let &[a, b, c, d, _, _, _, _, e, f, g, h] = data {
+                interface = u32::from_ne_bytes([a, b, c, d]);
+                destination = Ipv4Addr::new(e, f, g, h);
             }
-            ControlMessageOwned::Ipv4Ttl(value) => ttl = u8::try_from(value).unwrap_or(0),
-            _ => {}
         }
-    }
-    let source = message.address.map_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), SocketAddrV4::from);
-    let length = message.bytes;
-    Ok(Datagram {
-        payload: buffer[..length].to_vec(),
-        source: *source.ip(),
-        source_port: source.port(),
+        (libc::IPPROTO_IP, libc::IP_TTL) => {
+            ttl = data.first_chunk().map_or(0, |value| i32::from_ne_bytes(*value).try_into().unwrap_or(0));
+        }
+        _ => {}
+    });
+    let (source, source_port) = message.ipv4_source();
+    Datagram {
+        payload: message.payload.to_vec(),
+        source: source.into(),
+        source_port,
         destination,
         destination_port: REGISTRATION_PORT,
         ttl,
         interface: InterfaceIndex(interface),
         source_mac: None,
-    })
+    }
 }
 
 fn receive_ttl(socket: &impl AsFd) -> io::Result<()> {
