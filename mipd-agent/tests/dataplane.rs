@@ -18,7 +18,8 @@ use std::{
 use mipd_agent::dataplane::{
     BindingRoute, DataPlane, DataPlaneError, Event, Inspection, Settings, SightingKind, StationEntry, VisitorRoute,
     settings::{
-        AccessPointSettings, FastPath, HomeRoutes, HomeSettings, InterfaceSettings, Mark, Roles, VisitSettings,
+        AccessPointSettings, FastPath, HomeRoutes, HomeSettings, HomeSubnetSettings, InterfaceSettings, Mark, Roles,
+        VisitSettings,
     },
     unload,
 };
@@ -165,6 +166,10 @@ fn in_namespaces<F: Future<Output = ()>>(test: impl FnOnce(Router) -> F + Send) 
     });
 }
 
+fn home_subnet(prefix: &str) -> HomeSubnetSettings {
+    HomeSubnetSettings { prefix: prefix.parse().unwrap(), interface: "lan0".to_owned(), routes: HomeRoutes::Host }
+}
+
 impl Router {
     fn wire(&self) {
         // Its chatter would change neighbours and forwarding entries behind our back.
@@ -204,8 +209,7 @@ impl Router {
             ],
             home: Some(HomeSettings {
                 address: HOME_AGENT,
-                subnets: vec![("10.1.0.0/24".parse().unwrap(), "lan0".to_owned())],
-                routes: HomeRoutes::Host,
+                subnets: vec![home_subnet("10.1.0.0/24")],
                 maximum_tunnels: 64,
             }),
             visit: Some(VisitSettings {
@@ -546,7 +550,7 @@ fn bindings_survive_larger_maps_and_other_home_subnets() {
         let mut settings = router.settings();
         let home = settings.home.as_mut().unwrap();
         home.maximum_tunnels = 1000;
-        home.subnets.insert(0, ("10.6.0.0/22".parse().unwrap(), "lan0".to_owned()));
+        home.subnets.insert(0, home_subnet("10.6.0.0/22"));
         settings.visit.as_mut().unwrap().maximum_visitors = 500;
         let mut data_plane = DataPlane::start(settings).unwrap();
         let bindings = router.inspect().bindings().unwrap();
@@ -628,7 +632,7 @@ fn a_start_that_fails_half_way_leaves_nothing_behind() {
     in_namespaces(|router| async move {
         let mut settings = router.settings();
         // Fails late: the route is refused after devices, maps and rules are there.
-        settings.home.as_mut().unwrap().routes = HomeRoutes::Subnet;
+        settings.home.as_mut().unwrap().subnets[0].routes = HomeRoutes::Subnet;
         let before = router.snapshot();
         let error = DataPlane::start(settings).err().unwrap();
         assert!(matches!(error, DataPlaneError::SubnetRouteOnLink { .. }), "{error}");

@@ -1,6 +1,6 @@
 //! Security associations: who shares a key with whom.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -134,10 +134,14 @@ pub(super) fn clients(
     sections: Vec<Spanned<AssociationSection>>,
 ) -> Result<Vec<ClientAssociation>, ConfigError> {
     let mut associations: Vec<ClientAssociation> = Vec::with_capacity(sections.len());
+    // By their first address: since unequal ranges are disjoint, only the two neighbours of a new one can overlap it.
+    let mut ranges: BTreeMap<AddressRange, Vec<usize>> = BTreeMap::new();
     for section in sections {
         let (at, section) = (section.span(), section.into_inner());
         let (clients, spi) = (*section.clients.get_ref(), section.spi.get_ref().0);
-        for other in associations.iter().filter(|other| other.clients.overlaps(clients)) {
+        let neighbours = ranges.range(..=clients).next_back().into_iter().chain(ranges.range(clients..).next());
+        let overlapping = neighbours.filter(|(range, _)| range.overlaps(clients)).flat_map(|(_, indices)| indices);
+        for other in overlapping.map(|index| &associations[*index]) {
             if other.clients != clients {
                 let message = format!(
                     "clients {clients} overlap {} of line {}: make the ranges equal or disjoint",
@@ -154,6 +158,7 @@ pub(super) fn clients(
                 return Err(source.error(&section.spi.span(), message));
             }
         }
+        ranges.entry(clients).or_default().push(associations.len());
         associations.push(ClientAssociation {
             clients,
             association: SecurityAssociation {

@@ -151,6 +151,5 @@ pub(super) struct HomeAgentSection {
 pub(super) struct HomeSubnetEntry {
     pub prefix: Spanned<PrefixText>,
     pub interface: InterfaceName,
-    #[serde(default)]
-    pub routes: HomeRoutes,
+    pub routes: Option<HomeRoutes>,
 }

@@ -302,7 +302,11 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(home_agent.replay_window, Duration::from_secs(7));
     assert_eq!(home_agent.advertisement_interval, Duration::from_secs(3));
     assert_eq!(home_agent.reverse_tunnel, ReverseTunnel::Offered);
-    assert_eq!(home_agent.subnets[0].routes, HomeRoutes::Host);
+    assert_eq!(home_agent.subnets[0].routes, None);
+    let fitting = |prefix: &str, has_link| HomeRoutes::fitting(prefix.parse().unwrap(), has_link);
+    assert_eq!(fitting("10.0.0.0/12", true), HomeRoutes::Host, "somebody may be at home");
+    assert_eq!(fitting("10.0.0.0/12", false), HomeRoutes::Subnet);
+    assert_eq!(fitting("10.0.0.0/24", false), HomeRoutes::Host);
     let foreign_agent = config.foreign_agent.unwrap();
     assert_eq!(foreign_agent.pending_timeout, Duration::from_secs(7));
     let access_point = parse(ACCESS_POINT).unwrap().access_point.unwrap();

@@ -12,7 +12,7 @@ use super::{
     router::{self, Router},
 };
 use crate::{
-    config::{Config, InterfaceName, PeerKind, VisitorIpv6},
+    config::{Config, HomeRoutes, InterfaceName, PeerKind, VisitorIpv6},
     dataplane::{self, Mark, Network, VisitSettings},
     io::frames::Want,
     mobility::{
@@ -101,9 +101,12 @@ impl Plan {
                 subnets: home_agent
                     .subnets
                     .iter()
-                    .map(|subnet| (subnet.prefix, subnet.interface.as_str().to_owned()))
+                    .map(|subnet| dataplane::HomeSubnetSettings {
+                        prefix: subnet.prefix,
+                        interface: subnet.interface.as_str().to_owned(),
+                        routes: self.home_routes(subnet),
+                    })
                     .collect(),
-                routes: dataplane::HomeRoutes::Host,
                 maximum_tunnels: home_agent.maximum_bindings,
             }),
             visit: config.foreign_agent.as_ref().map(|foreign_agent| VisitSettings {
@@ -121,6 +124,16 @@ impl Plan {
                 drop_visitor_ipv6: access_point.visitor_ipv6 == VisitorIpv6::Drop,
                 maximum_stations: access_point.maximum_clients,
             }),
+        }
+    }
+
+    /// How a home subnet's away clients are routed: as configured, or as fits.
+    fn home_routes(&self, subnet: &crate::config::HomeSubnet) -> dataplane::HomeRoutes {
+        let covers = |address: Ipv4Net| address.contains(&subnet.prefix);
+        let has_link = self.network.addresses_of(subnet.interface.as_str()).any(covers);
+        match subnet.routes.unwrap_or_else(|| HomeRoutes::fitting(subnet.prefix, has_link)) {
+            HomeRoutes::Host => dataplane::HomeRoutes::Host,
+            HomeRoutes::Subnet => dataplane::HomeRoutes::Subnet,
         }
     }
 

@@ -19,7 +19,7 @@ use super::{
     maps::{self, name},
     netlink::absent_is_fine,
     routes::{DeviceRoute, MAIN_TABLE},
-    settings::HomeRoutes,
+    settings::{HomeRoutes, HomeSubnetSettings},
     tunnels::{DEFAULT_INNER_MTU, TunnelId, TunnelKey},
     visitors::VisitorId,
 };
@@ -116,7 +116,7 @@ impl DataPlane {
             self.bindings.set_slot(slot, 0)?;
         }
         maps::remove(&mut self.bindings.home_macs, &home_address.octets(), name::HOME_MACS)?;
-        if self.uses_host_routes() {
+        if self.has_host_route(home_address) {
             absent_is_fine(self.netlink.delete_route(Ipv4Net::from(home_address), MAIN_TABLE))?;
         }
         self.tunnels.release(installed.tunnel)
@@ -139,15 +139,22 @@ impl DataPlane {
         }
     }
 
-    fn uses_host_routes(&self) -> bool {
-        self.settings.home.as_ref().is_some_and(|home| home.routes == HomeRoutes::Host)
+    fn has_host_route(&self, home_address: Ipv4Addr) -> bool {
+        let mut subnets = self.settings.home.iter().flat_map(|home| &home.subnets);
+        subnets.any(|subnet| subnet.routes == HomeRoutes::Host && subnet.prefix.contains(&home_address))
+    }
+
+    /// The subnets that are routed as a whole.
+    fn routed_subnets(&self) -> impl Iterator<Item = &HomeSubnetSettings> {
+        let subnets = self.settings.home.iter().flat_map(|home| &home.subnets);
+        subnets.filter(|subnet| subnet.routes == HomeRoutes::Subnet)
     }
 
     /// Sets the kernel's own route to an away client: into `mip-home`, or, where its care-of address is ours and it is
     /// registered with us, straight to its interface.
     pub(super) fn route_binding(&mut self, home_address: Ipv4Addr) -> Result<(), DataPlaneError> {
         let Some(installed) = self.bindings.installed.get(&home_address).copied() else { return Ok(()) };
-        if !self.uses_host_routes() {
+        if !self.has_host_route(home_address) {
             return Ok(());
         }
         let is_direct = matches!(self.tunnel_key(&installed.route), TunnelKey::Direct { .. });
@@ -180,10 +187,8 @@ impl DataPlane {
 
     /// Routes for whole subnets, where the home network has no link.
     pub(super) fn route_home_subnets(&mut self) -> Result<(), DataPlaneError> {
-        let Some(home) = self.settings.home.as_ref().filter(|home| home.routes == HomeRoutes::Subnet) else {
-            return Ok(());
-        };
-        for (prefix, interface) in home.subnets.clone() {
+        let subnets: Vec<_> = self.routed_subnets().cloned().collect();
+        for HomeSubnetSettings { prefix, interface, .. } in subnets {
             if self.netlink.connected(prefix)?.is_some() {
                 return Err(DataPlaneError::SubnetRouteOnLink { prefix, interface });
             }
@@ -236,12 +241,11 @@ impl DataPlane {
         for home_address in &unclaimed {
             self.remove_binding(*home_address)?;
         }
-        if self.uses_host_routes() {
-            let bound: HashSet<_> = self.bindings.installed.keys().copied().map(Ipv4Net::from).collect();
-            for route in self.netlink.own_routes()? {
-                if route.table == MAIN_TABLE && !bound.contains(&route.destination) {
-                    absent_is_fine(self.netlink.delete_route(route.destination, MAIN_TABLE))?;
-                }
+        let bound = self.bindings.installed.keys().copied().map(Ipv4Net::from);
+        let wanted: HashSet<_> = bound.chain(self.routed_subnets().map(|subnet| subnet.prefix)).collect();
+        for route in self.netlink.own_routes()? {
+            if route.table == MAIN_TABLE && !wanted.contains(&route.destination) {
+                absent_is_fine(self.netlink.delete_route(route.destination, MAIN_TABLE))?;
             }
         }
         Ok(unclaimed.len())

@@ -43,7 +43,7 @@ pub(super) struct Sizes {
 impl Sizes {
     /// What these settings need, where `largest_index` is the largest interface index now.
     pub fn new(settings: &Settings, largest_index: u32, rows: u32) -> Result<Self, DataPlaneError> {
-        let prefixes = settings.home.iter().flat_map(|home| home.subnets.iter().map(|(prefix, _)| *prefix));
+        let prefixes = settings.home.iter().flat_map(|home| home.subnets.iter().map(|subnet| subnet.prefix));
         let slots: u64 = prefixes.map(addresses_in).sum();
         if slots > MAXIMUM_SLOTS {
             return Err(DataPlaneError::TooManySlots { count: slots, maximum: MAXIMUM_SLOTS });
@@ -84,7 +84,7 @@ fn addresses_in(prefix: Ipv4Net) -> u64 {
 pub(super) fn home_subnets(settings: &Settings) -> Result<HomeSubnets, DataPlaneError> {
     let mut list = HomeSubnets::default();
     let prefixes: Vec<Ipv4Net> =
-        settings.home.iter().flat_map(|home| home.subnets.iter().map(|(prefix, _)| *prefix)).collect();
+        settings.home.iter().flat_map(|home| home.subnets.iter().map(|subnet| subnet.prefix)).collect();
     if prefixes.len() > HOME_SUBNETS_LENGTH {
         return Err(DataPlaneError::TooManyHomeSubnets { count: prefixes.len(), maximum: HOME_SUBNETS_LENGTH });
     }
@@ -245,7 +245,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::{home_subnets, slot_of};
-    use crate::dataplane::settings::{HomeRoutes, HomeSettings, Settings};
+    use crate::dataplane::settings::{HomeRoutes, HomeSettings, HomeSubnetSettings, Settings};
 
     fn settings(prefixes: &[&str]) -> Settings {
         Settings {
@@ -254,8 +254,14 @@ mod tests {
             interfaces: Vec::new(),
             home: Some(HomeSettings {
                 address: Ipv4Addr::new(10, 1, 0, 1),
-                subnets: prefixes.iter().map(|prefix| (prefix.parse().unwrap(), "lan0".to_owned())).collect(),
-                routes: HomeRoutes::Host,
+                subnets: prefixes
+                    .iter()
+                    .map(|prefix| HomeSubnetSettings {
+                        prefix: prefix.parse().unwrap(),
+                        interface: "lan0".to_owned(),
+                        routes: HomeRoutes::Host,
+                    })
+                    .collect(),
                 maximum_tunnels: 16,
             }),
             visit: None,

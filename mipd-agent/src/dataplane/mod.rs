@@ -68,8 +68,8 @@ pub use self::{
     netlink::NetlinkError,
     network::Network,
     settings::{
-        AccessPointSettings, FastPath, HomeRoutes, HomeSettings, InterfaceSettings, Mark, Roles, Settings,
-        VisitSettings,
+        AccessPointSettings, FastPath, HomeRoutes, HomeSettings, HomeSubnetSettings, InterfaceSettings, Mark, Roles,
+        Settings, VisitSettings,
     },
     stations::StationEntry,
     unload::unload,

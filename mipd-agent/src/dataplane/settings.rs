@@ -105,12 +105,21 @@ impl FastPath {
 pub struct HomeSettings {
     /// Entry of all tunnels; also put on `mip-home`.
     pub address: Ipv4Addr,
-    /// The home subnets and the interface each is attached to.
-    pub subnets: Vec<(Ipv4Net, String)>,
-    /// How away clients are routed into `mip-home`.
-    pub routes: HomeRoutes,
+    /// The home subnets.
+    pub subnets: Vec<HomeSubnetSettings>,
     /// How many tunnels (care-of addresses, and clients whose care-of address is our own) there can be.
     pub maximum_tunnels: u32,
+}
+
+/// A home subnet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HomeSubnetSettings {
+    /// Its prefix.
+    pub prefix: Ipv4Net,
+    /// The interface it is attached to.
+    pub interface: String,
+    /// How away clients are routed into `mip-home`.
+    pub routes: HomeRoutes,
 }
 
 /// How packets for away clients reach `mip-home` when the kernel routes them.

@@ -43,9 +43,10 @@ fn home_agent(role: &HomeAgent) -> String {
         .subnets
         .iter()
         .map(|subnet| {
-            let routes = match subnet.routes {
+            let routes = match subnet.routes.unwrap_or_else(|| HomeRoutes::fitting(subnet.prefix, false)) {
                 HomeRoutes::Host => "one route for each away client",
-                HomeRoutes::Subnet => "one route for the whole subnet",
+                HomeRoutes::Subnet if subnet.routes.is_some() => "one route for the whole subnet",
+                HomeRoutes::Subnet => "one route for the whole subnet, or for each away client if it has a link",
             };
             format!("home subnet {} on {}, {routes}", subnet.prefix, subnet.interface)
         })

@@ -49,19 +49,29 @@ pub struct HomeSubnet {
     pub prefix: Ipv4Net,
     /// The interface it is on.
     pub interface: InterfaceName,
-    /// How its away clients are routed.
-    pub routes: HomeRoutes,
+    /// How its away clients are routed; `None` = by what it is (see [`HomeRoutes::fitting`]).
+    pub routes: Option<HomeRoutes>,
 }
 
 /// How the kernel is told to send packets for away clients into their tunnels.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HomeRoutes {
     /// One route per away client.
-    #[default]
     Host,
     /// One route for the whole subnet: only for one without a link, whose clients are never at home.
     Subnet,
+}
+
+/// Largest subnet without a link whose away clients get a route each: beyond it routes cost more than they are worth (17 µs
+/// to add one, 334 MB for a million).
+const LARGEST_FOR_HOST_ROUTES: u8 = 20;
+
+impl HomeRoutes {
+    /// What fits a subnet: one route only where nobody can be at home, and only if it saves many.
+    pub fn fitting(prefix: Ipv4Net, has_link: bool) -> Self {
+        if has_link || prefix.prefix_len() >= LARGEST_FOR_HOST_ROUTES { Self::Host } else { Self::Subnet }
+    }
 }
 
 pub(in crate::config) fn validate(
