@@ -7,6 +7,9 @@ use std::{
 };
 
 fn main() {
+    if env::var_os("CARGO_FEATURE_DAEMON").is_none() {
+        return;
+    }
     println!("cargo::rerun-if-env-changed=MIPD_EBPF_OBJECT");
     let object = env::var_os("MIPD_EBPF_OBJECT").map_or_else(built_object, PathBuf::from);
     println!("cargo::rerun-if-changed={}", object.display());
