@@ -4,6 +4,7 @@ mod build;
 mod cargo_messages;
 mod command;
 mod demo;
+mod fuzz;
 mod kernel;
 mod lint;
 mod load;
@@ -43,6 +44,8 @@ enum Verb {
     Demo(demo::Arguments),
     /// Build everything and run all tests
     Test(test::Arguments),
+    /// Fuzz decoders and roles, guided by coverage
+    Fuzz(fuzz::Arguments),
     /// Check formatting and lints
     Lint,
 }
@@ -70,6 +73,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Verb::BuildAndLoad(arguments) => load::main(&workspace, arguments, route),
         Verb::Demo(arguments) => demo::main(&workspace, arguments, route),
         Verb::Test(arguments) => test::main(&workspace, arguments, route),
+        Verb::Fuzz(arguments) => fuzz::main(&workspace, arguments, route),
         Verb::Lint => lint::main(&workspace, route),
     }
 }

@@ -34,6 +34,8 @@ pub enum Purpose {
     Test,
     /// Building, and checking format and lints.
     Lint,
+    /// Fuzzing.
+    Fuzz,
     /// All of these.
     All,
 }
@@ -49,6 +51,10 @@ impl Purpose {
 
     fn lints(self) -> bool {
         matches!(self, Self::Lint | Self::All)
+    }
+
+    fn fuzzes(self) -> bool {
+        matches!(self, Self::Fuzz | Self::All)
     }
 }
 

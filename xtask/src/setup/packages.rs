@@ -65,6 +65,8 @@ const TESTING: [Program; 4] = [
     ("ping", "iputils-ping", "sends single echo requests"),
 ];
 
+const FUZZING: [Program; 1] = [("c++", "g++", "compiles libFuzzer")];
+
 /// Packages whose programs are not on this machine.
 pub fn missing(purpose: super::Purpose) -> Vec<Package> {
     missing_of(purpose, |program| command::find(program).is_some())
@@ -77,6 +79,9 @@ fn missing_of(purpose: super::Purpose, present: impl Fn(&str) -> bool) -> Vec<Pa
     }
     if purpose.tests() {
         programs.extend(TESTING);
+    }
+    if purpose.fuzzes() {
+        programs.extend(FUZZING);
     }
     programs
         .into_iter()
@@ -136,6 +141,12 @@ mod tests {
     fn only_programs_that_are_missing_are_asked_for() {
         assert_eq!(names(Purpose::Demo, &["cc", "tcpdump"]), ["ethtool"]);
         assert_eq!(names(Purpose::Test, &["cc", "tcpdump", "ethtool", "ip", "ping"]), ["tshark", "iperf3"]);
+    }
+
+    #[test]
+    fn fuzzing_needs_a_cpp_compiler_and_tests_do_not() {
+        assert_eq!(names(Purpose::Fuzz, &["cc"]), ["g++"]);
+        assert_eq!(names(Purpose::All, &["cc", "tcpdump", "ethtool", "ip", "ping", "tshark", "iperf3"]), ["g++"]);
     }
 
     #[test]
