@@ -102,6 +102,11 @@ impl AccessPoint {
         self.notice(now, event, context);
     }
 
+    /// The uplink may be on another link now.
+    pub fn handle_uplink_change(&mut self, now: Now) {
+        self.listener.link_changed(now.instant);
+    }
+
     /// Serves no further visitors, or does so again.
     pub fn pause(&mut self, now: Now, pause: bool, context: &mut Context<'_>) {
         if pause {
@@ -178,7 +183,7 @@ impl AccessPoint {
             return;
         };
         let mut actions = Vec::new();
-        self.listener.handle_advertisement(now.instant, icmp.source, link.source, icmp.ttl, icmp.message, &mut actions);
+        self.listener.handle_advertisement(now.instant, link.source, &icmp, &mut actions);
         self.apply_discovery(now, actions, context);
     }
 
@@ -212,6 +217,9 @@ impl AccessPoint {
     }
 
     fn notice(&mut self, now: Now, event: Event, context: &mut Context<'_>) {
+        if matches!(event, Event::Visitor { .. }) && self.listener.foreign_agent().is_none() {
+            self.listener.solicit(now.instant);
+        }
         let mut actions = Vec::new();
         self.proxy.handle_event(now, event, &mut actions);
         self.apply(now, actions, context);
@@ -245,7 +253,11 @@ impl AccessPoint {
         for action in actions {
             match action {
                 ListenerAction::Solicit { icmp, destination } => self.solicit(&icmp, destination),
-                ListenerAction::AgentRebooted(_) => (rebooted, changed) = (true, true),
+                ListenerAction::AgentRebooted(address) => {
+                    tracing::info!(agent = %address, "agent rebooted");
+                    changed = true;
+                    rebooted |= self.listener.foreign_agent().is_some_and(|agent| agent.address == address);
+                }
                 ListenerAction::AgentFound(address) => {
                     tracing::info!(agent = %address, "agent found");
                     changed = true;
@@ -255,6 +267,9 @@ impl AccessPoint {
                     changed = true;
                 }
                 ListenerAction::AgentChanged(_) => changed = true,
+                ListenerAction::RegistrationRevoked { agent, home_address, busy } => {
+                    tracing::info!(%agent, %home_address, busy, "the foreign agent has revoked a registration");
+                }
             }
         }
         if changed {

@@ -209,7 +209,14 @@ impl Daemon {
                 access_point.handle_sighting(now, &sighting, &mut context);
             }
             (Event::PuntedFrame(bytes), Some(access_point)) => access_point.handle_punted(now, bytes, &mut context),
-            (Event::InterfaceChanged { name }, _) => tracing::info!(interface = name, "interface changed"),
+            (Event::InterfaceChanged { name }, access_point) => {
+                tracing::info!(interface = name, "interface changed");
+                if let Some(access_point) = access_point
+                    && self.plan.name(access_point.uplink.interface) == name
+                {
+                    access_point.handle_uplink_change(now);
+                }
+            }
             _ => {}
         }
     }

@@ -327,12 +327,13 @@ impl Plan {
             registration_port: self.registration_port,
             maximum_clients: settings.maximum_clients as usize,
         };
+        let address = self.address(&settings.bridge)?.addr();
         Ok(Some(AccessPoint {
             proxy: Proxy::new(proxy, rand::random()),
-            listener: Listener::new(rand::random()),
+            listener: Listener::new(address, rand::random()),
             hold: crate::stations::hold::Hold::default(),
             counters: access_point::Counters::default(),
-            address: self.address(&settings.bridge)?.addr(),
+            address,
             uplink,
             radios: radio_ports,
             own_subnets,
@@ -360,20 +361,15 @@ fn advertiser(config: &Config, name: &InterfaceName, interface: InterfaceIndex, 
     let visit = config.foreign_agent.as_ref().filter(|agent| agent.interfaces.contains(name));
     let intervals = home.map(|agent| agent.advertisement_interval).into_iter();
     let intervals = intervals.chain(visit.map(|agent| agent.advertisement_interval));
+    let interval = intervals.min().unwrap_or(DEFAULT_ADVERTISEMENT_INTERVAL);
     AdvertiserConfig {
-        interface,
-        address: address.addr(),
-        prefix_length: address.prefix_len(),
         home_agent: home.is_some(),
         foreign_agent: visit.is_some(),
         care_of_addresses: visit.iter().map(|agent| agent.care_of_address).collect(),
         reverse_tunnel: visit.is_some_and(|agent| agent.reverse_tunnel != ReverseTunnel::Off),
         registration_lifetime: visit.map_or(Lifetime::INFINITE, |agent| agent.registration_lifetime),
-        gre: false,
-        minimal_encapsulation: false,
-        interval: intervals.min().unwrap_or(DEFAULT_ADVERTISEMENT_INTERVAL),
-        limited_broadcast: false,
-        only_when_solicited: false,
+        interval,
+        ..AdvertiserConfig::new(interface, address.addr(), address.prefix_len())
     }
 }
 

@@ -157,8 +157,8 @@ impl Daemon {
                 }
             }
             for port in router.ports.values() {
-                for (name, value, help) in port.advertiser.counters().iter() {
-                    add("discovery", name, value, help.into());
+                for count in port.advertiser.counters().iter() {
+                    add("discovery", &count.name, count.value, count.help.into());
                 }
             }
         }
@@ -182,8 +182,8 @@ impl Daemon {
             ] {
                 add("access_point", name, value, in_words(name));
             }
-            for (name, value, help) in access_point.listener.counters().iter() {
-                add("discovery", name, value, help.into());
+            for count in access_point.listener.counters().iter() {
+                add("discovery", &count.name, count.value, count.help.into());
             }
         }
         rows.extend(data_path(&read_counters(&self.dataplane)));

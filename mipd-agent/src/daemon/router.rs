@@ -106,15 +106,16 @@ impl Router {
     /// A frame on an access or home link: a registration message or a solicitation.
     pub fn handle_frame(&mut self, now: Now, frame: &Frame, context: &mut Context<'_>) {
         if let Ok((link, icmp)) = frame::parse_icmp(&frame.bytes) {
-            self.handle_solicitation(now, frame.interface, link, &icmp);
+            if self.is_for_us(frame.interface, link) {
+                self.handle_solicitation(now, frame.interface, link, &icmp);
+            }
             return;
         }
         let Ok((link, datagram)) = frame::parse_udp(&frame.bytes, frame.checksum_verified) else {
             self.counters.malformed += 1;
             return;
         };
-        let Some(port) = self.ports.get(&frame.interface) else { return };
-        if link.destination != port.mac && !link.destination.is_multicast() {
+        if !self.is_for_us(frame.interface, link) {
             return;
         }
         let received = Received {
@@ -136,6 +137,12 @@ impl Router {
             Some(MessageType::RegistrationReply) => {}
             _ => self.counters.unexpected += 1,
         }
+    }
+
+    /// Frames for others come by when the interface is promiscuous.
+    fn is_for_us(&self, interface: InterfaceIndex, link: Link) -> bool {
+        let port = self.ports.get(&interface);
+        port.is_some_and(|port| link.destination == port.mac || link.destination.is_multicast())
     }
 
     /// On an access link the foreign agent goes first; what it does not take was sent straight to the home agent.
@@ -336,6 +343,16 @@ impl Router {
                     context.state.record(Table::Visitors, &visitor_key(home_agent, home_address), record.as_ref());
                 }
             }
+        }
+        self.tell_whether_busy(now);
+    }
+
+    /// Has the links told as soon as the foreign agent takes no more visitors, or takes them again.
+    fn tell_whether_busy(&mut self, now: Now) {
+        let Some(foreign_agent) = &self.foreign_agent else { return };
+        let busy = foreign_agent.is_busy();
+        for port in self.ports.values_mut() {
+            port.advertiser.set_busy(now.instant, busy);
         }
     }
 

@@ -12,8 +12,16 @@ use std::{
 use socket2::{Domain, SockAddr, SockAddrStorage, SockFilter, Socket, Type};
 use tokio::io::{Interest, unix::AsyncFd};
 
+use mipd_common::mac::MacAddress;
+
 use super::batch::{LARGEST, Message, ReceiveBatch};
-use crate::mobility::link::InterfaceIndex;
+use crate::{
+    mobility::link::InterfaceIndex,
+    wire::{
+        advertisement::{ALL_MOBILITY_AGENTS, ALL_ROUTERS},
+        frame,
+    },
+};
 
 /// Which frames a socket delivers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,8 +74,13 @@ impl FrameSocket {
             socket.bind(&link_address(interface, 0))?;
         } else {
             socket.attach_filter(&filter(want))?;
-            set_packet_option(&socket, libc::PACKET_AUXDATA)?;
-            set_packet_option(&socket, PACKET_IGNORE_OUTGOING)?;
+            set_packet_option(&socket, libc::PACKET_AUXDATA, &SWITCHED_ON)?;
+            set_packet_option(&socket, PACKET_IGNORE_OUTGOING, &SWITCHED_ON)?;
+            if want == Want::AgentTraffic {
+                for group in [ALL_ROUTERS, ALL_MOBILITY_AGENTS].into_iter().filter_map(frame::group_mac) {
+                    join(&socket, interface, group)?;
+                }
+            }
             socket.bind(&link_address(interface, want.protocol()))?;
         }
         // SAFETY: a `Socket` owns one descriptor for life and always reports that one.
@@ -109,16 +122,31 @@ const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
 const TP_STATUS_CSUMNOTREADY: u32 = 1 << 3;
 const TP_STATUS_CSUM_VALID: u32 = 1 << 7;
 
-fn set_packet_option(socket: &Socket, option: libc::c_int) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    // SAFETY: the option value is a live `c_int` and its size is passed with it.
+const SWITCHED_ON: libc::c_int = 1;
+
+/// Has the interface take frames to a multicast address, for as long as the socket lives. The kernel joins the group of
+/// all systems itself, but not those that agents are asked by.
+fn join(socket: &Socket, interface: InterfaceIndex, group: MacAddress) -> io::Result<()> {
+    let mut address = [0; 8];
+    address[..6].copy_from_slice(&group.0);
+    let membership = libc::packet_mreq {
+        mr_ifindex: interface.0.cast_signed(),
+        mr_type: libc::PACKET_MR_MULTICAST as libc::c_ushort,
+        mr_alen: 6,
+        mr_address: address,
+    };
+    set_packet_option(socket, libc::PACKET_ADD_MEMBERSHIP, &membership)
+}
+
+fn set_packet_option<T>(socket: &Socket, option: libc::c_int, value: &T) -> io::Result<()> {
+    // SAFETY: the option value is a live C value and its size is passed with it.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             libc::SOL_PACKET,
             option,
-            (&raw const on).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
+            std::ptr::from_ref(value).cast(),
+            size_of::<T>() as libc::socklen_t,
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

@@ -2,13 +2,16 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
+use ipnet::Ipv4Net;
 use mipd_common::mac::MacAddress;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::{
-    mobility::{link::InterfaceIndex, time::Instant},
+    mobility::{counters::counters, link::InterfaceIndex, time::Instant},
     wire::{
-        advertisement::{ALL_SYSTEMS, AgentAdvertisement, AgentFlags, CODE_NO_COMMON_TRAFFIC},
+        advertisement::{
+            ALL_SYSTEMS, AgentAdvertisement, AgentFlags, CODE_NO_COMMON_TRAFFIC, CODE_ROUTES_COMMON_TRAFFIC,
+        },
         types::{CareOfAddress, Lifetime},
     },
 };
@@ -44,16 +47,31 @@ pub struct AdvertiserConfig {
     pub foreign_agent: bool,
     /// On offer, the preferred one first.
     pub care_of_addresses: Vec<CareOfAddress>,
-    /// Reverse tunnelling is offered.
-    pub reverse_tunnel: bool,
-    /// GRE is accepted.
-    pub gre: bool,
-    /// Minimal encapsulation is accepted.
+    /// R: visitors must register through the foreign agent even with a care-of address of their own.
+    pub registration_required: bool,
+    /// M: minimal encapsulation is accepted.
     pub minimal_encapsulation: bool,
+    /// G: GRE is accepted.
+    pub gre: bool,
+    /// T: reverse tunnelling is offered.
+    pub reverse_tunnel: bool,
+    /// U: UDP tunnelling is offered.
+    pub udp_tunnelling: bool,
+    /// X: registrations may be revoked.
+    pub revocation: bool,
     /// The longest registration lifetime that is accepted.
     pub registration_lifetime: Lifetime,
-    /// The longest time between two advertisements; the shortest is three quarters of it.
+    /// Code 0 instead of 16: also a router for hosts that are not registered (RFC 5944 §2.1).
+    pub routes_common_traffic: bool,
+    /// How much `address` is to be preferred as a default router (RFC 1256 §6.2.1); `i32::MIN` = not at all.
+    pub preference: i32,
+    /// The longest time between two advertisements.
     pub interval: Duration,
+    /// The shortest; `None`: three quarters of `interval` (RFC 1256 §6.2.1).
+    pub shortest_interval: Option<Duration>,
+    /// How long an advertisement is valid; `None`: three `interval`s, so that an agent is given up after three missed
+    /// advertisements (RFC 5944 §2.3).
+    pub lifetime: Option<Duration>,
     /// To 255.255.255.255 instead of 224.0.0.1, for listeners that did not join the group.
     pub limited_broadcast: bool,
     /// No periodic advertisements (RFC 5944 §2.3).
@@ -70,21 +88,32 @@ impl AdvertiserConfig {
             home_agent: false,
             foreign_agent: false,
             care_of_addresses: Vec::new(),
-            reverse_tunnel: false,
-            gre: false,
+            registration_required: false,
             minimal_encapsulation: false,
+            gre: false,
+            reverse_tunnel: false,
+            udp_tunnelling: false,
+            revocation: false,
             registration_lifetime: Lifetime(36_000),
+            routes_common_traffic: false,
+            preference: 0,
             interval: Duration::from_secs(3),
+            shortest_interval: None,
+            lifetime: None,
             limited_broadcast: false,
             only_when_solicited: false,
         }
     }
 
-    /// The Lifetime field in seconds: three intervals, so that an agent is given up after three missed advertisements
-    /// (RFC 5944 §2.3).
+    /// The Lifetime field in whole seconds, from 1 to 9000 (RFC 1256 §6.2.1).
     pub fn lifetime(&self) -> u16 {
-        let lifetime = (self.interval * 3).min(MAXIMUM_LIFETIME);
+        let lifetime = self.lifetime.unwrap_or(self.interval * 3).min(MAXIMUM_LIFETIME);
         lifetime.as_millis().div_ceil(1000).max(1) as u16
+    }
+
+    /// A foreign agent without a care-of address is none (RFC 5944 §2.1.1).
+    fn is_foreign_agent(&self) -> bool {
+        self.foreign_agent && !self.care_of_addresses.is_empty()
     }
 }
 
@@ -106,30 +135,12 @@ pub enum Action {
     },
 }
 
-/// RFC 2006 `maAdvertisement` counters.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct AdvertiserCounters {
-    /// All advertisements sent.
-    pub advertisements_sent: u64,
-    /// Those of them that a solicitation caused.
-    pub advertisements_sent_for_solicitation: u64,
-    /// Solicitations received.
-    pub solicitations_received: u64,
-}
-
-impl AdvertiserCounters {
-    /// Name, value and meaning of each counter.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64, &'static str)> {
-        [
-            ("advertisements_sent", self.advertisements_sent, "agent advertisements sent"),
-            (
-                "advertisements_sent_for_solicitation",
-                self.advertisements_sent_for_solicitation,
-                "of those, answers to solicitations",
-            ),
-            ("solicitations_received", self.solicitations_received, "agent solicitations received"),
-        ]
-        .into_iter()
+counters! {
+    /// RFC 2006 `maAdvertisement` counters.
+    pub struct AdvertiserCounters {
+        advertisements_sent "maAdvertisementsSent": "agent advertisements sent";
+        advertisements_sent_for_solicitation "maAdvsSentForSolicitation": "of those, answers to solicitations";
+        solicitations_received "maSolicitationsReceived": "agent solicitations received";
     }
 }
 
@@ -140,6 +151,7 @@ pub struct Advertiser {
     random: StdRng,
     counters: AdvertiserCounters,
     busy: bool,
+    challenge: Option<Vec<u8>>,
     sequence: u16,
     initial_left: u32,
     next: Option<Instant>,
@@ -157,6 +169,7 @@ impl Advertiser {
             random: StdRng::seed_from_u64(seed),
             counters: AdvertiserCounters::default(),
             busy: false,
+            challenge: None,
             sequence: 0,
             initial_left: INITIAL_ADVERTISEMENTS,
             next,
@@ -172,8 +185,8 @@ impl Advertiser {
     }
 
     /// What it did so far.
-    pub fn counters(&self) -> AdvertiserCounters {
-        self.counters
+    pub fn counters(&self) -> &AdvertiserCounters {
+        &self.counters
     }
 
     /// When [`Advertiser::handle_timeout`] is due.
@@ -204,7 +217,7 @@ impl Advertiser {
         out: &mut Vec<Action>,
     ) {
         self.counters.solicitations_received += 1;
-        let addressable = !source.is_unspecified() && !source.is_broadcast() && !source.is_multicast();
+        let addressable = self.is_addressable(source);
         let within_rate = self.last_unicast.is_none_or(|last| now.since(last) >= UNICAST_GAP);
         if addressable && !source_mac.is_multicast() && within_rate {
             self.last_unicast = Some(now);
@@ -212,7 +225,7 @@ impl Advertiser {
             self.send(self.config.lifetime(), source, Some(source_mac), out);
             return;
         }
-        let earliest = self.last_multicast.map_or(now, |last| now.max(last + MULTICAST_GAP));
+        let earliest = self.earliest_multicast(now);
         let delayed = now + self.random.random_range(Duration::ZERO..=MAXIMUM_RESPONSE_DELAY);
         let answer = earliest.max(delayed);
         if self.next.is_none_or(|next| answer < next) {
@@ -227,14 +240,45 @@ impl Advertiser {
         self.next = None;
     }
 
-    /// Whether new registrations are refused; said from the next advertisement on (RFC 5944 §2.1.1).
-    pub fn set_busy(&mut self, busy: bool) {
-        self.busy = busy;
+    /// Whether new registrations are refused. A change is said at once, as far as the rate of multicasts allows, so that
+    /// nobody tries in vain or stays away for longer than needed (RFC 5944 §2.1.1).
+    pub fn set_busy(&mut self, now: Instant, busy: bool) {
+        if std::mem::replace(&mut self.busy, busy) == busy || !self.config.is_foreign_agent() {
+            return;
+        }
+        if let Some(next) = self.next {
+            self.next = Some(next.min(self.earliest_multicast(now)));
+        }
+    }
+
+    /// The newest challenge of the foreign agent (RFC 4721 §2), in every advertisement from now on.
+    pub fn set_challenge(&mut self, challenge: Option<Vec<u8>>) {
+        self.challenge = challenge;
+    }
+
+    /// Whether [`Advertiser::handle_timeout`] would send an advertisement that nobody asked for: the only kind that may
+    /// retire a challenge (RFC 4721 §2 and §12).
+    pub fn is_unsolicited_due(&self, now: Instant) -> bool {
+        !self.solicited && self.next.is_some_and(|next| next <= now)
+    }
+
+    /// Whether an advertisement may go to this address alone: a host, and not the broadcast address of the link (RFC 5944
+    /// §2.3: never a subnet-directed broadcast).
+    fn is_addressable(&self, address: Ipv4Addr) -> bool {
+        let link = Ipv4Net::new(self.config.address, self.config.prefix_length.min(32));
+        let directed = link.is_ok_and(|link| link.prefix_len() < 31 && link.broadcast() == address);
+        let is_host = !address.is_unspecified() && !address.is_broadcast() && !address.is_multicast();
+        is_host && !address.is_loopback() && !directed
+    }
+
+    fn earliest_multicast(&self, now: Instant) -> Instant {
+        self.last_multicast.map_or(now, |last| now.max(last + MULTICAST_GAP))
     }
 
     fn interval(&mut self) -> Duration {
         let longest = self.config.interval;
-        let interval = self.random.random_range(longest * 3 / 4..=longest);
+        let shortest = self.config.shortest_interval.unwrap_or(longest * 3 / 4).min(longest);
+        let interval = self.random.random_range(shortest..=longest);
         if self.initial_left == 0 { interval } else { interval.min(MAXIMUM_INITIAL_INTERVAL) }
     }
 
@@ -259,222 +303,33 @@ impl Advertiser {
 
     fn advertisement(&self, lifetime: u16) -> AgentAdvertisement {
         let config = &self.config;
+        // All but H describe what a foreign agent does for its visitors; B and R are not even allowed without F.
+        let visit = config.is_foreign_agent();
         AgentAdvertisement {
-            // A client uses its home router, never this one, by its own routing: only registered nodes are served.
-            code: CODE_NO_COMMON_TRAFFIC,
+            code: if config.routes_common_traffic { CODE_ROUTES_COMMON_TRAFFIC } else { CODE_NO_COMMON_TRAFFIC },
             lifetime,
-            routers: vec![(config.address, 0)],
+            routers: vec![(config.address, config.preference)],
             sequence: self.sequence,
             registration_lifetime: config.registration_lifetime,
             flags: AgentFlags {
-                busy: self.busy && config.foreign_agent,
+                registration_required: visit && config.registration_required,
+                busy: visit && self.busy,
                 home_agent: config.home_agent,
-                foreign_agent: config.foreign_agent,
-                minimal_encapsulation: config.minimal_encapsulation,
-                gre: config.gre,
-                reverse_tunnel: config.reverse_tunnel,
-                ..AgentFlags::default()
+                foreign_agent: visit,
+                minimal_encapsulation: visit && config.minimal_encapsulation,
+                gre: visit && config.gre,
+                reverse_tunnel: visit && config.reverse_tunnel,
+                udp_tunnelling: visit && config.udp_tunnelling,
+                revocation: visit && config.revocation,
+                regional: false,
             },
-            care_of_addresses: if config.foreign_agent { config.care_of_addresses.clone() } else { Vec::new() },
+            care_of_addresses: if visit { config.care_of_addresses.clone() } else { Vec::new() },
             prefix_lengths: vec![config.prefix_length],
-            challenge: None,
+            challenge: self.challenge.clone().filter(|_| visit),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const AGENT: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 1);
-    const LISTENER: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 11);
-    const LISTENER_MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 0x11]);
-
-    fn config(interval: u64) -> AdvertiserConfig {
-        AdvertiserConfig {
-            interface: InterfaceIndex(3),
-            address: AGENT,
-            prefix_length: 24,
-            home_agent: true,
-            foreign_agent: true,
-            care_of_addresses: vec![CareOfAddress(AGENT)],
-            reverse_tunnel: true,
-            gre: false,
-            minimal_encapsulation: false,
-            registration_lifetime: Lifetime(36000),
-            interval: Duration::from_secs(interval),
-            limited_broadcast: false,
-            only_when_solicited: false,
-        }
-    }
-
-    fn at(milliseconds: u64) -> Instant {
-        Instant(Duration::from_millis(milliseconds))
-    }
-
-    /// Runs the advertiser's own timers until `end` and returns what was sent when.
-    fn run(advertiser: &mut Advertiser, end: Instant) -> Vec<(Instant, AgentAdvertisement, Ipv4Addr)> {
-        let mut sent = Vec::new();
-        while let Some(now) = advertiser.poll_timeout().filter(|&next| next <= end) {
-            let mut out = Vec::new();
-            advertiser.handle_timeout(now, &mut out);
-            sent.extend(read(&out).into_iter().map(|(advertisement, destination)| (now, advertisement, destination)));
-        }
-        sent
-    }
-
-    fn read(actions: &[Action]) -> Vec<(AgentAdvertisement, Ipv4Addr)> {
-        let read = |action: &Action| {
-            let Action::Send { icmp, destination, .. } = action;
-            (AgentAdvertisement::parse(icmp).unwrap().unwrap(), *destination)
-        };
-        actions.iter().map(read).collect()
-    }
-
-    #[test]
-    fn the_first_advertisement_is_due_at_once_and_says_all() {
-        let mut advertiser = Advertiser::new(config(4), 1);
-        let sent = run(&mut advertiser, at(0));
-        let (_, advertisement, destination) = &sent[0];
-        assert_eq!(sent.len(), 1);
-        assert_eq!(*destination, ALL_SYSTEMS);
-        assert_eq!(advertisement.code, CODE_NO_COMMON_TRAFFIC);
-        assert_eq!(advertisement.lifetime, 12);
-        assert_eq!(advertisement.routers, [(AGENT, 0)]);
-        assert_eq!(advertisement.sequence, 0);
-        assert_eq!(advertisement.registration_lifetime, Lifetime(36000));
-        assert_eq!(advertisement.care_of_addresses, [CareOfAddress(AGENT)]);
-        assert_eq!(advertisement.prefix_lengths, [24]);
-        let expected =
-            AgentFlags { home_agent: true, foreign_agent: true, reverse_tunnel: true, ..AgentFlags::default() };
-        assert_eq!(advertisement.flags, expected);
-    }
-
-    #[test]
-    fn nothing_is_sent_before_its_time() {
-        let mut advertiser = Advertiser::new(config(4), 1);
-        run(&mut advertiser, at(0));
-        let mut out = Vec::new();
-        advertiser.handle_timeout(at(2999), &mut out);
-        assert_eq!(out, []);
-    }
-
-    #[test]
-    fn the_first_three_come_quickly_and_the_others_within_the_interval() {
-        let mut advertiser = Advertiser::new(config(600), 7);
-        let times: Vec<_> = run(&mut advertiser, at(3_600_000)).into_iter().map(|sent| sent.0).collect();
-        let gaps: Vec<_> = times.windows(2).map(|pair| pair[1].since(pair[0])).collect();
-        assert!(gaps.len() > 5);
-        assert_eq!(gaps[..2], [MAXIMUM_INITIAL_INTERVAL; 2]);
-        assert!(gaps[2..].iter().all(|gap| (450..=600).contains(&gap.as_secs())), "{gaps:?}");
-        assert!(gaps[2..].windows(2).any(|pair| pair[0] != pair[1]), "not randomised: {gaps:?}");
-    }
-
-    #[test]
-    fn the_sequence_goes_from_0xffff_to_256() {
-        let mut advertiser = Advertiser::new(config(4), 1);
-        advertiser.sequence = 0xfffe;
-        let sequences: Vec<_> = run(&mut advertiser, at(13_000)).iter().map(|sent| sent.1.sequence).collect();
-        assert_eq!(sequences[..4], [0xfffe, 0xffff, 256, 257]);
-    }
-
-    #[test]
-    fn a_solicitation_with_an_address_is_answered_at_once_to_its_sender() {
-        let mut advertiser = Advertiser::new(config(4), 1);
-        run(&mut advertiser, at(0));
-        let before = advertiser.poll_timeout();
-        let mut out = Vec::new();
-        advertiser.handle_solicitation(at(100), LISTENER, LISTENER_MAC, &mut out);
-        let [Action::Send { destination, destination_mac, .. }] = &out[..] else { panic!("{out:?}") };
-        assert_eq!((*destination, *destination_mac), (LISTENER, Some(LISTENER_MAC)));
-        assert_eq!(advertiser.poll_timeout(), before);
-        let expected = AdvertiserCounters {
-            advertisements_sent: 2,
-            advertisements_sent_for_solicitation: 1,
-            solicitations_received: 1,
-        };
-        assert_eq!(advertiser.counters(), expected);
-    }
-
-    #[test]
-    fn a_solicitation_from_nowhere_is_answered_to_everybody_within_two_seconds() {
-        let mut advertiser = Advertiser::new(config(600), 1);
-        run(&mut advertiser, at(100_000));
-        let mut out = Vec::new();
-        advertiser.handle_solicitation(at(100_000), Ipv4Addr::UNSPECIFIED, LISTENER_MAC, &mut out);
-        assert_eq!(out, []);
-        let sent = run(&mut advertiser, at(102_000));
-        assert_eq!(sent.len(), 1);
-        assert_eq!(sent[0].2, ALL_SYSTEMS);
-        assert!(advertiser.poll_timeout() >= Some(sent[0].0 + Duration::from_secs(450)), "the interval starts anew");
-        assert_eq!(advertiser.counters().advertisements_sent_for_solicitation, 1);
-    }
-
-    #[test]
-    fn a_flood_of_solicitations_is_answered_at_a_bounded_rate() {
-        let mut advertiser = Advertiser::new(config(4), 1);
-        let mut sent = run(&mut advertiser, at(0)).len();
-        for millisecond in 0..10_000 {
-            let mut out = Vec::new();
-            let source = if millisecond % 2 == 0 { LISTENER } else { Ipv4Addr::UNSPECIFIED };
-            advertiser.handle_solicitation(at(millisecond), source, LISTENER_MAC, &mut out);
-            sent += out.len() + run(&mut advertiser, at(millisecond)).len();
-        }
-        assert!(sent <= 1 + 100 + 10, "{sent} advertisements in ten seconds");
-    }
-
-    #[test]
-    fn an_advertiser_that_waits_to_be_asked_sends_nothing_by_itself() {
-        let mut advertiser = Advertiser::new(AdvertiserConfig { only_when_solicited: true, ..config(4) }, 1);
-        assert_eq!(advertiser.poll_timeout(), None);
-        let mut out = Vec::new();
-        advertiser.handle_solicitation(at(5), Ipv4Addr::UNSPECIFIED, LISTENER_MAC, &mut out);
-        assert_eq!(run(&mut advertiser, at(3000)).len(), 1);
-        assert_eq!(advertiser.poll_timeout(), None);
-    }
-
-    #[test]
-    fn the_last_advertisement_has_no_lifetime() {
-        let mut advertiser = Advertiser::new(AdvertiserConfig { limited_broadcast: true, ..config(4) }, 1);
-        let mut out = Vec::new();
-        advertiser.shutdown(&mut out);
-        let sent = read(&out);
-        assert_eq!((sent[0].0.lifetime, sent[0].1), (0, Ipv4Addr::BROADCAST));
-        assert_eq!(advertiser.poll_timeout(), None);
-    }
-
-    #[test]
-    fn only_a_foreign_agent_is_ever_busy_or_offers_care_of_addresses() {
-        for foreign_agent in [false, true] {
-            let mut advertiser = Advertiser::new(AdvertiserConfig { foreign_agent, ..config(4) }, 1);
-            advertiser.set_busy(true);
-            let sent = run(&mut advertiser, at(0));
-            assert_eq!(sent[0].1.flags.busy, foreign_agent);
-            assert_eq!(sent[0].1.care_of_addresses.is_empty(), !foreign_agent);
-        }
-    }
-
-    #[test]
-    fn the_lifetime_is_three_intervals_within_bounds() {
-        let lifetime =
-            |milliseconds| AdvertiserConfig { interval: Duration::from_millis(milliseconds), ..config(4) }.lifetime();
-        assert_eq!(lifetime(100), 1);
-        assert_eq!(lifetime(1500), 5);
-        assert_eq!(lifetime(1_800_000), 5400);
-        assert_eq!(lifetime(90_000_000), 9000);
-    }
-
-    proptest! {
-        #[test]
-        fn gaps_stay_within_three_quarters_of_the_interval_and_the_interval(seed: u64, interval in 1u64..16) {
-            let mut advertiser = Advertiser::new(config(interval), seed);
-            let times: Vec<_> = run(&mut advertiser, at(interval * 20_000)).into_iter().map(|sent| sent.0).collect();
-            prop_assert!(times.len() >= 20);
-            for pair in times.windows(2) {
-                let gap = pair[1].since(pair[0]);
-                prop_assert!(gap >= Duration::from_millis(interval * 750) && gap <= Duration::from_secs(interval));
-            }
-        }
-    }
-}
+#[path = "advertiser_tests.rs"]
+mod tests;
