@@ -89,6 +89,11 @@ impl Key {
         Self::from_bytes(nibbles.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
     }
 
+    /// For digests of other protocols than registration.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// How many bytes it has.
     #[allow(clippy::len_without_is_empty, reason = "a key is never empty")]
     pub fn len(&self) -> usize {

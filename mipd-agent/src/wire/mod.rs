@@ -9,6 +9,7 @@
 //!   (2794), [`foreign_agent_error`] (4636), [`dynamic_home_agent`] (4433), [`proxy_mode`] (5563);
 //! * [`revocation`]: registration revocation, its messages and its extension (RFC 3543);
 //! * [`ip`], [`frame`], [`arp`]: the headers around them, for raw frames;
+//! * [`radius`]: the exchange that downloads security associations (RFC 2865);
 //! * [`dhcp`]: what a client's DHCP message says about its address.
 
 pub mod advertisement;
@@ -25,6 +26,7 @@ pub mod gre_key;
 pub mod ip;
 pub mod nai;
 pub mod proxy_mode;
+pub mod radius;
 pub mod registration;
 pub mod revocation;
 pub mod types;
