@@ -1,6 +1,6 @@
 //! What two parties share so that one can authenticate the other (RFC 5944 §1.6, "mobility security association").
 
-use std::{fmt, net::Ipv4Addr};
+use std::{fmt, net::Ipv4Addr, time::Duration};
 
 use super::AddressRange;
 use crate::wire::{
@@ -20,7 +20,7 @@ pub enum ReplayProtection {
 }
 
 /// An SPI with what it selects: algorithm, key and replay protection.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SecurityAssociation {
     /// Tells the receiver which association to check with.
     pub spi: Spi,
@@ -30,6 +30,8 @@ pub struct SecurityAssociation {
     pub key: Key,
     /// How replays are told from new requests; of mobile-home associations only.
     pub replay: ReplayProtection,
+    /// How far a timestamp may be off, if other than the home agent's own setting.
+    pub replay_window: Option<Duration>,
     /// Accept authenticators of every algorithm that we know, and answer with the one that matched: for the time in which
     /// peers are changed over to another algorithm.
     pub accept_any_algorithm: bool,
@@ -38,7 +40,14 @@ pub struct SecurityAssociation {
 impl SecurityAssociation {
     /// With timestamps, and no other algorithm than this.
     pub fn new(spi: Spi, algorithm: Algorithm, key: Key) -> Self {
-        Self { spi, algorithm, key, replay: ReplayProtection::Timestamps, accept_any_algorithm: false }
+        Self {
+            spi,
+            algorithm,
+            key,
+            replay: ReplayProtection::Timestamps,
+            replay_window: None,
+            accept_any_algorithm: false,
+        }
     }
 
     /// Ends `message` with an authentication extension of type `kind` over everything so far (RFC 5944 §3.5.1).

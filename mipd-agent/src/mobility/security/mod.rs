@@ -3,6 +3,7 @@
 //! * [`association`]: what two parties share;
 //! * [`address_range`], [`mobile_home`]: associations of clients with their home agent, by address range;
 //! * [`peer`]: associations among agents, and of clients with foreign agents;
+//! * [`radius`]: associations downloaded from a server;
 //! * [`verification`]: checks "exactly one valid authentication extension";
 //! * [`replay`]: timestamps in the Identification field;
 //! * [`violation`]: what the operator gets to see of attacks and misconfigured keys.
@@ -11,6 +12,7 @@ pub mod address_range;
 pub mod association;
 pub mod mobile_home;
 pub mod peer;
+pub mod radius;
 pub mod replay;
 pub mod verification;
 pub mod violation;

@@ -106,7 +106,7 @@ impl AssociationText {
                 "key" => key.replace(words.key().ok_or(AssociationTextError::Key)?).is_some(),
                 "algorithm" => algorithm.replace(words.algorithm().ok_or(AssociationTextError::Algorithm)?).is_some(),
                 "replay" => {
-                    replay_window = words.replay().ok_or(AssociationTextError::Replay)?;
+                    replay_window = words.replay()?;
                     std::mem::replace(&mut replay, true)
                 }
                 _ => return Err(AssociationTextError::Word),
@@ -165,15 +165,16 @@ impl<'a> Words<'a> {
     }
 
     /// `timestamp`, and the window if one follows.
-    fn replay(&mut self) -> Option<Option<Duration>> {
+    fn replay(&mut self) -> Result<Option<Duration>, AssociationTextError> {
         if !self.take("timestamp") {
-            return None;
+            return Err(AssociationTextError::Replay);
         }
         if !self.take("within") {
-            return Some(None);
+            return Ok(None);
         }
-        let seconds = self.next()?.parse().ok().filter(|seconds| (1..=LONGEST_WINDOW).contains(seconds))?;
-        Some(Some(Duration::from_secs(seconds)))
+        let seconds = self.next().and_then(|word| word.parse().ok());
+        let seconds = seconds.filter(|seconds| (1..=LONGEST_WINDOW).contains(seconds));
+        seconds.map(|seconds| Some(Duration::from_secs(seconds))).ok_or(AssociationTextError::Replay)
     }
 }
 
@@ -296,7 +297,7 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read(index: u32, spi in 256u32.., key: [u8; 16], window in 1u64..=3600) {
-            let digits = key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let digits = format!("{:032x}", u128::from_be_bytes(key));
             let text = format!("mobileip:spi#{index}=spi {spi:x} key hex {digits} replay timestamp within {window}");
             let found = parse(&text).unwrap();
             prop_assert_eq!((found.index, found.spi.get()), (index, spi));
