@@ -28,6 +28,7 @@ use crate::{
         security::{MobileHomeAssociations, PeerAssociations},
         subnet_map::SubnetMap,
         time::Instant,
+        tunnel::Encapsulations,
     },
     wire::types::{CareOfAddress, HomeAgentAddress, Lifetime},
 };
@@ -227,6 +228,7 @@ impl Plan {
                 interface,
                 router::Port {
                     socket,
+                    name: name.as_str().to_owned(),
                     mac: self.network.mac(name.as_str())?,
                     access,
                     advertiser: Advertiser::new(advertiser, rand::random()),
@@ -287,7 +289,10 @@ impl Plan {
             own_home_agents: home_agent_addresses.to_vec(),
             care_of_addresses: vec![settings.care_of_address],
             maximum_lifetime: settings.registration_lifetime,
+            encapsulations: Encapsulations::IP_IN_IP,
             reverse_tunnel: settings.reverse_tunnel,
+            encapsulating_delivery: false,
+            strict_flags: false,
             pending_timeout: settings.pending_timeout,
             maximum_pending: MAXIMUM_PENDING,
             maximum_pending_per_client: MAXIMUM_PENDING_PER_CLIENT,

@@ -11,7 +11,10 @@ use crate::{
         report::{Agent, Binding, Client, Counter, Interface, Report, Tunnel, Visitor},
     },
     dataplane::{CounterReport, DataPlane, Hook, TunnelReport},
-    mobility::time::{Instant, Now},
+    mobility::{
+        time::{Instant, Now},
+        tunnel::TunnelMode,
+    },
     wire::registration::RequestFlags,
 };
 
@@ -66,8 +69,8 @@ impl Daemon {
             lifetime_granted_s: Some(visitor.lifetime_granted.0),
             lifetime_remaining_s: visitor.expires.map(|expires| remaining(now, expires)),
             flags: Some(flags(visitor.flags)),
-            encapsulation: ENCAPSULATION.into(),
-            reverse_tunnel: visitor.reverse_tunnel,
+            encapsulation: encapsulation(&visitor.tunnel),
+            reverse_tunnel: visitor.tunnel.is_reverse(),
         });
         let pending = agent.pending().map(|pending| Visitor {
             home_address: pending.request.home_address.0,
@@ -79,7 +82,7 @@ impl Daemon {
             lifetime_granted_s: None,
             lifetime_remaining_s: None,
             flags: Some(flags(pending.request.flags)),
-            encapsulation: ENCAPSULATION.into(),
+            encapsulation: encapsulation(&pending.asks_for()),
             reverse_tunnel: pending.request.flags.reverse_tunnel,
         });
         registered.chain(pending).collect()
@@ -279,6 +282,11 @@ fn remaining(now: Now, expires: Instant) -> u64 {
 
 fn in_words(name: &str) -> String {
     name.replace('_', " ")
+}
+
+/// `ipip`, `gre`, `minimal`; over UDP, `udp/ipip` and so on.
+fn encapsulation(tunnel: &TunnelMode) -> String {
+    format!("{}{}", if tunnel.udp.is_some() { "udp/" } else { "" }, tunnel.encapsulation)
 }
 
 fn letters(flags: &[(bool, char)]) -> String {

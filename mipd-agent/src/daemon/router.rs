@@ -14,7 +14,7 @@ use crate::{
     },
     mobility::{
         discovery::advertiser::{self, Advertiser},
-        foreign_agent::{self, ForeignAgent},
+        foreign_agent::{self, ForeignAgent, VisitorRecord},
         home_agent::{self, HomeAgent},
         link::{InterfaceIndex, Path, Received, Transmit},
         time::{Instant, Now},
@@ -35,6 +35,8 @@ use crate::{
 pub struct Port {
     /// The packet socket.
     pub socket: Arc<FrameSocket>,
+    /// The interface's name.
+    pub name: String,
     /// The interface's own address on the link.
     pub mac: MacAddress,
     /// Whether visitors of the foreign agent are behind it.
@@ -76,7 +78,13 @@ impl Router {
     pub fn restore(&mut self, now: Now, remembered: &Remembered, context: &mut Context<'_>) -> Result<(), DaemonError> {
         if let Some(foreign_agent) = &mut self.foreign_agent {
             let mut actions = Vec::new();
-            foreign_agent.restore(now, remembered.records(Table::Visitors)?, &mut actions);
+            let mut records: Vec<VisitorRecord> = remembered.records(Table::Visitors)?;
+            // Indices change when the machine is booted; names do not.
+            for record in records.iter_mut().filter(|record| !record.interface_name.is_empty()) {
+                let port = self.ports.iter().find(|(_, port)| port.name == record.interface_name);
+                record.interface = port.map_or(0, |(interface, _)| interface.0);
+            }
+            foreign_agent.restore(now, records, &mut actions);
             self.apply_visit(now, actions, context);
         }
         if let Some(home_agent) = &mut self.home_agent {
@@ -306,21 +314,14 @@ impl Router {
         for action in actions {
             match action {
                 Action::Send(transmit) => self.send(transmit),
-                Action::InstallVisitor {
-                    home_address,
-                    home_agent,
-                    care_of_address,
-                    mac,
-                    interface,
-                    reverse_tunnel,
-                } => {
+                Action::InstallVisitor { home_address, home_agent, care_of_address, mac, interface, tunnel } => {
                     let route = VisitorRoute {
                         home_address: home_address.0,
                         home_agent: home_agent.0,
                         care_of_address: care_of_address.0,
                         mac,
                         interface: interface.0,
-                        reverse_tunnel,
+                        reverse_tunnel: tunnel.is_reverse(),
                     };
                     match context.dataplane.install_visitor(route) {
                         Ok(()) => tracing::info!(%home_address, %home_agent, %mac, "visitor"),
@@ -338,8 +339,13 @@ impl Router {
                     }
                 }
                 Action::VisitorChanged { home_agent, home_address } => {
-                    let record =
+                    let mut record =
                         self.foreign_agent.as_ref().and_then(|agent| agent.record(now, home_agent, home_address));
+                    if let Some(record) = &mut record
+                        && let Some(port) = self.ports.get(&InterfaceIndex(record.interface))
+                    {
+                        record.interface_name.clone_from(&port.name);
+                    }
                     context.state.record(Table::Visitors, &visitor_key(home_agent, home_address), record.as_ref());
                 }
             }

@@ -46,18 +46,8 @@ impl Campus {
                 foreign_home: peers(CARE_OF),
             }),
             foreign_agent: ForeignAgent::new(foreign_agent::Config {
-                interfaces: vec![access],
-                own_addresses: vec![CARE_OF],
-                own_home_agents: Vec::new(),
-                care_of_addresses: vec![CareOfAddress(CARE_OF)],
-                maximum_lifetime: Lifetime(36_000),
-                reverse_tunnel: ReverseTunnel::Offered,
-                pending_timeout: Duration::from_secs(7),
-                maximum_pending: 10,
-                maximum_pending_per_client: 5,
-                maximum_visitors: 10,
-                mobile_foreign: Arc::new(PeerAssociations::default()),
                 foreign_home: peers(HOME_AGENT),
+                ..foreign_agent::Config::new(CareOfAddress(CARE_OF), vec![access])
             }),
             clock: Clock::new(),
         }
@@ -100,7 +90,7 @@ impl Campus {
             (None, None) => true,
             (Some(binding), Some(visitor)) => {
                 (binding.care_of_address, binding.reverse_tunnel, binding.expires)
-                    == (visitor.care_of_address, visitor.reverse_tunnel, visitor.expires)
+                    == (visitor.care_of_address, visitor.tunnel.is_reverse(), visitor.expires)
             }
             _ => false,
         }

@@ -84,20 +84,8 @@ impl Campus {
             foreign_home: peers.clone(),
         });
         let foreign_agent = |link| {
-            ForeignAgent::new(foreign_agent::Config {
-                interfaces: vec![foreign_agent::AccessInterface { interface: ACCESS_LINK, address: router(link) }],
-                own_addresses: vec![router(link)],
-                own_home_agents: vec![],
-                care_of_addresses: vec![CareOfAddress(router(link))],
-                maximum_lifetime: Lifetime(36_000),
-                reverse_tunnel: ReverseTunnel::Offered,
-                pending_timeout: Duration::from_secs(7),
-                maximum_pending: 10,
-                maximum_pending_per_client: 5,
-                maximum_visitors: 10,
-                mobile_foreign: peers.clone(),
-                foreign_home: peers.clone(),
-            })
+            let access = foreign_agent::AccessInterface { interface: ACCESS_LINK, address: router(link) };
+            ForeignAgent::new(foreign_agent::Config::new(CareOfAddress(router(link)), vec![access]))
         };
         let clock = Clock::new();
         let access_points = LINKS.iter().zip(skews).enumerate().map(|(index, (&link, skew))| {

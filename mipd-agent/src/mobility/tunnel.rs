@@ -98,7 +98,7 @@ pub enum Delivery {
 }
 
 /// The far end of a tunnel over UDP (RFC 3519).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct UdpTunnel {
     /// Address and port as seen from this side of the NAT.
     pub peer: SocketAddrV4,
@@ -114,7 +114,7 @@ impl UdpTunnel {
 }
 
 /// Everything agreed on about a tunnel but its two addresses.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct TunnelMode {
     /// How packets are wrapped, in both directions.
     pub encapsulation: Encapsulation,

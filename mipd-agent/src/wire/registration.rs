@@ -59,6 +59,13 @@ impl RequestFlags {
     const MINIMAL_ENCAPSULATION: u8 = 0x10;
     const GRE: u8 = 0x08;
     const REVERSE_TUNNEL: u8 = 0x02;
+    const RESERVED_R: u8 = 0x04;
+    const RESERVED_X: u8 = 0x01;
+
+    /// Whether one of the bits r and x is set, which are sent as zero.
+    pub fn has_reserved(bits: u8) -> bool {
+        bits & (Self::RESERVED_R | Self::RESERVED_X) != 0
+    }
 
     /// The byte on the wire; r and x are zero.
     pub fn to_bits(self) -> u8 {
@@ -267,6 +274,9 @@ mod tests {
     #[test]
     fn reserved_flag_bits_are_ignored() {
         assert_eq!(RequestFlags::from_bits(0x05), RequestFlags::default());
+        for bits in 0..=u8::MAX {
+            assert_eq!(RequestFlags::has_reserved(bits), RequestFlags::from_bits(bits).to_bits() != bits);
+        }
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use crate::{
-    mobility::{link::InterfaceIndex, reverse_tunnel::ReverseTunnel, security::PeerAssociations},
-    wire::types::{CareOfAddress, HomeAgentAddress, Lifetime},
+    mobility::{
+        link::InterfaceIndex, reverse_tunnel::ReverseTunnel, security::PeerAssociations, tunnel::Encapsulations,
+    },
+    wire::types::{CareOfAddress, Lifetime},
 };
 
 /// An interface that visitors are behind.
@@ -29,8 +31,15 @@ pub struct Config {
     pub care_of_addresses: Vec<CareOfAddress>,
     /// Requests for more are refused with code 69.
     pub maximum_lifetime: Lifetime,
+    /// What our end of a tunnel can do; requests for anything else are refused with code 72.
+    pub encapsulations: Encapsulations,
     /// What to do about the T bit.
     pub reverse_tunnel: ReverseTunnel,
+    /// Whether visitors may send their packets encapsulated to us (RFC 3024 §5.2); otherwise such requests are refused with
+    /// code 79.
+    pub encapsulating_delivery: bool,
+    /// Refuse requests that set the reserved flags r or x, which RFC 5944 §3.3 tells us to ignore, with code 70.
+    pub strict_flags: bool,
     /// How long the home agent may take before the client gets code 78; 7 s by default (RFC 5944 §3.7.2.2).
     pub pending_timeout: Duration,
     /// Pending registrations of all clients together; more are refused with code 66.
@@ -55,7 +64,10 @@ impl Config {
             own_home_agents: Vec::new(),
             care_of_addresses: vec![care_of_address],
             maximum_lifetime: Lifetime(36_000),
+            encapsulations: Encapsulations::IP_IN_IP,
             reverse_tunnel: ReverseTunnel::default(),
+            encapsulating_delivery: false,
+            strict_flags: false,
             pending_timeout: Duration::from_secs(7),
             maximum_pending: 1024,
             maximum_pending_per_client: 5,
@@ -74,8 +86,8 @@ impl Config {
     }
 
     /// Whether a request must not be relayed to this address because it is ours, but not a home agent's.
-    pub(super) fn is_own_but_no_home_agent(&self, home_agent: HomeAgentAddress) -> bool {
-        !self.own_home_agents.contains(&home_agent.0)
-            && (self.own_addresses.contains(&home_agent.0) || self.offers(CareOfAddress(home_agent.0)))
+    pub(super) fn is_own_but_no_home_agent(&self, address: Ipv4Addr) -> bool {
+        !self.own_home_agents.contains(&address)
+            && (self.own_addresses.contains(&address) || self.offers(CareOfAddress(address)))
     }
 }

@@ -57,6 +57,8 @@ pub struct Counters {
     pub denied: Tally<ReplyCode>,
     /// Own denials not sent, since the client had one within the last second.
     pub denials_suppressed: u64,
+    /// Messages that were authentic by another algorithm than their association names, since it accepts any.
+    pub authenticated_by_other_algorithm: u64,
     /// Datagrams dropped without an answer, by reason.
     pub discarded: Tally<Discard>,
     /// Relayed requests that the home agent did not answer in time.
@@ -78,6 +80,7 @@ impl Counters {
             ("registrations_accepted", self.registrations_accepted),
             ("deregistrations_accepted", self.deregistrations_accepted),
             ("denials_suppressed", self.denials_suppressed),
+            ("authenticated_by_other_algorithm", self.authenticated_by_other_algorithm),
             ("requests_timed_out", self.requests_timed_out),
             ("visitors_expired", self.visitors_expired),
             ("visitors_removed", self.visitors_removed),

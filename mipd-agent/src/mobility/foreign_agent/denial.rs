@@ -7,11 +7,14 @@ use std::{
 
 use mipd_common::mac::MacAddress;
 
-use super::{config::Config, pending::Requester};
+use super::{
+    config::Config,
+    pending::Requester,
+    signature::{Signer, sign_for_client},
+};
 use crate::{
     mobility::{link::Transmit, time::Instant},
     wire::{
-        extension::kind,
         registration::{RegistrationReply, RegistrationRequest},
         types::ReplyCode,
     },
@@ -47,14 +50,18 @@ impl DenialLimiter {
     }
 }
 
+/// Whom a reply of our own goes to, and what it answers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Addressee {
+    pub requester: Requester,
+    pub request: RegistrationRequest,
+    pub signer: Option<Signer>,
+}
+
 /// A reply that a foreign agent makes itself (RFC 5944 §3.7.2.3): it copies the request, names our maximum with code 69,
 /// and has no Mobile-Home authentication.
-pub(super) fn denial(
-    config: &Config,
-    requester: &Requester,
-    request: &RegistrationRequest,
-    code: ReplyCode,
-) -> Transmit {
+pub(super) fn denial(config: &Config, addressee: &Addressee, code: ReplyCode) -> Transmit {
+    let Addressee { requester, request, signer } = addressee;
     let mut payload = Vec::new();
     RegistrationReply {
         code,
@@ -64,9 +71,7 @@ pub(super) fn denial(
         identification: request.identification,
     }
     .emit(&mut payload);
-    if let Some(association) = config.mobile_foreign.primary(request.home_address.0) {
-        association.sign(&mut payload, kind::MOBILE_FOREIGN_AUTHENTICATION);
-    }
+    sign_for_client(config, request.home_address, *signer, &mut payload);
     requester.transmit(request.home_address, payload)
 }
 

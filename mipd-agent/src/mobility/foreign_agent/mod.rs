@@ -1,40 +1,43 @@
 //! The foreign agent: checks and relays registrations, keeps the visitor list (RFC 5944 §3.7).
 //!
-//! * [`config`]: its settings;
-//! * `request`, `reply`: the two directions; `denial`: the foreign agent's own replies;
-//! * [`pending`]: relayed and not yet answered; [`visitor`]: registered, and its form on disk;
+//! * [`config`]: its settings; [`action`]: what it wants done;
+//! * `request` with its ordered checks in `check`, and `reply`: the two directions; `denial`: the foreign agent's own replies;
+//! * `signature`: what it signs for clients;
+//! * [`pending`]: relayed and not yet answered; [`visitor`]: registered, and its form on disk in [`record`];
 //! * [`counters`].
-//!
-//! Not supported, and refused as the RFCs say: minimal encapsulation and GRE (72), encapsulating delivery (79), clients
-//! without a home address (96), dynamic home agents (90), challenges.
 
+pub mod action;
+mod check;
 pub mod config;
 pub mod counters;
 mod denial;
 pub mod pending;
+pub mod record;
 mod reply;
 mod request;
+mod signature;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 pub mod visitor;
 
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
-use mipd_common::mac::MacAddress;
-
+pub use action::{Action, Unreachable};
 pub use config::{AccessInterface, Config};
 pub use counters::{Counters, Discard};
 pub use pending::{PendingRegistration, Requester};
-pub use visitor::{VisitorEntry, VisitorRecord};
+pub use record::VisitorRecord;
+pub use visitor::VisitorEntry;
 
 use self::{
-    denial::{DenialLimiter, denial},
-    pending::PendingList,
+    denial::DenialLimiter,
+    pending::{PendingId, PendingList},
 };
 use crate::{
     mobility::{
         deadlines::Deadlines,
-        link::{InterfaceIndex, Received, Transmit},
+        link::Received,
         security::ViolationLog,
         time::{Instant, Now},
     },
@@ -44,69 +47,9 @@ use crate::{
     },
 };
 
-/// What the daemon must do, in this order.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Action {
-    /// Send a datagram.
-    Send(Transmit),
-    /// Deliver what comes out of the tunnel for the visitor, in place of where it went before.
-    InstallVisitor {
-        /// The client.
-        home_address: HomeAddress,
-        /// The tunnel's start.
-        home_agent: HomeAgentAddress,
-        /// The tunnel's exit.
-        care_of_address: CareOfAddress,
-        /// The client's Ethernet address.
-        mac: MacAddress,
-        /// Where it is.
-        interface: InterfaceIndex,
-        /// Whether its own traffic goes back through the tunnel.
-        reverse_tunnel: bool,
-    },
-    /// The visitor is no longer served.
-    RemoveVisitor {
-        /// The client.
-        home_address: HomeAddress,
-        /// Its home agent.
-        home_agent: HomeAgentAddress,
-    },
-    /// What [`ForeignAgent::record`] says of the visitor has changed.
-    VisitorChanged {
-        /// Its home agent.
-        home_agent: HomeAgentAddress,
-        /// The client.
-        home_address: HomeAddress,
-    },
-}
-
-/// Which ICMP "destination unreachable" a relayed request met (RFC 5944 §3.7.2.3).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unreachable {
-    /// ICMP code 0.
-    Network,
-    /// ICMP code 1.
-    Host,
-    /// ICMP code 3.
-    Port,
-    /// Any other.
-    Other,
-}
-
-impl Unreachable {
-    fn code(self) -> ReplyCode {
-        match self {
-            Self::Network => ReplyCode::FA_HOME_NETWORK_UNREACHABLE,
-            Self::Host => ReplyCode::FA_HOME_AGENT_HOST_UNREACHABLE,
-            Self::Port => ReplyCode::FA_HOME_AGENT_PORT_UNREACHABLE,
-            Self::Other => ReplyCode::FA_HOME_AGENT_UNREACHABLE,
-        }
-    }
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Deadline {
-    Pending(pending::Key),
+    Pending(PendingId),
     Visitor(visitor::Key),
 }
 
@@ -161,11 +104,11 @@ impl ForeignAgent {
     pub fn handle_timeout(&mut self, now: Now, actions: &mut Vec<Action>) {
         while let Some(deadline) = self.deadlines.pop_due(now.instant) {
             match deadline {
-                Deadline::Pending(key) => {
-                    let Some(pending) = self.take_pending(key) else { continue };
+                Deadline::Pending(id) => {
+                    let Some(pending) = self.take_pending(id) else { continue };
                     self.counters.requests_timed_out += 1;
                     if !pending.denied {
-                        self.deny(now, &pending.requester, &pending.request, ReplyCode::FA_TIMEOUT, actions);
+                        self.deny(now, &pending.addressee(), ReplyCode::FA_TIMEOUT, actions);
                     }
                 }
                 Deadline::Visitor((home_agent, home_address)) => {
@@ -179,15 +122,9 @@ impl ForeignAgent {
 
     /// An ICMP error says that a home agent cannot be reached. Its clients are told; a reply that comes nevertheless still
     /// counts, since ICMP can be forged.
-    pub fn handle_unreachable(
-        &mut self,
-        now: Now,
-        home_agent: HomeAgentAddress,
-        kind: Unreachable,
-        actions: &mut Vec<Action>,
-    ) {
-        for key in self.pending.relayed_to(home_agent) {
-            self.deny_pending(now, key, kind.code(), actions);
+    pub fn handle_unreachable(&mut self, now: Now, home_agent: Ipv4Addr, kind: Unreachable, actions: &mut Vec<Action>) {
+        for id in self.pending.relayed_to(home_agent) {
+            self.deny_pending(now, id, kind.code(), actions);
         }
     }
 
@@ -253,11 +190,6 @@ impl ForeignAgent {
         &self.violations
     }
 
-    fn take_pending(&mut self, key: pending::Key) -> Option<PendingRegistration> {
-        self.deadlines.clear(Deadline::Pending(key));
-        self.pending.remove(key)
-    }
-
     fn remove(&mut self, home_agent: HomeAgentAddress, home_address: HomeAddress, actions: &mut Vec<Action>) -> bool {
         let removed = self.visitors.remove(&(home_agent, home_address)).is_some();
         if removed {
@@ -266,29 +198,5 @@ impl ForeignAgent {
             actions.push(Action::VisitorChanged { home_agent, home_address });
         }
         removed
-    }
-
-    fn deny(
-        &mut self,
-        now: Now,
-        requester: &Requester,
-        request: &RegistrationRequest,
-        code: ReplyCode,
-        actions: &mut Vec<Action>,
-    ) {
-        self.counters.denied.add(code);
-        if self.limiter.admit(now.instant, requester.mac) {
-            actions.push(Action::Send(denial(&self.config, requester, request, code)));
-        } else {
-            self.counters.denials_suppressed += 1;
-        }
-    }
-
-    /// Denies a pending registration without ending it.
-    fn deny_pending(&mut self, now: Now, key: pending::Key, code: ReplyCode, actions: &mut Vec<Action>) {
-        let Some(pending) = self.pending.get_mut(key) else { return };
-        pending.denied = true;
-        let pending = *pending;
-        self.deny(now, &pending.requester, &pending.request, code, actions);
     }
 }

@@ -1,49 +1,49 @@
-//! From the client: the ordered checks of a Registration Request, and relaying it (RFC 5944 §3.7.2, RFC 3024 §3.3).
+//! From the client: what becomes of a Registration Request, and relaying it (RFC 5944 §3.7.2).
 
-use std::sync::Arc;
+use std::{net::Ipv4Addr, sync::Arc};
 
 use super::{
     Action, Deadline, ForeignAgent,
+    check::{Identified, Refused, identify},
     config::Config,
     counters::Discard,
-    pending::{self, PendingRegistration, Requester, is_host},
+    denial::{Addressee, denial},
+    pending::{PendingRegistration, Requester},
 };
 use crate::{
     mobility::{
         link::{Path, Received, Transmit},
-        reverse_tunnel,
-        security::{Verification, Violation, ViolationReason, verify},
+        security::Violation,
         time::Now,
+        tunnel::Delivery,
     },
     wire::{
-        extension::{Extensions, ParseError, kind},
+        extension::{ParseError, kind},
         registration::RegistrationRequest,
-        types::{HomeAddress, Lifetime, ReplyCode},
+        types::{Lifetime, ReplyCode},
     },
 };
 
 /// The port of registrations (RFC 5944 §3.3).
-const PORT: u16 = 434;
-const TTL: u8 = 64;
+pub(super) const PORT: u16 = 434;
+pub(super) const TTL: u8 = 64;
 
-/// What happens to a request that is not relayed.
-enum Refused {
-    Discard(Discard),
-    Deny(ReplyCode),
-    /// The client failed our own authentication: denied, and logged.
-    Violation(ReplyCode, ViolationReason),
-}
-
-impl From<ReplyCode> for Refused {
-    fn from(code: ReplyCode) -> Self {
-        Self::Deny(code)
-    }
+/// Which of the many things that a request may get it gets: to be relayed there, in this way.
+struct Passed {
+    home_agent: Ipv4Addr,
+    delivery: Delivery,
 }
 
 impl ForeignAgent {
     /// A datagram to port 434 from the access side.
     pub fn handle_request(&mut self, now: Now, received: &Received<'_>, actions: &mut Vec<Action>) {
-        let Ok(request) = RegistrationRequest::parse_fixed(received.payload) else {
+        let parsed = RegistrationRequest::parse(received.payload);
+        let fixed = match &parsed {
+            Ok((request, _)) => Ok(*request),
+            Err(ParseError::Truncated | ParseError::WrongType) => Err(()),
+            Err(_) => RegistrationRequest::parse_fixed(received.payload).map_err(|_| ()),
+        };
+        let Ok(request) = fixed else {
             self.counters.discarded.add(Discard::NotARequest);
             return;
         };
@@ -53,84 +53,65 @@ impl ForeignAgent {
             self.counters.discarded.add(Discard::NotFromAnAccessInterface);
             return;
         };
-        match self.check(&config, received, &requester, &request) {
-            Ok(end) => self.relay(now, &config, requester, &request, &received.payload[..end], actions),
-            Err(Refused::Discard(reason)) => self.counters.discarded.add(reason),
-            Err(Refused::Deny(code)) => self.deny(now, &requester, &request, code, actions),
-            Err(Refused::Violation(code, reason)) => {
+        let mut addressee = Addressee { requester, request, signer: None };
+        let identified = match identify(&config, received, parsed) {
+            Ok(identified) => identified,
+            Err(refused) => return self.refuse(now, received, &addressee, refused, actions),
+        };
+        addressee.signer = identified.signer;
+        if identified.signer.is_some_and(|signer| signer.deviates) {
+            self.counters.authenticated_by_other_algorithm += 1;
+        }
+        match self.check(&config, received, &requester, &identified) {
+            Ok(passed) => self.relay(now, &config, &addressee, &identified, &passed, actions),
+            Err(refused) => self.refuse(now, received, &addressee, refused, actions),
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        now: Now,
+        received: &Received<'_>,
+        addressee: &Addressee,
+        refused: Refused,
+        actions: &mut Vec<Action>,
+    ) {
+        match refused {
+            Refused::Discard(reason) => self.counters.discarded.add(reason),
+            Refused::Deny(code) => self.deny(now, addressee, code, actions),
+            Refused::Violation(code, reason) => {
                 self.violations.push(Violation {
                     at: now,
                     peer: received.source,
-                    home_address: request.home_address,
+                    home_address: addressee.request.home_address,
                     spi: None,
-                    identification: request.identification,
+                    identification: addressee.request.identification,
                     reason,
                 });
-                self.deny(now, &requester, &request, code, actions);
+                self.deny(now, addressee, code, actions);
             }
         }
     }
 
-    /// All checks. `Ok` is how much of the message is to be relayed: everything through the last extension that the home
-    /// agent authorizes by, and nothing after it.
+    /// All checks but those of form and authentication, in their order.
     fn check(
         &self,
         config: &Config,
         received: &Received<'_>,
         requester: &Requester,
-        request: &RegistrationRequest,
-    ) -> Result<usize, Refused> {
-        let extensions = match RegistrationRequest::parse(received.payload) {
-            Ok((_, extensions)) => extensions,
-            Err(ParseError::UnknownNonSkippable(_)) => return Err(Refused::Discard(Discard::UnknownExtension)),
-            Err(_) => return Err(ReplyCode::FA_MALFORMED_REQUEST.into()),
-        };
-        let registers = request.lifetime != Lifetime::DEREGISTER;
-        let through_us = registers && !request.flags.co_located;
-
-        if !request.flags.co_located && extensions.of_kind(kind::REVOCATION_SUPPORT).next().is_some() {
-            return Err(Refused::Discard(Discard::RevocationFromMobileNode));
-        }
-        check_mobile_authentication(config, &extensions, request.home_address)?;
-        if request.flags.reverse_tunnel && received.ttl != u8::MAX {
-            return Err(ReplyCode::FA_TOO_DISTANT.into());
-        }
-        check_addresses(config, request)?;
-        let end = authorization_end(&extensions).ok_or(ReplyCode::FA_MALFORMED_REQUEST)?;
-        if through_us && !config.offers(request.care_of_address) {
-            return Err(ReplyCode::FA_CARE_OF_ADDRESS.into());
-        }
-        if request.lifetime > config.maximum_lifetime {
-            return Err(ReplyCode::FA_LIFETIME.into());
-        }
-        self.check_room(config, requester, request)?;
-        if through_us && (request.flags.minimal_encapsulation || request.flags.gre) {
-            return Err(ReplyCode::FA_ENCAPSULATION.into());
-        }
-        let mut for_us = extensions.iter().filter(|extension| extension.offset >= end);
-        if for_us.clone().any(|extension| extension.kind == kind::CRITICAL_VENDOR) {
-            return Err(ReplyCode::FA_VENDOR_FROM_MOBILE.into());
-        }
-        if for_us.any(|extension| extension.kind == kind::ENCAPSULATING_DELIVERY) {
-            return Err(ReplyCode::FA_DELIVERY_STYLE.into());
-        }
-        if through_us {
-            match config.reverse_tunnel.refuses(request.flags.reverse_tunnel) {
-                Some(reverse_tunnel::Refusal::Mandatory) => {
-                    return Err(ReplyCode::FA_REVERSE_TUNNEL_MANDATORY.into());
-                }
-                Some(reverse_tunnel::Refusal::Unavailable) => {
-                    return Err(ReplyCode::FA_REVERSE_TUNNEL_UNAVAILABLE.into());
-                }
-                None => {}
-            }
-        }
-        Ok(end)
+        identified: &Identified<'_>,
+    ) -> Result<Passed, Refused> {
+        let home_agent = identified.check_addresses(config, received.ttl)?;
+        self.check_room(config, requester, identified)?;
+        let delivery = identified.check_tunnel(config)?;
+        Ok(Passed { home_agent, delivery })
     }
 
     /// A repeated request takes the place it has; one that another client already sent is not taken over.
-    fn check_room(&self, config: &Config, requester: &Requester, request: &RegistrationRequest) -> Result<(), Refused> {
-        if let Some(pending) = self.pending.get(pending::key(request)) {
+    fn check_room(&self, config: &Config, requester: &Requester, identified: &Identified<'_>) -> Result<(), Refused> {
+        let request = &identified.request;
+        let repeated = self.pending.find(request, identified.nai.as_ref()).and_then(|id| self.pending.get(id));
+        if let Some(pending) = repeated {
             let same = pending.requester.mac == requester.mac;
             return if same { Ok(()) } else { Err(Refused::Discard(Discard::Imitation)) };
         }
@@ -146,41 +127,55 @@ impl ForeignAgent {
         &mut self,
         now: Now,
         config: &Config,
-        requester: Requester,
-        request: &RegistrationRequest,
-        message: &[u8],
+        addressee: &Addressee,
+        identified: &Identified<'_>,
+        passed: &Passed,
         actions: &mut Vec<Action>,
     ) {
+        let request = &identified.request;
         let named = Some(request.care_of_address).filter(|address| config.offers(*address));
         let Some(source) = named.or_else(|| config.care_of_addresses.first().copied()) else {
-            self.deny(now, &requester, request, ReplyCode::FA_CARE_OF_ADDRESS, actions);
-            return;
+            return self.deny(now, addressee, ReplyCode::FA_CARE_OF_ADDRESS, actions);
         };
-        let mut payload = message.to_vec();
+        let mut payload = identified.extensions.message()[..identified.end].to_vec();
         if named.is_some()
             && request.lifetime != Lifetime::DEREGISTER
-            && let Some(association) = config.foreign_home.primary(request.home_agent.0)
+            && let Some(association) = config.foreign_home.primary(passed.home_agent)
         {
             association.sign(&mut payload, kind::FOREIGN_HOME_AUTHENTICATION);
         }
-        self.pending.insert(PendingRegistration {
+        let id = self.pending.insert(PendingRegistration {
             request: *request,
-            requester,
+            nai: identified.nai.clone(),
+            requester: addressee.requester,
+            relayed_to: passed.home_agent,
             care_of_address: named.filter(|_| !request.flags.co_located),
+            delivery: passed.delivery,
+            signer: identified.signer,
             relayed_at: now.instant,
             denied: false,
         });
-        self.deadlines.set(Deadline::Pending(pending::key(request)), now.instant + config.pending_timeout);
+        self.deadlines.set(Deadline::Pending(id), now.instant + config.pending_timeout);
         self.counters.requests_relayed += 1;
         actions.push(Action::Send(Transmit {
             payload,
             source: source.0,
             source_port: PORT,
-            destination: request.home_agent.0,
+            destination: passed.home_agent,
             destination_port: PORT,
             ttl: TTL,
             path: Path::Routed,
         }));
+    }
+
+    /// Denies a request, unless the client was denied something within the last second.
+    pub(super) fn deny(&mut self, now: Now, addressee: &Addressee, code: ReplyCode, actions: &mut Vec<Action>) {
+        self.counters.denied.add(code);
+        if self.limiter.admit(now.instant, addressee.requester.mac) {
+            actions.push(Action::Send(denial(&self.config, addressee, code)));
+        } else {
+            self.counters.denials_suppressed += 1;
+        }
     }
 }
 
@@ -197,53 +192,4 @@ fn requester(config: &Config, received: &Received<'_>) -> Option<Requester> {
         agent,
         agent_port: received.destination_port,
     })
-}
-
-/// RFC 5944 §3.7.2.1: with an association, exactly one valid type 33.
-fn check_mobile_authentication(
-    config: &Config,
-    extensions: &Extensions<'_>,
-    home_address: HomeAddress,
-) -> Result<(), Refused> {
-    if !config.mobile_foreign.covers(home_address.0) {
-        return Ok(());
-    }
-    let select = |spi| config.mobile_foreign.lookup(home_address.0, spi);
-    let reason = match verify(extensions, kind::MOBILE_FOREIGN_AUTHENTICATION, select) {
-        Verification::Valid { .. } => return Ok(()),
-        Verification::Absent => ViolationReason::MissingExtension,
-        Verification::UnknownSpi => ViolationReason::BadSpi,
-        Verification::Repeated | Verification::Wrong(_) => ViolationReason::BadAuthenticator,
-    };
-    Err(Refused::Violation(ReplyCode::FA_MOBILE_AUTHENTICATION, reason))
-}
-
-/// Home agent and home address must be hosts elsewhere: a request is never broadcast (RFC 4433 §3), nor tunnelled to us.
-fn check_addresses(config: &Config, request: &RegistrationRequest) -> Result<(), ReplyCode> {
-    let (home_agent, home_address) = (request.home_agent, request.home_address);
-    if config.is_own_but_no_home_agent(home_agent) {
-        return Err(ReplyCode::FA_INVALID_HOME_AGENT);
-    }
-    if home_agent.0.is_unspecified() || home_agent.0.is_broadcast() {
-        return Err(ReplyCode::FA_HOME_AGENT_REQUIRED);
-    }
-    if !is_host(home_agent.0) {
-        return Err(ReplyCode::FA_INVALID_HOME_AGENT);
-    }
-    if home_address.0.is_unspecified() {
-        return Err(ReplyCode::FA_HOME_ADDRESS_REQUIRED);
-    }
-    if !is_host(home_address.0) || home_address.0 == home_agent.0 {
-        return Err(ReplyCode::FA_MALFORMED_REQUEST);
-    }
-    if config.own_addresses.contains(&home_address.0) {
-        return Err(ReplyCode::FA_PROHIBITED);
-    }
-    Ok(())
-}
-
-/// The end of the last authorization-enabling extension (RFC 5944 §3.7.2.2).
-pub(super) fn authorization_end(extensions: &Extensions<'_>) -> Option<usize> {
-    let authorizes = |kind| matches!(kind, kind::MOBILE_HOME_AUTHENTICATION | kind::GENERALIZED_AUTHENTICATION);
-    extensions.iter().filter(|extension| authorizes(extension.kind)).last().map(|extension| extension.end())
 }

@@ -1,0 +1,71 @@
+//! What a foreign agent wants done, and the events other than messages that it is told of.
+
+use mipd_common::mac::MacAddress;
+
+use crate::{
+    mobility::{
+        link::{InterfaceIndex, Transmit},
+        tunnel::TunnelMode,
+    },
+    wire::types::{CareOfAddress, HomeAddress, HomeAgentAddress, ReplyCode},
+};
+
+/// What the daemon must do, in this order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Send a datagram.
+    Send(Transmit),
+    /// Deliver what comes out of the tunnel for the visitor, in place of where it went before.
+    InstallVisitor {
+        /// The client.
+        home_address: HomeAddress,
+        /// The tunnel's start.
+        home_agent: HomeAgentAddress,
+        /// The tunnel's exit.
+        care_of_address: CareOfAddress,
+        /// The client's Ethernet address.
+        mac: MacAddress,
+        /// Where it is.
+        interface: InterfaceIndex,
+        /// What was agreed on about the tunnel.
+        tunnel: TunnelMode,
+    },
+    /// The visitor is no longer served.
+    RemoveVisitor {
+        /// The client.
+        home_address: HomeAddress,
+        /// Its home agent.
+        home_agent: HomeAgentAddress,
+    },
+    /// What [`ForeignAgent::record`](super::ForeignAgent::record) says of the visitor has changed.
+    VisitorChanged {
+        /// Its home agent.
+        home_agent: HomeAgentAddress,
+        /// The client.
+        home_address: HomeAddress,
+    },
+}
+
+/// Which ICMP "destination unreachable" a relayed request met (RFC 5944 §3.7.2.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unreachable {
+    /// ICMP code 0.
+    Network,
+    /// ICMP code 1.
+    Host,
+    /// ICMP code 3.
+    Port,
+    /// Any other.
+    Other,
+}
+
+impl Unreachable {
+    pub(super) fn code(self) -> ReplyCode {
+        match self {
+            Self::Network => ReplyCode::FA_HOME_NETWORK_UNREACHABLE,
+            Self::Host => ReplyCode::FA_HOME_AGENT_HOST_UNREACHABLE,
+            Self::Port => ReplyCode::FA_HOME_AGENT_PORT_UNREACHABLE,
+            Self::Other => ReplyCode::FA_HOME_AGENT_UNREACHABLE,
+        }
+    }
+}
