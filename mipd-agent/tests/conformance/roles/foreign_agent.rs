@@ -1,0 +1,221 @@
+//! The foreign agent on the bench: 10.2.0.1 on interface `access`.
+
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+
+use anyhow::{Result, bail};
+use mipd_agent::{
+    mobility::{
+        foreign_agent::{
+            AccessInterface, Action, Config, ForeignAgent, PendingRegistration, Unreachable, VisitorEntry,
+        },
+        link::Received,
+        reverse_tunnel::ReverseTunnel,
+        security::ViolationLog,
+        time::{Instant, Now},
+    },
+    wire::types::{CareOfAddress, HomeAddress, HomeAgentAddress, Lifetime},
+};
+use serde::Deserialize;
+
+use super::peer_keys;
+use crate::{
+    describe,
+    messages::{Reply, Request},
+    run::Role,
+    scene::{
+        CARE_OF_ADDRESS, CLIENT, CLIENT_PORT, Datagram, HOME_ADDRESS, HOME_AGENT, REGISTRATION_PORT, Scene, Transcript,
+        hexadecimal, interface, interface_name,
+    },
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Configuration {
+    care_of_addresses: Vec<Ipv4Addr>,
+    own_addresses: Vec<Ipv4Addr>,
+    own_home_agents: Vec<Ipv4Addr>,
+    maximum_lifetime: u16,
+    reverse_tunnel: ReverseTunnel,
+    maximum_pending: usize,
+    maximum_visitors: usize,
+    /// Clients that share the key `client-foreign`.
+    clients: Vec<Ipv4Addr>,
+    /// Home agents that share the key `agents`.
+    home_agents: Vec<Ipv4Addr>,
+}
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self {
+            care_of_addresses: vec![CARE_OF_ADDRESS],
+            own_addresses: vec![CARE_OF_ADDRESS],
+            own_home_agents: Vec::new(),
+            maximum_lifetime: 36_000,
+            reverse_tunnel: ReverseTunnel::Offered,
+            maximum_pending: 100,
+            maximum_visitors: 100,
+            clients: Vec::new(),
+            home_agents: Vec::new(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Input {
+    Request(Request),
+    Reply(Reply),
+    RawRequest {
+        payload: String,
+        #[serde(default)]
+        datagram: Datagram,
+    },
+    RawReply {
+        payload: String,
+        #[serde(default)]
+        datagram: Datagram,
+    },
+    /// An ICMP error about the home agent: `network`, `host`, `port` or `other`.
+    Unreachable(String),
+    /// The operator's order: a home address of the usual home agent.
+    RemoveVisitor(Ipv4Addr),
+}
+
+pub struct Foreign(ForeignAgent);
+
+impl Role for Foreign {
+    type Configuration = Configuration;
+    type Input = Input;
+
+    fn start(configuration: Configuration, _: Now) -> Result<Self> {
+        let access = AccessInterface { interface: interface("access")?, address: CARE_OF_ADDRESS };
+        Ok(Self(ForeignAgent::new(Config {
+            care_of_addresses: configuration.care_of_addresses.into_iter().map(CareOfAddress).collect(),
+            own_addresses: configuration.own_addresses,
+            own_home_agents: configuration.own_home_agents,
+            maximum_lifetime: Lifetime(configuration.maximum_lifetime),
+            reverse_tunnel: configuration.reverse_tunnel,
+            pending_timeout: Duration::from_secs(7),
+            maximum_pending: configuration.maximum_pending,
+            maximum_visitors: configuration.maximum_visitors,
+            mobile_foreign: peer_keys(&configuration.clients, "client-foreign")?,
+            foreign_home: peer_keys(&configuration.home_agents, "agents")?,
+            ..Config::new(CareOfAddress(CARE_OF_ADDRESS), vec![access])
+        })))
+    }
+
+    fn handle(&mut self, scene: &mut Scene, input: Input, transcript: &mut Transcript) -> Result<()> {
+        let client = Received {
+            payload: &[],
+            source: HOME_ADDRESS,
+            source_port: CLIENT_PORT,
+            destination: CARE_OF_ADDRESS,
+            destination_port: REGISTRATION_PORT,
+            ttl: 255,
+            interface: interface("access")?,
+            source_mac: Some(CLIENT),
+        };
+        let home_agent = Received {
+            source: HOME_AGENT,
+            source_port: REGISTRATION_PORT,
+            ttl: 62,
+            interface: interface("core")?,
+            source_mac: None,
+            ..client
+        };
+        let now = scene.now;
+        let mut actions = Vec::new();
+        match input {
+            Input::Request(request) => {
+                let message = request.build(scene)?;
+                self.0.handle_request(now, &request.datagram.carrying(&message, &client)?, &mut actions);
+            }
+            Input::Reply(reply) => {
+                let message = reply.build(scene)?;
+                self.0.handle_reply(now, &reply.datagram.carrying(&message, &home_agent)?, &mut actions);
+            }
+            Input::RawRequest { payload, datagram } => {
+                let message = hexadecimal(&payload)?;
+                self.0.handle_request(now, &datagram.carrying(&message, &client)?, &mut actions);
+            }
+            Input::RawReply { payload, datagram } => {
+                let message = hexadecimal(&payload)?;
+                self.0.handle_reply(now, &datagram.carrying(&message, &home_agent)?, &mut actions);
+            }
+            Input::Unreachable(what) => {
+                let kind = match what.as_str() {
+                    "network" => Unreachable::Network,
+                    "host" => Unreachable::Host,
+                    "port" => Unreachable::Port,
+                    "other" => Unreachable::Other,
+                    _ => bail!("`{what}` is not unreachable"),
+                };
+                self.0.handle_unreachable(now, HomeAgentAddress(HOME_AGENT), kind, &mut actions);
+            }
+            Input::RemoveVisitor(address) => {
+                self.0.remove_visitor(HomeAgentAddress(HOME_AGENT), HomeAddress(address), &mut actions);
+            }
+        }
+        describe_all(scene, actions, transcript);
+        Ok(())
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.0.poll_timeout()
+    }
+
+    fn handle_timeout(&mut self, scene: &mut Scene, transcript: &mut Transcript) {
+        let mut actions = Vec::new();
+        self.0.handle_timeout(scene.now, &mut actions);
+        describe_all(scene, actions, transcript);
+    }
+
+    fn counters(&self) -> BTreeMap<String, u64> {
+        self.0.counters().entries().into_iter().collect()
+    }
+
+    fn state(&self, scene: &Scene) -> Vec<String> {
+        let visitor = |visitor: &VisitorEntry| {
+            format!("visitor {} of {} until {}", visitor.home_address, visitor.home_agent, scene.until(visitor.expires))
+        };
+        let pending = |pending: &PendingRegistration| {
+            format!("pending {} of {}", pending.request.home_address, pending.request.home_agent)
+        };
+        self.0.visitors().map(visitor).chain(self.0.pending().map(pending)).collect()
+    }
+
+    fn violations(&self) -> Option<&ViolationLog> {
+        Some(self.0.violations())
+    }
+}
+
+fn describe_all(scene: &mut Scene, actions: Vec<Action>, transcript: &mut Transcript) {
+    for action in actions {
+        #[allow(unreachable_patterns, reason = "an action that nobody has described yet is shown as it is")]
+        match action {
+            Action::Send(transmit) => describe::transmit(scene, &transmit, transcript),
+            Action::InstallVisitor {
+                home_address,
+                home_agent,
+                care_of_address,
+                mac,
+                interface,
+                reverse_tunnel,
+                ..
+            } => {
+                let reverse = if reverse_tunnel { ", reverse tunnel" } else { "" };
+                let interface = interface_name(interface);
+                transcript.push(format!(
+                    "serve {home_address} of {home_agent} at {care_of_address}: {mac} on {interface}{reverse}"
+                ));
+            }
+            Action::RemoveVisitor { home_address, home_agent, .. } => {
+                transcript.push(format!("serve {home_address} of {home_agent} no more"));
+            }
+            Action::VisitorChanged { home_agent, home_address, .. } => {
+                transcript.push(format!("persist {home_address} of {home_agent}"));
+            }
+            other => transcript.push(format!("{other:?}")),
+        }
+    }
+}
