@@ -6,6 +6,7 @@ use mipd_agent::{
     mobility::{
         link::{Path, Transmit},
         security::SecurityAssociation,
+        tunnel::{Delivery, Encapsulation, TunnelMode},
     },
     wire::{
         authentication::{self, Algorithm},
@@ -61,7 +62,8 @@ fn request(scene: &mut Scene, payload: &[u8], transcript: &mut Transcript) -> Op
         request.care_of_address
     ));
     let copied = scene.request.is_some_and(|before| before.identification == request.identification);
-    let offset = clock_offset(request.identification, scene.now);
+    // Rounded before it is printed, so that there is no negative zero.
+    let offset = (clock_offset(request.identification, scene.now) * 10.0).round() / 10.0 + 0.0;
     transcript.detail(if copied {
         "identification as in the request".to_owned()
     } else {
@@ -131,7 +133,28 @@ fn acknowledgement(scene: &mut Scene, payload: &[u8], transcript: &mut Transcrip
     Some(())
 }
 
-pub fn flags(flags: RequestFlags) -> String {
+/// What is agreed on about a tunnel beyond its ends; nothing for plain IP-in-IP.
+pub fn tunnel(mode: &TunnelMode) -> String {
+    let TunnelMode { encapsulation, gre_keys, udp, reverse, .. } = mode;
+    let mut parts = Vec::new();
+    if *encapsulation != Encapsulation::IpInIp {
+        parts.push(encapsulation.to_string());
+    }
+    if let Some(keys) = gre_keys {
+        parts.push(format!("keys {:#x} to send and {:#x} to receive", keys.send, keys.receive));
+    }
+    if let Some(udp) = udp {
+        parts.push(format!("over UDP to {}, keepalive {:?}", udp.peer, udp.keepalive));
+    }
+    match reverse {
+        None => {}
+        Some(Delivery::Direct) => parts.push("reverse tunnel".to_owned()),
+        Some(Delivery::Encapsulating) => parts.push("reverse tunnel of what comes encapsulated".to_owned()),
+    }
+    parts.iter().fold(String::new(), |text, part| format!("{text}, {part}"))
+}
+
+fn flags(flags: RequestFlags) -> String {
     let letters = [
         (flags.simultaneous, 'S'),
         (flags.broadcast, 'B'),

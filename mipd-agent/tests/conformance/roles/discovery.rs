@@ -10,7 +10,8 @@ use mipd_agent::{
         time::{Instant, Now},
     },
     wire::{
-        advertisement::{AgentAdvertisement, AgentFlags},
+        advertisement::{ALL_SYSTEMS, AgentAdvertisement, AgentFlags},
+        frame::IcmpPacket,
         types::{CareOfAddress, Lifetime},
     },
 };
@@ -22,6 +23,8 @@ use crate::{
 };
 
 const SEED: u64 = 7;
+/// Who listens.
+pub const ACCESS_POINT: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 11);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -38,6 +41,10 @@ pub struct Settings {
     reverse_tunnel: bool,
     gre: bool,
     minimal_encapsulation: bool,
+    registration_required: bool,
+    udp_tunnelling: bool,
+    revocation: bool,
+    routes_common_traffic: bool,
     /// Seconds.
     interval: u64,
     registration_lifetime: u16,
@@ -53,6 +60,10 @@ impl Default for Settings {
             reverse_tunnel: false,
             gre: false,
             minimal_encapsulation: false,
+            registration_required: false,
+            udp_tunnelling: false,
+            revocation: false,
+            routes_common_traffic: false,
             interval: 600,
             registration_lifetime: 36_000,
             only_when_solicited: false,
@@ -69,6 +80,8 @@ pub enum Input {
         source: Ipv4Addr,
     },
     Busy(bool),
+    /// The foreign agent's newest challenge, in hexadecimal.
+    NewChallenge(String),
     Shutdown {},
     /// To the listener.
     Advertisement(Advertisement),
@@ -76,6 +89,8 @@ pub enum Input {
     Raw(String),
     /// A client waits for an agent.
     Solicit {},
+    /// The uplink may be on another link now.
+    LinkChanged {},
 }
 
 /// An agent advertisement, by default of a foreign agent with ten hours.
@@ -83,6 +98,7 @@ pub enum Input {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Advertisement {
     source: Ipv4Addr,
+    destination: Option<Ipv4Addr>,
     mac: String,
     ttl: u8,
     code: u8,
@@ -100,6 +116,7 @@ impl Default for Advertisement {
     fn default() -> Self {
         Self {
             source: CARE_OF_ADDRESS,
+            destination: None,
             mac: FOREIGN_AGENT.to_string(),
             ttl: 1,
             code: 16,
@@ -115,6 +132,11 @@ impl Default for Advertisement {
 }
 
 impl Advertisement {
+    pub fn packet<'a>(&self, message: &'a [u8]) -> IcmpPacket<'a> {
+        let destination = self.destination.unwrap_or(ALL_SYSTEMS);
+        IcmpPacket { source: self.source, destination, ttl: self.ttl, message }
+    }
+
     pub fn build(&self) -> Vec<u8> {
         let has = |letter| self.flags.contains(letter);
         AgentAdvertisement {
@@ -154,7 +176,7 @@ impl Role for Discovery {
 
     fn start(configuration: Configuration, _: Now) -> Result<Self> {
         Ok(match configuration {
-            Configuration::Listener {} => Self::Listener(Box::new(Listener::new(SEED))),
+            Configuration::Listener {} => Self::Listener(Box::new(Listener::new(ACCESS_POINT, SEED))),
             Configuration::Advertiser(settings) => {
                 let config = AdvertiserConfig {
                     home_agent: settings.home_agent,
@@ -163,6 +185,10 @@ impl Role for Discovery {
                     reverse_tunnel: settings.reverse_tunnel,
                     gre: settings.gre,
                     minimal_encapsulation: settings.minimal_encapsulation,
+                    registration_required: settings.registration_required,
+                    udp_tunnelling: settings.udp_tunnelling,
+                    revocation: settings.revocation,
+                    routes_common_traffic: settings.routes_common_traffic,
                     registration_lifetime: Lifetime(settings.registration_lifetime),
                     interval: Duration::from_secs(settings.interval),
                     limited_broadcast: settings.limited_broadcast,
@@ -183,7 +209,8 @@ impl Role for Discovery {
                     Input::Solicitation { source } => {
                         advertiser.handle_solicitation(now, source, "02:00:00:00:00:11".parse()?, &mut actions);
                     }
-                    Input::Busy(busy) => advertiser.set_busy(busy),
+                    Input::Busy(busy) => advertiser.set_busy(now, busy),
+                    Input::NewChallenge(text) => advertiser.set_challenge(Some(hexadecimal(&text)?)),
                     Input::Shutdown {} => advertiser.shutdown(&mut actions),
                     _ => bail!("this is nothing for an advertiser"),
                 }
@@ -193,14 +220,16 @@ impl Role for Discovery {
                 let mut actions = Vec::new();
                 match input {
                     Input::Advertisement(spec) => {
-                        let (icmp, mac) = (spec.build(), spec.mac.parse()?);
-                        listener.handle_advertisement(now, spec.source, mac, spec.ttl, &icmp, &mut actions);
+                        let (message, mac) = (spec.build(), spec.mac.parse()?);
+                        listener.handle_advertisement(now, mac, &spec.packet(&message), &mut actions);
                     }
                     Input::Raw(icmp) => {
-                        let icmp = hexadecimal(&icmp)?;
-                        listener.handle_advertisement(now, CARE_OF_ADDRESS, FOREIGN_AGENT, 1, &icmp, &mut actions);
+                        let message = hexadecimal(&icmp)?;
+                        let packet = Advertisement::default().packet(&message);
+                        listener.handle_advertisement(now, FOREIGN_AGENT, &packet, &mut actions);
                     }
                     Input::Solicit {} => listener.solicit(now),
+                    Input::LinkChanged {} => listener.link_changed(now),
                     _ => bail!("this is nothing for a listener"),
                 }
                 show_news(actions, transcript);
@@ -232,10 +261,13 @@ impl Role for Discovery {
     }
 
     fn counters(&self) -> BTreeMap<String, u64> {
-        let named = |(name, value, _): (&str, u64, &str)| (name.to_owned(), value);
         match self {
-            Self::Advertiser(advertiser) => advertiser.counters().iter().map(named).collect(),
-            Self::Listener(listener) => listener.counters().iter().map(named).collect(),
+            Self::Advertiser(advertiser) => {
+                advertiser.counters().iter().map(|count| (count.name.to_string(), count.value)).collect()
+            }
+            Self::Listener(listener) => {
+                listener.counters().iter().map(|count| (count.name.to_string(), count.value)).collect()
+            }
         }
     }
 
@@ -254,7 +286,11 @@ impl Role for Discovery {
 
 fn show_advertisements(scene: &mut Scene, actions: Vec<Action>, transcript: &mut Transcript) {
     for action in actions {
-        #[allow(unreachable_patterns, reason = "an action that nobody has described yet is shown as it is")]
+        #[allow(
+            unreachable_patterns,
+            clippy::match_wildcard_for_single_variants,
+            reason = "an action that nobody has described yet is shown as it is"
+        )]
         match action {
             Action::Send { interface, icmp, source, destination, destination_mac, .. } => {
                 let mac = destination_mac.map_or(String::new(), |mac| format!(" by {mac}"));
@@ -301,13 +337,21 @@ fn show_advertisement(scene: &mut Scene, icmp: &[u8], transcript: &mut Transcrip
 
 fn show_news(actions: Vec<ListenerAction>, transcript: &mut Transcript) {
     for action in actions {
-        #[allow(unreachable_patterns, reason = "an action that nobody has described yet is shown as it is")]
+        #[allow(
+            unreachable_patterns,
+            clippy::match_wildcard_for_single_variants,
+            reason = "an action that nobody has described yet is shown as it is"
+        )]
         match action {
             ListenerAction::Solicit { destination, .. } => transcript.push(format!("solicit at {destination}")),
             ListenerAction::AgentFound(agent) => transcript.push(format!("found {agent}")),
             ListenerAction::AgentChanged(agent) => transcript.push(format!("changed {agent}")),
             ListenerAction::AgentRebooted(agent) => transcript.push(format!("rebooted {agent}")),
             ListenerAction::AgentLost(agent) => transcript.push(format!("lost {agent}")),
+            ListenerAction::RegistrationRevoked { agent, home_address, busy, .. } => {
+                let busy = if busy { ", register elsewhere" } else { "" };
+                transcript.push(format!("{agent} revoked the registration of {home_address}{busy}"));
+            }
             other => transcript.push(format!("{other:?}")),
         }
     }

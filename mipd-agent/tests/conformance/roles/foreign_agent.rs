@@ -12,6 +12,7 @@ use mipd_agent::{
         reverse_tunnel::ReverseTunnel,
         security::ViolationLog,
         time::{Instant, Now},
+        tunnel::Encapsulation,
     },
     wire::types::{CareOfAddress, HomeAddress, HomeAgentAddress, Lifetime},
 };
@@ -35,7 +36,10 @@ pub struct Configuration {
     own_addresses: Vec<Ipv4Addr>,
     own_home_agents: Vec<Ipv4Addr>,
     maximum_lifetime: u16,
+    encapsulations: Vec<Encapsulation>,
     reverse_tunnel: ReverseTunnel,
+    encapsulating_delivery: bool,
+    strict_flags: bool,
     maximum_pending: usize,
     maximum_visitors: usize,
     /// Clients that share the key `client-foreign`.
@@ -51,7 +55,10 @@ impl Default for Configuration {
             own_addresses: vec![CARE_OF_ADDRESS],
             own_home_agents: Vec::new(),
             maximum_lifetime: 36_000,
+            encapsulations: vec![Encapsulation::IpInIp],
             reverse_tunnel: ReverseTunnel::Offered,
+            encapsulating_delivery: false,
+            strict_flags: false,
             maximum_pending: 100,
             maximum_visitors: 100,
             clients: Vec::new(),
@@ -94,7 +101,10 @@ impl Role for Foreign {
             own_addresses: configuration.own_addresses,
             own_home_agents: configuration.own_home_agents,
             maximum_lifetime: Lifetime(configuration.maximum_lifetime),
+            encapsulations: configuration.encapsulations.into_iter().collect(),
             reverse_tunnel: configuration.reverse_tunnel,
+            encapsulating_delivery: configuration.encapsulating_delivery,
+            strict_flags: configuration.strict_flags,
             pending_timeout: Duration::from_secs(7),
             maximum_pending: configuration.maximum_pending,
             maximum_visitors: configuration.maximum_visitors,
@@ -150,7 +160,7 @@ impl Role for Foreign {
                     "other" => Unreachable::Other,
                     _ => bail!("`{what}` is not unreachable"),
                 };
-                self.0.handle_unreachable(now, HomeAgentAddress(HOME_AGENT), kind, &mut actions);
+                self.0.handle_unreachable(now, HOME_AGENT, kind, &mut actions);
             }
             Input::RemoveVisitor(address) => {
                 self.0.remove_visitor(HomeAgentAddress(HOME_AGENT), HomeAddress(address), &mut actions);
@@ -179,7 +189,8 @@ impl Role for Foreign {
             format!("visitor {} of {} until {}", visitor.home_address, visitor.home_agent, scene.until(visitor.expires))
         };
         let pending = |pending: &PendingRegistration| {
-            format!("pending {} of {}", pending.request.home_address, pending.request.home_agent)
+            let nai = pending.nai.as_ref().map_or(String::new(), |nai| format!(" ({nai})"));
+            format!("pending {}{nai} of {}", pending.request.home_address, pending.relayed_to)
         };
         self.0.visitors().map(visitor).chain(self.0.pending().map(pending)).collect()
     }
@@ -191,22 +202,18 @@ impl Role for Foreign {
 
 fn describe_all(scene: &mut Scene, actions: Vec<Action>, transcript: &mut Transcript) {
     for action in actions {
-        #[allow(unreachable_patterns, reason = "an action that nobody has described yet is shown as it is")]
+        #[allow(
+            unreachable_patterns,
+            clippy::match_wildcard_for_single_variants,
+            reason = "an action that nobody has described yet is shown as it is"
+        )]
         match action {
             Action::Send(transmit) => describe::transmit(scene, &transmit, transcript),
-            Action::InstallVisitor {
-                home_address,
-                home_agent,
-                care_of_address,
-                mac,
-                interface,
-                reverse_tunnel,
-                ..
-            } => {
-                let reverse = if reverse_tunnel { ", reverse tunnel" } else { "" };
+            Action::InstallVisitor { home_address, home_agent, care_of_address, mac, interface, tunnel, .. } => {
+                let tunnel = describe::tunnel(&tunnel);
                 let interface = interface_name(interface);
                 transcript.push(format!(
-                    "serve {home_address} of {home_agent} at {care_of_address}: {mac} on {interface}{reverse}"
+                    "serve {home_address} of {home_agent} at {care_of_address}: {mac} on {interface}{tunnel}"
                 ));
             }
             Action::RemoveVisitor { home_address, home_agent, .. } => {

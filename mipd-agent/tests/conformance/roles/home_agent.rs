@@ -179,7 +179,11 @@ impl Role for Home {
 
 fn describe_all(scene: &mut Scene, actions: Vec<Action>, transcript: &mut Transcript) {
     for action in actions {
-        #[allow(unreachable_patterns, reason = "an action that nobody has described yet is shown as it is")]
+        #[allow(
+            unreachable_patterns,
+            clippy::match_wildcard_for_single_variants,
+            reason = "an action that nobody has described yet is shown as it is"
+        )]
         match action {
             Action::Send(transmit) => describe::transmit(scene, &transmit, transcript),
             Action::InstallBinding { home_address, home_agent, care_of_address, reverse_tunnel, .. } => {

@@ -16,7 +16,10 @@ use mipd_agent::{
 };
 use serde::Deserialize;
 
-use super::{client_keys, discovery::Advertisement};
+use super::{
+    client_keys,
+    discovery::{ACCESS_POINT, Advertisement},
+};
 use crate::{
     describe,
     messages::Reply,
@@ -235,9 +238,9 @@ impl Role for AccessPoint {
 
 /// The agent as the proxy learns of it from its advertisement.
 fn foreign_agent(now: Now, advertisement: &Advertisement) -> Result<ForeignAgentInfo> {
-    let mut listener = Listener::new(SEED);
-    let icmp = advertisement.build();
-    listener.handle_advertisement(now.instant, CARE_OF_ADDRESS, FOREIGN_AGENT, 1, &icmp, &mut Vec::new());
+    let mut listener = Listener::new(ACCESS_POINT, SEED);
+    let message = advertisement.build();
+    listener.handle_advertisement(now.instant, FOREIGN_AGENT, &advertisement.packet(&message), &mut Vec::new());
     listener.foreign_agent().map(ForeignAgentInfo::from).context("the advertisement is none of a foreign agent")
 }
 
@@ -248,7 +251,11 @@ fn asks_the_client(action: &Action) -> bool {
 
 fn describe_all(scene: &mut Scene, actions: Vec<Action>, transcript: &mut Transcript) {
     for action in actions {
-        #[allow(unreachable_patterns, reason = "an action that nobody has described yet is shown as it is")]
+        #[allow(
+            unreachable_patterns,
+            clippy::match_wildcard_for_single_variants,
+            reason = "an action that nobody has described yet is shown as it is"
+        )]
         match action {
             Action::Send(transmit) => describe::transmit(scene, &transmit, transcript),
             Action::SetStation { mac, station, interface, .. } => {
@@ -275,7 +282,11 @@ fn describe_all(scene: &mut Scene, actions: Vec<Action>, transcript: &mut Transc
 }
 
 fn treatment(station: StationState) -> String {
-    #[allow(unreachable_patterns, reason = "a treatment that nobody has described yet is shown as it is")]
+    #[allow(
+        unreachable_patterns,
+        clippy::match_wildcard_for_single_variants,
+        reason = "a treatment that nobody has described yet is shown as it is"
+    )]
     match station {
         StationState::Local => "bridged".to_owned(),
         StationState::Hold { home_address } => format!("hold {home_address}"),
