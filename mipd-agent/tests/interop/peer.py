@@ -5,6 +5,8 @@ Reads one JSON object per line and answers each with one:
     {"op": "decode", "frame": HEX}                                    the layers, field by field
     {"op": "build", "message": {...}, "extensions": [...], ...}       a frame, signed here
     {"op": "authenticator", "algorithm": ..., "key": HEX, "protected": HEX}
+    {"op": "verify", "message": HEX, "algorithm": ..., "key": HEX}    which authentication extensions hold
+    {"op": "advertise", "routers": [...], "agent": {...}, ...}        an agent advertisement
 
 Scapy has the registration messages and the header of tunnelled data (scapy.layers.mobileip). Extensions, revocation and
 agent advertisements are written down here from the RFCs, as Scapy packets. Ends with status 77 if there is no Scapy.
@@ -280,7 +282,31 @@ def digest(request):
     return {"authenticator": authenticator(request["algorithm"], key, protected).hex()}
 
 
-OPERATIONS = {"decode": decode, "build": build, "authenticator": digest}
+def verify(request):
+    """Whether each authentication extension of a message holds, by type."""
+    raw, key = bytes.fromhex(request["message"]), bytes.fromhex(request["key"])
+    extensions = MobileIP(raw).payload.payload
+    extensions = extensions.list if isinstance(extensions, Extensions) else []
+    at = len(raw) - sum(len(bytes(extension)) for extension in extensions)
+    holds = {}
+    for extension in extensions:
+        at += len(bytes(extension))
+        if hasattr(extension, "authenticator"):
+            found = extension.authenticator
+            holds[extension.type] = found == authenticator(request["algorithm"], key, raw[:at - len(found)])
+    return {"holds": holds}
+
+
+def advertise(request):
+    """The ICMP message of a foreign agent's advertisement."""
+    agent = bytes(AgentExtension(**request["agent"]))
+    routers = [Router(address=address) for address in request["routers"]]
+    body = bytes(Advertisement(count=len(routers), lifetime=request["lifetime"], routers=routers)) + agent
+    message = ICMP(type=9, code=0, unused=struct.unpack("!I", body[:4])[0]) / body[4:]
+    return {"icmp": bytes(message).hex()}
+
+
+OPERATIONS = {"decode": decode, "build": build, "authenticator": digest, "verify": verify, "advertise": advertise}
 
 if __name__ == "__main__":
     for line in sys.stdin:

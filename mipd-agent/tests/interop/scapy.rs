@@ -51,7 +51,7 @@ fn pythons_hmac_and_hashlib_compute_the_same_authenticators() {
     let Some(mut peer) = Peer::start() else { return };
     let spi = Spi::new(0x1234_5678).unwrap();
     // Keys shorter and longer than the digests' block of 64 bytes, which HMAC treats differently.
-    let keys = [1, 16, 20, 63, 64, 65, 200].map(|length| (0..length).map(|at| at as u8 ^ 0x5a).collect::<Vec<_>>());
+    let keys = [1, 16, 20, 63, 64, 65, 200].map(|length| (0..length).map(|at: u8| at ^ 0x5a).collect::<Vec<_>>());
     let messages = (0..8_usize).map(|length| vec![length as u8; length * 37]);
     for message in messages {
         for key in &keys {

@@ -4,6 +4,7 @@ mod bpf_linker;
 mod distribution;
 mod packages;
 mod plan;
+mod python;
 mod toolchain;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
+pub use python::packages as python_packages;
 pub use toolchain::{Compiler, Route};
 
 use crate::{command, workspace::Workspace};
@@ -153,6 +155,11 @@ fn install(workspace: &Workspace, steps: Vec<Step>, route: Option<Route>) -> Res
                 result => result?,
             },
             Step::Unpacked => toolchain::unpack_debian()?,
+            // Everything else works without it, and its tests say that they were skipped.
+            Step::Scapy => match python::install() {
+                Ok(()) => println!("Scapy is in {}", python::packages()?.display()),
+                Err(error) => eprintln!("{error:#}; going on without Scapy: tests that need it skip themselves"),
+            },
             Step::Linker(_) => {
                 let Some(compiler) = Compiler::find(route)? else {
                     bail!("the compiler of the kernel programs is gone")

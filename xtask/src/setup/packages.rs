@@ -4,6 +4,7 @@ use std::{process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
 
+use super::python;
 use crate::command;
 
 /// Installing takes minutes on a slow mirror, not hours.
@@ -58,18 +59,23 @@ const DEMO: [Program; 2] = [
     ("ethtool", "ethtool", "switches offloads of the lab's links"),
     ("tcpdump", "tcpdump", "captures on the lab's links"),
 ];
-const TESTING: [Program; 4] = [
+const TESTING: [Program; 5] = [
     ("ip", "iproute2", "looks at what the agent left behind"),
     ("tshark", "tshark", "decodes the messages we send, as a second opinion"),
     ("iperf3", "iperf3", "sends TCP through the tunnels"),
     ("ping", "iputils-ping", "sends single echo requests"),
+    ("python3", "python3", "runs the tests' second implementation of the messages"),
 ];
 
 const FUZZING: [Program; 1] = [("c++", "g++", "compiles libFuzzer")];
 
 /// Packages whose programs are not on this machine.
 pub fn missing(purpose: super::Purpose) -> Vec<Package> {
-    missing_of(purpose, |program| command::find(program).is_some())
+    let mut missing = missing_of(purpose, |program| command::find(program).is_some());
+    if purpose.tests() && !python::is_here().unwrap_or(false) && !python::can_install() {
+        missing.push(Package::new("python3-venv", "brings pip, which fetches Scapy"));
+    }
+    missing
 }
 
 fn missing_of(purpose: super::Purpose, present: impl Fn(&str) -> bool) -> Vec<Package> {
@@ -140,13 +146,16 @@ mod tests {
     #[test]
     fn only_programs_that_are_missing_are_asked_for() {
         assert_eq!(names(Purpose::Demo, &["cc", "tcpdump"]), ["ethtool"]);
-        assert_eq!(names(Purpose::Test, &["cc", "tcpdump", "ethtool", "ip", "ping"]), ["tshark", "iperf3"]);
+        assert_eq!(names(Purpose::Test, &["cc", "tcpdump", "ethtool", "ip", "ping", "python3"]), ["tshark", "iperf3"]);
     }
 
     #[test]
     fn fuzzing_needs_a_cpp_compiler_and_tests_do_not() {
         assert_eq!(names(Purpose::Fuzz, &["cc"]), ["g++"]);
-        assert_eq!(names(Purpose::All, &["cc", "tcpdump", "ethtool", "ip", "ping", "tshark", "iperf3"]), ["g++"]);
+        assert_eq!(
+            names(Purpose::All, &["cc", "tcpdump", "ethtool", "ip", "ping", "python3", "tshark", "iperf3"]),
+            ["g++"]
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::{
     MINIMUM_RUSTC, Purpose, bpf_linker,
     distribution::Distribution,
     packages::{self, Package},
+    python,
     toolchain::{self, Compiler, Route},
 };
 use crate::command;
@@ -30,6 +31,8 @@ pub struct Facts {
     pub packages: Vec<Package>,
     /// Parts of the user-space toolchain that are missing.
     pub components: Vec<&'static str>,
+    /// Whether Scapy is wanted and missing.
+    pub scapy: bool,
 }
 
 impl Facts {
@@ -47,6 +50,7 @@ impl Facts {
             linker: bpf_linker::find()?.err(),
             packages: packages::missing(purpose),
             components: if purpose.lints() { missing_components() } else { Vec::new() },
+            scapy: purpose.tests() && !python::is_here()?,
         })
     }
 }
@@ -76,6 +80,8 @@ pub enum Step {
     Unpacked,
     /// The kernel programs' linker.
     Linker(String),
+    /// The tests' second implementation of the messages.
+    Scapy,
 }
 
 impl fmt::Display for Step {
@@ -116,6 +122,12 @@ impl fmt::Display for Step {
                 "  * bpf-linker {}: links the kernel programs; {why}\n      cargo binstall if that is here, else compiled \
                  (a minute or two), into the cache",
                 bpf_linker::VERSION
+            ),
+            Self::Scapy => write!(
+                f,
+                "  * Scapy {}: builds and decodes messages in tests, as a second opinion\n      pip install --target, into the \
+                 cache; the system's Python stays as it is. Without it those tests are skipped",
+                python::VERSION
             ),
         }
     }
@@ -163,6 +175,9 @@ pub fn decide(facts: &Facts, route: Option<Route>) -> Result<Vec<Step>, String> 
     if let Some(why) = &facts.linker {
         steps.push(Step::Linker(why.clone()));
     }
+    if facts.scapy {
+        steps.push(Step::Scapy);
+    }
     Ok(steps)
 }
 
@@ -205,6 +220,7 @@ mod tests {
             linker: None,
             packages: Vec::new(),
             components: Vec::new(),
+            scapy: false,
         }
     }
 
@@ -228,6 +244,7 @@ mod tests {
             linker: Some("none".to_owned()),
             packages: tshark(),
             components: vec!["clippy"],
+            scapy: true,
             ..debian()
         };
         let steps = decide(&facts, None).unwrap();
@@ -237,7 +254,8 @@ mod tests {
                 Step::Packages(tshark()),
                 Step::Components(vec!["clippy"]),
                 Step::Nightly { fallback: true },
-                Step::Linker("none".to_owned())
+                Step::Linker("none".to_owned()),
+                Step::Scapy
             ]
         );
     }

@@ -63,6 +63,7 @@ pub fn main(workspace: &Workspace, arguments: &Arguments, route: Option<Route>) 
         test.arg("--show-output").args(&arguments.filter).args(&arguments.arguments);
         test.current_dir(&program.package).env("CARGO_MANIFEST_DIR", &program.package);
         build::export(&mut test, &kernel, &mipd);
+        test.env("MIPD_PYTHON_PACKAGES", setup::python_packages()?);
         let mut test = if privileged { command::elevated(&test)? } else { test };
         total.add(&title(program), run(&mut test)?);
     }
