@@ -9,7 +9,8 @@ use crate::{
         batch::ReceiveBatch,
         datagram::Datagram,
         frames::{Frame, FrameSocket, Want},
-        udp::RegistrationSocket,
+        udp::{Arrivals, RegistrationSocket},
+        undeliverable::Undeliverable,
     },
     mobility::link::InterfaceIndex,
 };
@@ -23,6 +24,8 @@ const QUEUE: usize = 8;
 pub enum Input {
     /// Datagrams to UDP port 434 that the kernel delivered.
     Datagrams(Vec<Datagram>),
+    /// A datagram from UDP port 434 that did not arrive.
+    Undeliverable(Undeliverable),
     /// Frames that passed a packet socket's filter.
     Frames(Vec<Frame>),
 }
@@ -58,12 +61,16 @@ impl Inputs {
             let mut batch = ReceiveBatch::new();
             loop {
                 match reader.receive(&mut batch).await {
-                    Ok(datagrams) => {
-                        if sender.send(Input::Datagrams(datagrams)).await.is_err() {
+                    Ok(arrivals) => {
+                        let input = match arrivals {
+                            Arrivals::Datagrams(datagrams) => Input::Datagrams(datagrams),
+                            Arrivals::Undeliverable(returned) => Input::Undeliverable(returned),
+                        };
+                        if sender.send(input).await.is_err() {
                             return;
                         }
                     }
-                    // An ICMP error that came back for something we sent; the socket itself is fine.
+                    // An ICMP error whose quotation is lost; the socket itself is fine.
                     Err(error) => tracing::debug!(%error, "UDP 434"),
                 }
             }

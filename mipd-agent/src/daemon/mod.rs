@@ -152,8 +152,10 @@ impl Daemon {
                 Wake::Stop => break,
             }
             self.handle_timeouts();
+            let now = self.clock.now();
+            let mut context = Context { dataplane: &mut self.dataplane, state: &self.state };
             if let Some(router) = &mut self.router {
-                router.flush();
+                router.flush(now, &mut context);
             }
         }
         if let Some(router) = &mut self.router {
@@ -186,6 +188,9 @@ impl Daemon {
                 for datagram in datagrams {
                     router.handle_datagram(now, datagram, &mut context);
                 }
+            }
+            (Input::Undeliverable(returned), Some(router), _) => {
+                router.handle_undeliverable(now, returned, &mut context);
             }
             (Input::Frames(frames), Some(router), _) => {
                 for frame in frames {

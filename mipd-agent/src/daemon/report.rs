@@ -147,9 +147,12 @@ impl Daemon {
         };
         if let Some(router) = &self.router {
             let own = &router.counters;
-            for (name, value) in
-                [("malformed", own.malformed), ("unexpected", own.unexpected), ("send_errors", own.send_errors)]
-            {
+            for (name, value) in [
+                ("malformed", own.malformed),
+                ("unexpected", own.unexpected),
+                ("send_errors", own.send_errors),
+                ("undeliverable", own.undeliverable),
+            ] {
                 add("router", name, value, in_words(name));
             }
             let home = router.home_agent.iter().map(|agent| ("home_agent", agent.counters().entries()));

@@ -11,6 +11,7 @@ use crate::{
         datagram::Datagram,
         frames::{Frame, FrameSocket},
         udp::RegistrationSocket,
+        undeliverable::{self, Undeliverable},
     },
     mobility::{
         discovery::advertiser::{self, Advertiser},
@@ -54,6 +55,8 @@ pub struct Counters {
     pub unexpected: u64,
     /// Sending failed.
     pub send_errors: u64,
+    /// Messages that could not be sent for want of a way, or came back with an ICMP error.
+    pub undeliverable: u64,
 }
 
 /// The agent roles of a router.
@@ -386,11 +389,36 @@ impl Router {
         }
     }
 
+    /// A datagram of ours did not arrive: whoever waits for an answer to a relayed request is told (RFC 5944 §3.7.2.3).
+    pub fn handle_undeliverable(&mut self, now: Now, returned: &Undeliverable, context: &mut Context<'_>) {
+        self.counters.undeliverable += 1;
+        if let Some(foreign_agent) = &mut self.foreign_agent {
+            let mut actions = Vec::new();
+            let quoted = &returned.payload;
+            foreign_agent.handle_unreachable(now, returned.destination, returned.what, quoted, &mut actions);
+            self.apply_visit(now, actions, context);
+        }
+    }
+
     /// Sends what handling messages has left to be sent; to be called before the daemon sleeps.
-    pub fn flush(&mut self) {
+    pub fn flush(&mut self, now: Now, context: &mut Context<'_>) {
         let counters = &mut self.counters;
-        self.socket.send(&self.outgoing, |transmit, error| report_failure(counters, transmit, &error));
+        let mut unreachable = Vec::new();
+        self.socket.send(&self.outgoing, |transmit, error| {
+            report_failure(counters, transmit, &error);
+            let (destination, port) = (transmit.destination, transmit.destination_port);
+            let payload = transmit.payload.clone();
+            unreachable.extend(undeliverable::unreachable_by(&error).map(|what| Undeliverable {
+                destination,
+                port,
+                what,
+                payload,
+            }));
+        });
         self.outgoing.clear();
+        for returned in unreachable {
+            self.handle_undeliverable(now, &returned, context);
+        }
     }
 
     fn send(&mut self, transmit: Transmit) {

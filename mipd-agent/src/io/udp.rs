@@ -7,15 +7,31 @@ use std::{
     sync::Mutex,
 };
 
-use nix::sys::socket::{setsockopt, sockopt::Ipv4PacketInfo};
+use nix::sys::socket::{
+    setsockopt,
+    sockopt::{Ipv4PacketInfo, Ipv4RecvErr},
+};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
     batch::{Message, Outgoing, ReceiveBatch, SendBatch},
     datagram::{Datagram, REGISTRATION_PORT},
+    undeliverable::{self, Undeliverable},
 };
 use crate::mobility::link::{InterfaceIndex, Transmit};
+
+/// How often sending is tried again after a failure that may be an earlier datagram's.
+const ATTEMPTS: u32 = 3;
+
+/// What the socket had.
+#[derive(Debug)]
+pub enum Arrivals {
+    /// Datagrams for us.
+    Datagrams(Vec<Datagram>),
+    /// A datagram of ours that did not arrive.
+    Undeliverable(Undeliverable),
+}
 
 /// A socket on UDP 434, all local addresses, that tells and chooses addresses per datagram.
 #[derive(Debug)]
@@ -27,36 +43,60 @@ pub struct RegistrationSocket {
 impl RegistrationSocket {
     /// Opens the socket. Fails if another Mobile IP agent holds the port.
     pub fn open() -> io::Result<Self> {
+        Self::open_on(REGISTRATION_PORT)
+    }
+
+    fn open_on(port: u16) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
-        socket.set_broadcast(true)?;
         setsockopt(&socket, Ipv4PacketInfo, &true)?;
+        setsockopt(&socket, Ipv4RecvErr, &true)?;
         receive_ttl(&socket)?;
-        socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, REGISTRATION_PORT).into())?;
+        socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port).into())?;
         // SAFETY: a `Socket` owns one descriptor for life and always reports that one.
         let socket = unsafe { AsyncFd::register(socket) }?;
         Ok(Self { socket, sending: Mutex::default() })
     }
 
-    /// The datagrams that are there; waits for the first. Cancel-safe.
-    pub async fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<Vec<Datagram>> {
-        self.socket.async_io(Interest::READABLE, |socket| batch.receive(socket.as_fd())).await?;
-        Ok(batch.messages().map(|message| datagram(&message)).collect())
+    /// The datagrams that are there, or what came back of those sent; waits for the first. Cancel-safe.
+    pub async fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<Arrivals> {
+        let interest = Interest::READABLE | Interest::ERROR;
+        let returned = self.socket.async_io(interest, |socket| receive(socket, batch)).await?;
+        Ok(match returned {
+            Some(undeliverable) => Arrivals::Undeliverable(undeliverable),
+            None => Arrivals::Datagrams(batch.messages().map(|message| datagram(&message)).collect()),
+        })
     }
 
     /// Sends datagrams by the kernel's routing table, each from the address and with the TTL it names. Those that cannot be
     /// sent are handed to `failed` and left out.
     pub fn send(&self, mut transmits: &[Transmit], mut failed: impl FnMut(&Transmit, io::Error)) {
         let mut batch = self.sending.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut attempts = ATTEMPTS;
         while let Some((first, others)) = transmits.split_first() {
             match batch.send(self.socket.get_ref().as_fd(), transmits.iter().map(outgoing)) {
-                Ok(sent) => transmits = &transmits[sent.max(1)..],
+                Ok(sent) => {
+                    transmits = &transmits[sent.max(1)..];
+                    attempts = ATTEMPTS;
+                }
+                // An ICMP error about an earlier datagram makes the next call fail, once, and sends nothing.
+                Err(error) if attempts > 1 && error.kind() != io::ErrorKind::WouldBlock => attempts -= 1,
                 Err(error) => {
                     failed(first, error);
                     transmits = others;
+                    attempts = ATTEMPTS;
                 }
             }
         }
+    }
+}
+
+/// Fills the batch, or returns what came back. The queue of errors is looked at only when there is nothing else, since a
+/// socket with an error says so before it gives out another datagram.
+fn receive(socket: &Socket, batch: &mut ReceiveBatch) -> io::Result<Option<Undeliverable>> {
+    match batch.receive(socket.as_fd()) {
+        Ok(_) => Ok(None),
+        Err(error) => undeliverable::take(socket.as_fd())?.map_or(Err(error), |returned| Ok(Some(returned))),
     }
 }
 
@@ -113,4 +153,90 @@ fn receive_ttl(socket: &impl AsFd) -> io::Result<()> {
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, UdpSocket};
+
+    use super::{Arrivals, ReceiveBatch, RegistrationSocket};
+    use crate::{
+        io::undeliverable::Undeliverable,
+        mobility::{
+            foreign_agent::Unreachable,
+            link::{Path, Transmit},
+        },
+    };
+
+    fn transmit(port: u16, payload: &[u8]) -> Transmit {
+        Transmit {
+            payload: payload.to_vec(),
+            source: Ipv4Addr::LOCALHOST,
+            source_port: 0,
+            destination: Ipv4Addr::LOCALHOST,
+            destination_port: port,
+            ttl: 64,
+            path: Path::Routed,
+        }
+    }
+
+    fn closed_port() -> u16 {
+        UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    }
+
+    #[tokio::test]
+    async fn an_icmp_error_comes_back_with_what_it_quotes_and_costs_no_other_datagram() {
+        let socket = RegistrationSocket::open_on(0).unwrap();
+        let listener = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (closed, open) = (closed_port(), listener.local_addr().unwrap().port());
+        let nothing_fails = |_: &Transmit, error| panic!("{error}");
+        socket.send(&[transmit(closed, b"lost")], nothing_fails);
+        socket.send(&[transmit(open, b"one"), transmit(open, b"two")], nothing_fails);
+        let mut buffer = [0; 8];
+        for expected in [&b"one"[..], b"two"] {
+            let length = listener.recv(&mut buffer).unwrap();
+            assert_eq!(&buffer[..length], expected);
+        }
+        // The failed attempt to send took the error itself; its quotation is still there.
+        let Arrivals::Undeliverable(returned) = socket.receive(&mut ReceiveBatch::new()).await.unwrap() else {
+            panic!("nobody wrote to us")
+        };
+        let expected = Undeliverable {
+            destination: Ipv4Addr::LOCALHOST,
+            port: closed,
+            what: Unreachable::Port,
+            payload: b"lost".to_vec(),
+        };
+        assert_eq!(returned, expected);
+    }
+
+    #[tokio::test]
+    async fn datagrams_still_arrive_after_an_error() {
+        let socket = RegistrationSocket::open_on(0).unwrap();
+        let own = socket.socket.get_ref().local_addr().unwrap().as_socket_ipv4().unwrap().port();
+        socket.send(&[transmit(closed_port(), b"lost")], |_, error| panic!("{error}"));
+        let friend = UdpSocket::bind("127.0.0.1:0").unwrap();
+        friend.send_to(b"hello", (Ipv4Addr::LOCALHOST, own)).unwrap();
+        let mut batch = ReceiveBatch::new();
+        let (mut errors, mut datagrams) = (0, 0);
+        while errors + datagrams < 2 {
+            match socket.receive(&mut batch).await {
+                Ok(Arrivals::Undeliverable(_)) => errors += 1,
+                Ok(Arrivals::Datagrams(received)) => datagrams += received.len(),
+                Err(_) => {}
+            }
+        }
+        assert_eq!((errors, datagrams), (1, 1));
+    }
+
+    #[test]
+    fn nothing_is_ever_broadcast() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let _guard = runtime.enter();
+        let socket = RegistrationSocket::open_on(0).unwrap();
+        let broadcast = Transmit { destination: Ipv4Addr::BROADCAST, ..transmit(434, b"to all") };
+        let mut failures = Vec::new();
+        socket.send(&[broadcast], |_, error| failures.push(crate::io::undeliverable::unreachable_by(&error)));
+        assert!(matches!(failures[..], [Some(_)]), "nothing is ever broadcast: {failures:?}");
+    }
 }

@@ -42,7 +42,7 @@ use crate::{
         time::{Instant, Now},
     },
     wire::{
-        registration::RegistrationRequest,
+        registration::{MessageType, RegistrationRequest, message_type},
         types::{CareOfAddress, HomeAddress, HomeAgentAddress, ReplyCode},
     },
 };
@@ -120,11 +120,31 @@ impl ForeignAgent {
         }
     }
 
-    /// An ICMP error says that a home agent cannot be reached. Its clients are told; a reply that comes nevertheless still
+    /// An ICMP error about something that we sent to this address, or no way there. Whose request it quotes is told, or
+    /// everybody whose request went there if it quotes too little (RFC 5944 §3.7.2.3). A reply that comes nevertheless still
     /// counts, since ICMP can be forged.
-    pub fn handle_unreachable(&mut self, now: Now, home_agent: Ipv4Addr, kind: Unreachable, actions: &mut Vec<Action>) {
-        for id in self.pending.relayed_to(home_agent) {
-            self.deny_pending(now, id, kind.code(), actions);
+    pub fn handle_unreachable(
+        &mut self,
+        now: Now,
+        destination: Ipv4Addr,
+        what: Unreachable,
+        quoted: &[u8],
+        actions: &mut Vec<Action>,
+    ) {
+        if !quoted.is_empty() && message_type(quoted) != Some(MessageType::RegistrationRequest) {
+            return;
+        }
+        let concerned = match RegistrationRequest::parse_fixed(quoted) {
+            Ok(request) => self
+                .pending
+                .of_node(request.home_address)
+                .filter(|(_, pending)| pending.request == request && pending.relayed_to == destination)
+                .map(|(id, _)| id)
+                .collect(),
+            Err(_) => self.pending.relayed_to(destination),
+        };
+        for id in concerned {
+            self.deny_pending(now, id, what.code(), actions);
         }
     }
 

@@ -143,10 +143,15 @@ fn an_unreachable_home_agent_is_reported_by_what_is_unreachable() {
     ] {
         let mut bench = Bench::new(config());
         let request = bench.ask(|_| {});
+        let (other, quoted) = (unsigned(&bench.fresh()), unsigned(&request));
+        let mut revocation = vec![7];
+        revocation.resize(20, 0);
         let mut actions = Vec::new();
-        bench.agent.handle_unreachable(bench.clock.0, CARE_OF, kind, &mut actions);
-        assert_eq!(actions, [], "another home agent");
-        bench.agent.handle_unreachable(bench.clock.0, HOME_AGENT, kind, &mut actions);
+        bench.agent.handle_unreachable(bench.clock.0, CARE_OF, kind, &quoted, &mut actions);
+        bench.agent.handle_unreachable(bench.clock.0, HOME_AGENT, kind, &other, &mut actions);
+        bench.agent.handle_unreachable(bench.clock.0, HOME_AGENT, kind, &revocation, &mut actions);
+        assert_eq!(actions, [], "another home agent, another request, something else");
+        bench.agent.handle_unreachable(bench.clock.0, HOME_AGENT, kind, &quoted, &mut actions);
         assert_eq!(told(&actions), code);
         bench.accept(&request);
         assert!(bench.visitor().is_some(), "ICMP can be forged: a valid reply still counts");
@@ -252,4 +257,16 @@ fn a_home_agent_may_use_any_algorithm_where_any_is_accepted_and_no_other_elsewhe
             assert_eq!(bench.visitor().is_some(), lenient || algorithm == Algorithm::HmacMd5, "{algorithm:?}");
         }
     }
+}
+
+#[test]
+fn an_error_that_quotes_too_little_concerns_everybody_with_that_home_agent() {
+    let mut bench = Bench::new(config());
+    bench.ask(|_| {});
+    let elsewhere = HomeAgentAddress(Ipv4Addr::new(172, 16, 0, 1));
+    bench.ask(|request| request.home_agent = elsewhere);
+    let mut actions = Vec::new();
+    bench.agent.handle_unreachable(bench.clock.0, HOME_AGENT, Unreachable::Host, &[1, 0, 2], &mut actions);
+    assert_eq!(read_reply(sent(&actions)).home_agent, HomeAgentAddress(HOME_AGENT));
+    assert_eq!(told(&actions), ReplyCode::FA_HOME_AGENT_HOST_UNREACHABLE);
 }
