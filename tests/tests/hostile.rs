@@ -14,7 +14,7 @@ use mipd_lab::agent::Agent;
 use mipd_lab::agent::config::{FastPath, Role, Settings, random_key};
 use mipd_lab::capture::Capture;
 use mipd_lab::deployment::{Deployment, Place};
-use mipd_lab::topology::{CLIENT, CLIENT_MAC, UPLINK};
+use mipd_lab::topology::{CLIENT, CLIENT_MAC, CORRESPONDENT, UPLINK};
 use mipd_lab::traffic::forge::{self, MOBILE_IP_PORT};
 use mipd_lab::traffic::ping::reach;
 use mipd_lab::wait;
@@ -158,10 +158,26 @@ fn an_unsupported_encapsulation_gets_72_and_leaves_the_binding() -> Result<()> {
     denied_by_the_foreign_agent("encap", &settings, 72, |request| request.flags.minimal_encapsulation = true)
 }
 
+#[test]
+fn a_home_agent_that_does_not_listen_gets_82_at_once_and_leaves_the_binding() -> Result<()> {
+    let settings = Settings::new(FastPath::Auto);
+    denied("port", &settings, 82, 1, |request| request.home_agent = HomeAgentAddress(CORRESPONDENT))
+}
+
 fn denied_by_the_foreign_agent(
     label: &str,
     settings: &Settings,
     code: u8,
+    spoil: impl FnOnce(&mut RegistrationRequest),
+) -> Result<()> {
+    denied(label, settings, code, 0, spoil)
+}
+
+fn denied(
+    label: &str,
+    settings: &Settings,
+    code: u8,
+    relays: u64,
     spoil: impl FnOnce(&mut RegistrationRequest),
 ) -> Result<()> {
     if !mipd_lab::available() {
@@ -180,7 +196,8 @@ fn denied_by_the_foreign_agent(
     campus.agents.fa1.await_count(&format!("denied_{code}"), 0, PATIENCE)?;
     let answers = answers(capture, &file, code)?;
     ensure!(answers == 1, "{answers} answers with code {code} on the visited LAN");
-    ensure!(campus.agents.fa1.counter("requests_relayed")? == relayed, "the request was relayed");
+    let relayed = campus.agents.fa1.counter("requests_relayed")? - relayed;
+    ensure!(relayed == relays, "{relayed} requests were relayed, not {relays}");
     ensure_unharmed(&campus, &before)
 }
 
