@@ -160,7 +160,7 @@ impl Role for Foreign {
                     "other" => Unreachable::Other,
                     _ => bail!("`{what}` is not unreachable"),
                 };
-                self.0.handle_unreachable(now, HOME_AGENT, kind, &mut actions);
+                self.0.handle_unreachable(now, HOME_AGENT, kind, &[], &mut actions);
             }
             Input::RemoveVisitor(address) => {
                 self.0.remove_visitor(HomeAgentAddress(HOME_AGENT), HomeAddress(address), &mut actions);
