@@ -8,6 +8,7 @@ mod messages;
 mod roles;
 mod run;
 mod scene;
+mod table;
 
 use roles::{discovery::Discovery, foreign_agent::Foreign, home_agent::Home, proxy::AccessPoint};
 
