@@ -37,12 +37,25 @@ pub struct Agent {
 impl Agent {
     /// Writes the configuration of an agent without starting it.
     pub fn configure(lab: &Lab, host: &Host, role: &Role, settings: &Settings) -> Result<Self> {
+        let agent = Self::place(lab, host)?;
+        agent.reconfigure(lab, role, settings)?;
+        Ok(agent)
+    }
+
+    /// Writes the configuration of an agent whose roles and associations are given as text.
+    pub fn configure_as(lab: &Lab, host: &Host, settings: &Settings, sections: &str) -> Result<Self> {
+        let agent = Self::place(lab, host)?;
+        agent.write_configuration(&config::custom_text(sections, settings, &agent.paths(lab)))?;
+        Ok(agent)
+    }
+
+    fn place(lab: &Lab, host: &Host) -> Result<Self> {
         let directory = lab.directory().join(host.name());
         fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
         let pins = lab.bpffs().join(host.name());
         fs::create_dir_all(&pins)
             .with_context(|| format!("cannot create {}; is bpffs mounted at /sys/fs/bpf?", pins.display()))?;
-        let agent = Self {
+        Ok(Self {
             host: host.clone(),
             cleaner: lab.cleaner(),
             binary: binary()?,
@@ -50,20 +63,26 @@ impl Agent {
             socket: directory.join("mipd.sock"),
             log: directory.join("mipd.log"),
             process: None,
-        };
-        agent.reconfigure(lab, role, settings)?;
-        Ok(agent)
+        })
+    }
+
+    fn paths(&self, lab: &Lab) -> config::Paths {
+        config::Paths {
+            state: lab.directory().join(self.host.name()).join("state"),
+            socket: self.socket.clone(),
+            bpffs: lab.bpffs().join(self.host.name()),
+        }
     }
 
     /// Writes the configuration anew; it counts from the next start on.
     pub fn reconfigure(&self, lab: &Lab, role: &Role, settings: &Settings) -> Result<()> {
-        let paths = config::Paths {
-            state: lab.directory().join(self.host.name()).join("state"),
-            socket: self.socket.clone(),
-            bpffs: lab.bpffs().join(self.host.name()),
-        };
+        let paths = self.paths(lab);
         fs::create_dir_all(&paths.state)?;
-        fs::write(&self.configuration, config::text(role, settings, &paths))?;
+        self.write_configuration(&config::text(role, settings, &paths))
+    }
+
+    fn write_configuration(&self, text: &str) -> Result<()> {
+        fs::write(&self.configuration, text)?;
         // It holds a key, and the agent refuses one that others can read.
         fs::set_permissions(&self.configuration, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
         Ok(())
@@ -128,6 +147,11 @@ impl Agent {
         if let Some(process) = self.process.take() {
             process.kill();
         }
+    }
+
+    /// The agent's process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(|process| process.child().id())
     }
 
     /// Whether the agent's process is alive.

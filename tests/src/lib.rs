@@ -2,11 +2,12 @@
 //!
 //! [`Lab`] owns everything (namespaces, bridges, processes, files) and removes it when dropped. [`topology`] builds the
 //! networks that demo, tests and benches share; [`agent`] runs `mipd` on the boxes; [`deployment`] puts both together; [`traffic`] measures what a client
-//! notices; [`capture`] records what went over a wire.
+//! notices; [`capture`] records what went over a wire; [`bench`] measures how fast it all is.
 //!
 //! Nothing here calls `ip`: links, addresses and routes are set by netlink, inside the namespace concerned.
 
 pub mod agent;
+pub mod bench;
 pub mod capture;
 pub mod demo;
 pub mod deployment;

@@ -26,8 +26,7 @@ pub fn main(workspace: &Workspace, arguments: &Arguments, route: Option<Route>) 
     setup::ensure(workspace, Purpose::Demo, route)?;
     build::announce("building");
     let kernel = build::kernel(workspace, route)?;
-    let mipd = build::agent(workspace, &kernel, Profile::Debug)?;
-    let demo = build::binary(workspace, &kernel, Profile::Debug, "mipd-tests", "demo")?;
+    let (mipd, demo) = build::agent_and_lab(workspace, &kernel, Profile::Debug, "demo")?;
     let mut demo = Command::new(demo);
     demo.args(&arguments.arguments);
     build::export(&mut demo, &kernel, &mipd);

@@ -1,5 +1,6 @@
 //! `cargo xtask`: everything that is done with this checkout, by one command each.
 
+mod bench;
 mod build;
 mod cargo_messages;
 mod command;
@@ -42,6 +43,9 @@ enum Verb {
     /// Build everything and let one client roam through a campus of network namespaces
     #[command(disable_help_flag = true)]
     Demo(demo::Arguments),
+    /// Build everything with optimisation and measure how fast it is
+    #[command(disable_help_flag = true)]
+    Bench(bench::Arguments),
     /// Build everything and run all tests
     Test(test::Arguments),
     /// Fuzz decoders and roles, guided by coverage
@@ -72,6 +76,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Verb::Build(arguments) => build::main(&workspace, arguments, route),
         Verb::BuildAndLoad(arguments) => load::main(&workspace, arguments, route),
         Verb::Demo(arguments) => demo::main(&workspace, arguments, route),
+        Verb::Bench(arguments) => bench::main(&workspace, arguments, route),
         Verb::Test(arguments) => test::main(&workspace, arguments, route),
         Verb::Fuzz(arguments) => fuzz::main(&workspace, arguments, route),
         Verb::Lint => lint::main(&workspace, route),

@@ -116,6 +116,15 @@ pub(super) struct Paths {
     pub bpffs: PathBuf,
 }
 
+/// The configuration file's text, with the sections of roles and associations as given.
+pub(super) fn custom_text(sections: &str, settings: &Settings, paths: &Paths) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_places(&mut text, settings.fast_path.on_routers(), settings, paths);
+    let _ = writeln!(text, "core-interfaces = [{CORE_INTERFACE:?}]\n\n{sections}");
+    text
+}
+
 /// The configuration file's text.
 pub(super) fn text(role: &Role, settings: &Settings, paths: &Paths) -> String {
     let mut text = String::new();
@@ -130,12 +139,7 @@ fn write_agent(text: &mut String, role: &Role, settings: &Settings, paths: &Path
         Role::Router { .. } => settings.fast_path.on_routers(),
         Role::AccessPoint { .. } => settings.fast_path.on_access_points(),
     };
-    writeln!(text, "[agent]")?;
-    writeln!(text, "state-dir = '{}'", paths.state.display())?;
-    writeln!(text, "control-socket = '{}'", paths.socket.display())?;
-    writeln!(text, "bpffs-dir = '{}'", paths.bpffs.display())?;
-    writeln!(text, "log = {:?}", settings.log)?;
-    writeln!(text, "fast-path = {fast_path:?}")?;
+    write_places(text, fast_path, settings, paths)?;
     if matches!(role, Role::Router { .. }) {
         writeln!(text, "core-interfaces = [{CORE_INTERFACE:?}]")?;
     }
@@ -143,6 +147,15 @@ fn write_agent(text: &mut String, role: &Role, settings: &Settings, paths: &Path
     writeln!(text, "clients = {:?}", settings.clients)?;
     writeln!(text, "spi = {}", settings.spi)?;
     writeln!(text, "key = \"hex:{}\"", settings.key)
+}
+
+fn write_places(text: &mut String, fast_path: &str, settings: &Settings, paths: &Paths) -> std::fmt::Result {
+    writeln!(text, "[agent]")?;
+    writeln!(text, "state-dir = '{}'", paths.state.display())?;
+    writeln!(text, "control-socket = '{}'", paths.socket.display())?;
+    writeln!(text, "bpffs-dir = '{}'", paths.bpffs.display())?;
+    writeln!(text, "log = {:?}", settings.log)?;
+    writeln!(text, "fast-path = {fast_path:?}")
 }
 
 fn write_role(text: &mut String, role: &Role, settings: &Settings) -> std::fmt::Result {

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::{
-    cargo_messages,
+    cargo_messages::{self, Executable},
     setup::{self, Purpose, Route},
     workspace::Workspace,
 };
@@ -86,18 +86,39 @@ pub fn kernel(workspace: &Workspace, route: Option<Route>) -> Result<Kernel> {
 
 /// The binary `mipd`.
 pub fn agent(workspace: &Workspace, kernel: &Kernel, profile: Profile) -> Result<PathBuf> {
-    binary(workspace, kernel, profile, "mipd-agent", "mipd")
+    find(&binaries(workspace, kernel, profile, &["mipd-agent"], &["mipd"])?, "mipd")
 }
 
-/// A binary of a package in the workspace.
-pub fn binary(workspace: &Workspace, kernel: &Kernel, profile: Profile, package: &str, name: &str) -> Result<PathBuf> {
+/// The binary `mipd`, and one that runs it on the lab's networks. Together, so that what both need is compiled once.
+pub fn agent_and_lab(
+    workspace: &Workspace,
+    kernel: &Kernel,
+    profile: Profile,
+    name: &str,
+) -> Result<(PathBuf, PathBuf)> {
+    let built = binaries(workspace, kernel, profile, &["mipd-agent", "mipd-tests"], &["mipd", name])?;
+    Ok((find(&built, "mipd")?, find(&built, name)?))
+}
+
+fn binaries(
+    workspace: &Workspace,
+    kernel: &Kernel,
+    profile: Profile,
+    packages: &[&str],
+    names: &[&str],
+) -> Result<Vec<Executable>> {
     let mut cargo = workspace.cargo();
-    cargo.args(["build", "--package", package, "--bin", name]);
+    cargo.arg("build");
+    cargo.args(packages.iter().flat_map(|package| ["--package", package]));
+    cargo.args(names.iter().flat_map(|name| ["--bin", name]));
     profile.apply(&mut cargo);
     kernel.export(&mut cargo);
-    let built = cargo_messages::executables(&mut cargo)?;
-    let binary = built.into_iter().find(|executable| executable.name == name && executable.kind == "bin");
-    binary.map(|binary| binary.path).with_context(|| format!("package {package} has no binary {name}"))
+    cargo_messages::executables(&mut cargo)
+}
+
+fn find(built: &[Executable], name: &str) -> Result<PathBuf> {
+    let binary = built.iter().find(|executable| executable.name == name && executable.kind == "bin");
+    binary.map(|binary| binary.path.clone()).with_context(|| format!("there is no binary {name}"))
 }
 
 impl Kernel {
