@@ -138,6 +138,10 @@ pub(super) struct ForeignAgentSection {
 pub(super) struct HomeAgentSection {
     pub address: Spanned<HostAddressText>,
     pub subnets: Spanned<Vec<Spanned<HomeSubnetEntry>>>,
+    #[serde(default)]
+    pub encapsulation: Vec<Spanned<String>>,
+    pub simultaneous_bindings: Option<Spanned<u32>>,
+    pub broadcast: Option<Spanned<bool>>,
     pub maximum_lifetime: Option<LifetimeText>,
     pub replay_window: Option<Spanned<DurationText>>,
     #[serde(default)]

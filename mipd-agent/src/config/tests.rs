@@ -136,6 +136,15 @@ fn every_mistake_has_its_one_line() {
             "mipd.toml:5: unknown value `always`: expected off, offered, required",
         ),
         (
+            format!("{HOME_AGENT}encapsulation = [\"gre\"]\n"),
+            "mipd.toml:5: encapsulation `gre` is not available yet: write [\"ipip\"]",
+        ),
+        (
+            format!("{HOME_AGENT}simultaneous-bindings = 3\n"),
+            "mipd.toml:5: simultaneous-bindings 3 is not available yet: write 1",
+        ),
+        (format!("{HOME_AGENT}broadcast = true\n"), "mipd.toml:5: broadcast is not available yet: write false"),
+        (
             format!("{FOREIGN_AGENT}encapsulation = [\"ipip\", \"gre\"]\n"),
             "mipd.toml:5: encapsulation `gre` is not available yet: write [\"ipip\"]",
         ),

@@ -260,15 +260,15 @@ impl Plan {
             .map(HomeAgentAddress)
             .collect();
         Ok(Some(home_agent::Config {
-            address: settings.address,
             other_addresses,
-            subnets,
             maximum_lifetime: settings.maximum_lifetime,
             replay_window: settings.replay_window,
             reverse_tunnel: settings.reverse_tunnel,
             maximum_bindings: settings.maximum_bindings as usize,
             mobile_home: Arc::clone(&self.mobile_home),
             foreign_home: Arc::clone(&self.foreign_home),
+            seed: rand::random(),
+            ..home_agent::Config::new(settings.address, subnets)
         }))
     }
 

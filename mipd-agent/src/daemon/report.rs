@@ -18,8 +18,6 @@ use crate::{
     wire::registration::RequestFlags,
 };
 
-const ENCAPSULATION: &str = "ipip";
-
 impl Daemon {
     /// One table of `mipd show`.
     pub(super) fn report(&self, what: What) -> Report {
@@ -49,8 +47,13 @@ impl Daemon {
                 lifetime_granted_s: Some(binding.lifetime_granted.0),
                 lifetime_remaining_s: binding.expires.map(|expires| remaining(now, expires)),
                 flags: Some(flags(binding.flags)),
-                encapsulation: if own == Some(binding.care_of_address) { "direct" } else { ENCAPSULATION }.into(),
-                reverse_tunnel: Some(binding.reverse_tunnel),
+                encapsulation: if own == Some(binding.care_of_address) {
+                    "direct"
+                } else {
+                    binding.tunnel.encapsulation.name()
+                }
+                .into(),
+                reverse_tunnel: Some(binding.tunnel.is_reverse()),
             })
             .collect()
     }

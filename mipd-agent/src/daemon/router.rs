@@ -271,10 +271,13 @@ impl Router {
                 // A binding that cannot be carried is not confirmed: the client's proxy tries again.
                 Action::Send(_) if failed.is_some() => {}
                 Action::Send(transmit) => self.send(transmit),
-                Action::InstallBinding { home_address, home_agent, care_of_address, .. } => {
+                Action::InstallBinding { home_address, exits } => {
+                    // The configuration admits one care-of address per client, and no other encapsulation, as yet.
+                    let Some(exit) = exits.first() else { continue };
+                    let care_of_address = exit.care_of_address;
                     let route = BindingRoute {
                         home_address: home_address.0,
-                        home_agent: home_agent.0,
+                        home_agent: exit.home_agent.0,
                         care_of_address: care_of_address.0,
                     };
                     if let Err(error) = context.dataplane.install_binding(route) {

@@ -7,7 +7,6 @@ use super::{
     foreign_agent::{self, ForeignAgent},
     home_agent::{self, HomeAgent},
     link::{Received, Transmit},
-    reverse_tunnel::ReverseTunnel,
     security::{MobileHomeAssociations, Peer, PeerAssociations, SecurityAssociation},
 };
 use crate::wire::{
@@ -35,15 +34,10 @@ impl Campus {
         let access = foreign_agent::AccessInterface { interface: ACCESS_LINK, address: CARE_OF };
         Self {
             home_agent: HomeAgent::new(home_agent::Config {
-                address: HomeAgentAddress(HOME_AGENT),
-                other_addresses: Vec::new(),
-                subnets: vec![subnet],
                 maximum_lifetime: Lifetime(300),
-                replay_window: Duration::from_secs(7),
-                reverse_tunnel: ReverseTunnel::Offered,
-                maximum_bindings: 10,
                 mobile_home: Arc::new(MobileHomeAssociations::new(clients).unwrap()),
                 foreign_home: peers(CARE_OF),
+                ..home_agent::Config::new(HomeAgentAddress(HOME_AGENT), vec![subnet])
             }),
             foreign_agent: ForeignAgent::new(foreign_agent::Config {
                 foreign_home: peers(HOME_AGENT),
@@ -89,7 +83,7 @@ impl Campus {
         match (binding, visitor) {
             (None, None) => true,
             (Some(binding), Some(visitor)) => {
-                (binding.care_of_address, binding.reverse_tunnel, binding.expires)
+                (binding.care_of_address, binding.tunnel.is_reverse(), binding.expires)
                     == (visitor.care_of_address, visitor.tunnel.is_reverse(), visitor.expires)
             }
             _ => false,

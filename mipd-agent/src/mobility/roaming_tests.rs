@@ -18,8 +18,7 @@ use super::{
     home_agent::{self, HomeAgent},
     link::{InterfaceIndex, Path, Received, Transmit},
     proxy::{self, Event, ForeignAgentInfo, HomeAgentOnLink, Proxy, ReverseTunnelPolicy, StationState},
-    reverse_tunnel::ReverseTunnel,
-    security::{MobileHomeAssociations, PeerAssociations},
+    security::MobileHomeAssociations,
     subnet_map::SubnetMap,
     time::{Instant, Now},
 };
@@ -71,17 +70,11 @@ struct Campus {
 impl Campus {
     fn new(skews: [i32; 4]) -> Self {
         let clients = Arc::new(MobileHomeAssociations::new([("10.1.0.0/24".parse().unwrap(), client_key())]).unwrap());
-        let peers = Arc::new(PeerAssociations::default());
+        let subnet = home_agent::HomeSubnet { prefix: "10.1.0.0/24".parse().unwrap(), interface: HOME_LINK };
         let home_agent = HomeAgent::new(home_agent::Config {
-            address: HomeAgentAddress(HOME_AGENT),
-            other_addresses: vec![],
-            subnets: vec![home_agent::HomeSubnet { prefix: "10.1.0.0/24".parse().unwrap(), interface: HOME_LINK }],
             maximum_lifetime: Lifetime(3600),
-            replay_window: Duration::from_secs(7),
-            reverse_tunnel: ReverseTunnel::Offered,
-            maximum_bindings: 10,
             mobile_home: clients.clone(),
-            foreign_home: peers.clone(),
+            ..home_agent::Config::new(HomeAgentAddress(HOME_AGENT), vec![subnet])
         });
         let foreign_agent = |link| {
             let access = foreign_agent::AccessInterface { interface: ACCESS_LINK, address: router(link) };

@@ -79,6 +79,7 @@ pub(in crate::config) fn validate(
     section: Spanned<HomeAgentSection>,
 ) -> Result<HomeAgent, ConfigError> {
     let section = section.into_inner();
+    refuse_what_is_not_carried(source, &section)?;
     let HostAddressText(address) = *section.address.get_ref();
     let subnets_at = section.subnets.span();
     let mut subnets: Vec<HomeSubnet> = Vec::new();
@@ -125,6 +126,22 @@ pub(in crate::config) fn validate(
             MAXIMUM_BINDINGS,
         )?,
     })
+}
+
+/// What the role could agree on with its peers, but the kernel programs do not carry yet.
+fn refuse_what_is_not_carried(source: &Source<'_>, section: &HomeAgentSection) -> Result<(), ConfigError> {
+    if let Some(other) = section.encapsulation.iter().find(|name| name.get_ref() != "ipip") {
+        let message = format!("encapsulation `{}` is not available yet: write [\"ipip\"]", other.get_ref());
+        return Err(source.error(&other.span(), message));
+    }
+    if let Some(number) = section.simultaneous_bindings.as_ref().filter(|number| *number.get_ref() != 1) {
+        let message = format!("simultaneous-bindings {} is not available yet: write 1", number.get_ref());
+        return Err(source.error(&number.span(), message));
+    }
+    if let Some(broadcast) = section.broadcast.as_ref().filter(|broadcast| *broadcast.get_ref()) {
+        return Err(source.error(&broadcast.span(), "broadcast is not available yet: write false"));
+    }
+    Ok(())
 }
 
 fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {

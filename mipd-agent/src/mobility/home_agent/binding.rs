@@ -1,13 +1,11 @@
-//! Mobility bindings (RFC 5944 §3.8.1) and their form on disk.
+//! Mobility bindings (RFC 5944 §3.8.1).
 
 use std::net::Ipv4Addr;
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
-    mobility::time::{Instant, Now},
+    mobility::{time::Instant, tunnel::TunnelMode},
     wire::{
-        registration::{RegistrationRequest, RequestFlags},
+        registration::RequestFlags,
         types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification, Lifetime, Spi},
     },
 };
@@ -23,15 +21,17 @@ pub struct MobilityBinding {
     pub care_of_address: CareOfAddress,
     /// Flags of the request.
     pub flags: RequestFlags,
-    /// Whether the client's own traffic comes back through the tunnel (RFC 3024).
-    pub reverse_tunnel: bool,
+    /// What was agreed on about the tunnel.
+    pub tunnel: TunnelMode,
+    /// How broadcasts of the home network are sent there, if they are.
+    pub broadcasts: Option<Broadcasts>,
     /// What the last accepted request asked for.
     pub lifetime_requested: Lifetime,
     /// What it got.
     pub lifetime_granted: Lifetime,
     /// Identification of the last accepted request.
     pub identification: Identification,
-    /// SPI of its mobile-home authentication.
+    /// SPI of its authentication.
     pub spi: Spi,
     /// IP source of the last accepted request.
     pub source: Ipv4Addr,
@@ -44,110 +44,47 @@ pub struct MobilityBinding {
 }
 
 impl MobilityBinding {
-    pub(super) fn new(
-        now: Now,
-        request: &RegistrationRequest,
-        granted: Lifetime,
-        spi: Spi,
-        source: Ipv4Addr,
-        replaced: Option<&Self>,
-    ) -> Self {
-        let renewed = replaced.filter(|before| before.care_of_address == request.care_of_address);
-        Self {
-            home_address: request.home_address,
-            home_agent: request.home_agent,
-            care_of_address: request.care_of_address,
-            flags: request.flags,
-            reverse_tunnel: request.flags.reverse_tunnel,
-            lifetime_requested: request.lifetime,
-            lifetime_granted: granted,
-            identification: request.identification,
-            spi,
-            source,
-            registered_at: renewed.map_or(now.instant, |before| before.registered_at),
-            renewed_at: now.instant,
-            expires: granted.duration().map(|lifetime| now.instant + lifetime),
+    /// What the data path must know of it.
+    pub fn exit(&self) -> Exit {
+        Exit {
+            home_agent: self.home_agent,
+            care_of_address: self.care_of_address,
+            tunnel: self.tunnel,
+            broadcasts: self.broadcasts,
         }
     }
 
-    /// Whether the data path must do the same for both.
-    pub(super) fn forwards_like(&self, other: &Self) -> bool {
-        (self.home_agent, self.care_of_address, self.reverse_tunnel)
-            == (other.home_agent, other.care_of_address, other.reverse_tunnel)
+    /// Whether it has ended.
+    pub(super) fn has_expired(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
     }
 }
 
-/// What outlives the process: the last accepted Identification of a node, and its binding if it is away.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct BindingRecord {
-    /// The node.
-    pub home_address: Ipv4Addr,
-    /// The last Identification accepted.
-    pub identification: u64,
-    /// Its binding; `None` when it is at home and only the Identification is remembered, against replays.
-    pub binding: Option<RecordedBinding>,
+/// How broadcasts are tunnelled (RFC 5944 §4.3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Broadcasts {
+    /// As they are: the client itself is the end of the tunnel (D).
+    Plain,
+    /// First wrapped for the home address, so that the foreign agent delivers them to this client alone.
+    Nested,
 }
 
-/// A binding on disk; times are wall-clock NTP timestamps.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct RecordedBinding {
-    /// Our address in it.
-    pub home_agent: Ipv4Addr,
-    /// The tunnel's exit.
-    pub care_of_address: Ipv4Addr,
-    /// Flag bits of the request.
-    pub flags: u8,
-    /// Seconds asked for.
-    pub lifetime_requested: u16,
-    /// Seconds granted.
-    pub lifetime_granted: u16,
-    /// SPI of the request.
-    pub spi: u32,
-    /// IP source of the request.
-    pub source: Ipv4Addr,
-    /// When it ends; `None` = never.
-    pub expires: Option<u64>,
+impl Broadcasts {
+    /// For a request with these flags.
+    pub(super) fn of(flags: RequestFlags) -> Option<Self> {
+        flags.broadcast.then_some(if flags.co_located { Self::Plain } else { Self::Nested })
+    }
 }
 
-impl RecordedBinding {
-    pub(super) fn of(now: Now, binding: &MobilityBinding) -> Self {
-        Self {
-            home_agent: binding.home_agent.0,
-            care_of_address: binding.care_of_address.0,
-            flags: binding.flags.to_bits(),
-            lifetime_requested: binding.lifetime_requested.0,
-            lifetime_granted: binding.lifetime_granted.0,
-            spi: binding.spi.get(),
-            source: binding.source,
-            expires: binding.expires.map(|at| now.wall_at(at).0),
-        }
-    }
-
-    /// The binding, unless it has expired or the record is damaged. A wall clock that was set back never makes it last
-    /// longer than it was granted for.
-    pub(super) fn revive(
-        &self,
-        now: Now,
-        home_address: HomeAddress,
-        identification: Identification,
-    ) -> Option<MobilityBinding> {
-        let granted = Lifetime(self.lifetime_granted);
-        let expires = now.revived_expiry(granted, self.expires.map(Identification))?;
-        let flags = RequestFlags::from_bits(self.flags);
-        Some(MobilityBinding {
-            home_address,
-            home_agent: HomeAgentAddress(self.home_agent),
-            care_of_address: CareOfAddress(self.care_of_address),
-            flags,
-            reverse_tunnel: flags.reverse_tunnel,
-            lifetime_requested: Lifetime(self.lifetime_requested),
-            lifetime_granted: granted,
-            identification,
-            spi: Spi::new(self.spi)?,
-            source: self.source,
-            registered_at: now.instant,
-            renewed_at: now.instant,
-            expires,
-        })
-    }
+/// A tunnel for one client: with simultaneous bindings it has several, and every packet goes into each.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Exit {
+    /// Where it starts: our address.
+    pub home_agent: HomeAgentAddress,
+    /// Where it ends.
+    pub care_of_address: CareOfAddress,
+    /// How packets are wrapped, and whether the client's own are accepted out of it.
+    pub tunnel: TunnelMode,
+    /// How broadcasts of the home network are sent there, if they are.
+    pub broadcasts: Option<Broadcasts>,
 }

@@ -9,8 +9,12 @@ use crate::{
         link::InterfaceIndex,
         reverse_tunnel::ReverseTunnel,
         security::{MobileHomeAssociations, PeerAssociations},
+        tunnel::{Encapsulations, TunnelMode},
     },
-    wire::types::{HomeAddress, HomeAgentAddress, Lifetime},
+    wire::{
+        registration::RequestFlags,
+        types::{HomeAddress, HomeAgentAddress, Lifetime},
+    },
 };
 
 /// A subnet whose addresses the home agent serves.
@@ -37,12 +41,21 @@ pub struct Config {
     pub replay_window: Duration,
     /// What to do about the T bit.
     pub reverse_tunnel: ReverseTunnel,
+    /// How packets may be wrapped; what is not in here is refused with code 139.
+    pub encapsulations: Encapsulations,
+    /// Whether to send broadcasts of the home network to clients that set the B bit; without it, B is ignored.
+    pub broadcast: bool,
     /// More bindings than this are refused with code 130.
     pub maximum_bindings: usize,
+    /// How many bindings one client may have at a time, with the S bit. 1 = simultaneous bindings are unsupported, which
+    /// code 1 says; more than this are refused with code 135.
+    pub simultaneous_bindings: usize,
     /// Keys shared with clients.
     pub mobile_home: Arc<MobileHomeAssociations>,
     /// Keys shared with foreign agents.
     pub foreign_home: Arc<PeerAssociations>,
+    /// Where GRE keys and the order of hash tables come from.
+    pub seed: u64,
 }
 
 impl Config {
@@ -56,15 +69,29 @@ impl Config {
             maximum_lifetime: Lifetime(36_000),
             replay_window: Duration::from_secs(7),
             reverse_tunnel: ReverseTunnel::default(),
+            encapsulations: Encapsulations::IP_IN_IP,
+            broadcast: false,
             maximum_bindings: 65_536,
+            simultaneous_bindings: 1,
             mobile_home: Arc::default(),
             foreign_home: Arc::default(),
+            seed: 0,
         }
     }
 
     /// Whether the Home Agent field names us.
     pub(super) fn is_own(&self, address: HomeAgentAddress) -> bool {
         self.address == address || self.other_addresses.contains(&address)
+    }
+
+    /// Whether a registration with these flags leaves the client's other bindings alone.
+    pub(super) fn keeps_others(&self, flags: RequestFlags) -> bool {
+        flags.simultaneous && self.simultaneous_bindings > 1
+    }
+
+    /// Whether a tunnel agreed on earlier could still be agreed on.
+    pub(super) fn offers(&self, mode: &TunnelMode) -> bool {
+        self.encapsulations.contains(mode.encapsulation)
     }
 
     /// Our address for a client: the one on its home subnet if there is one.

@@ -1,239 +1,174 @@
-//! What an accepted registration changes: binding, data path, gratuitous ARP (RFC 5944 §3.8.2.2, §4.6).
+//! What an accepted registration changes: bindings and data path (RFC 5944 §3.8.2.2).
 
 use std::time::Duration;
 
-use mipd_common::mac::MacAddress;
-
 use super::{
     Action, HomeAgent, MobilityBinding,
+    announcement::Announce,
+    binding::Broadcasts,
+    node::Node,
     reply::{Answer, is_on_home_link},
-    request::Known,
+    request::{Granted, Petition},
 };
 use crate::{
     mobility::{
-        link::Received,
-        security::{SecurityAssociation, Violation, ViolationReason},
-        time::{Instant, Now},
+        time::Now,
+        tunnel::{GreKeys, TunnelMode},
     },
     wire::{
-        authentication,
-        extension::kind,
-        registration::RegistrationRequest,
-        types::{HomeAddress, Identification, Lifetime, ReplyCode},
+        gre_key::GreKey,
+        types::{HomeAddress, Lifetime, ReplyCode},
     },
 };
-
-/// Gratuitous ARPs follow a change at once, and again after these times, since a frame may get lost (RFC 5944 §4.6).
-const REPETITIONS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
 /// A node is remembered at least this long after it came home, so that its announcement is finished.
 const SHORTEST_MEMORY: Duration = Duration::from_secs(10);
 
-/// What is known of one node.
-#[derive(Clone, Debug)]
-pub(super) struct Node {
-    /// The last Identification accepted; outlives the binding as long as a replay could pass the window.
-    pub last: Identification,
-    /// Where it is, if it is away.
-    pub binding: Option<MobilityBinding>,
-    announcement: Option<Announcement>,
-}
-
-/// A gratuitous ARP still to be repeated.
-#[derive(Clone, Copy, Debug)]
-struct Announcement {
-    mac: Option<MacAddress>,
-    started: Instant,
-    repeated: usize,
-}
-
-/// Timers of a node.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Deadline {
-    /// Its binding ends.
-    Expiry(HomeAddress),
-    /// Its gratuitous ARP is repeated.
-    Announcement(HomeAddress),
-    /// It has no binding and is forgotten.
-    Oblivion(HomeAddress),
-}
-
-/// Whose Ethernet address the neighbours at home must learn.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Announce {
-    /// Nothing changed for them.
-    Nothing,
-    /// The client has left; we stand in for it.
-    Ourselves,
-    /// The client is back.
-    Client(MacAddress),
-}
-
 impl HomeAgent {
-    pub(super) fn known(&self, request: &RegistrationRequest) -> Known {
-        Known {
-            last: self.nodes.get(&request.home_address).map(|node| node.last),
-            room: self.has_room(request.home_address, request.lifetime != Lifetime::DEREGISTER),
-        }
-    }
-
-    /// Whether the node can be remembered, and bound if it `binds`. Nodes without a binding need a limit of their own.
-    pub(super) fn has_room(&self, home_address: HomeAddress, binds: bool) -> bool {
-        let maximum = self.config.maximum_bindings;
-        let node = self.nodes.get(&home_address);
-        let known = node.is_some() || self.nodes.len() < maximum.saturating_mul(2);
-        let bound = node.is_some_and(|node| node.binding.is_some());
-        known && (!binds || bound || self.bound < maximum)
-    }
-
     /// Brings binding and data path up to date; says what to reply and what to announce.
-    pub(super) fn accept<'a>(
+    pub(super) fn accept<'k>(
         &mut self,
         now: Now,
-        received: &Received<'_>,
-        request: &RegistrationRequest,
-        association: &'a SecurityAssociation,
+        petition: &Petition<'_>,
+        granted: &Granted<'k>,
         actions: &mut Vec<Action>,
-    ) -> (Answer<'a>, Announce) {
+    ) -> (Answer<'k>, Announce) {
+        let Petition { received, request, .. } = petition;
         let home_address = request.home_address;
         let mac_at_home = received.source_mac.filter(|_| is_on_home_link(&self.config, received, request));
         if let Some(mac) = mac_at_home {
             actions.push(Action::ClientMac { home_address, mac });
         }
-        self.remember(now, home_address, request.identification);
-        let current = self.binding(home_address).copied();
-
-        let (code, lifetime, announce) = if request.lifetime == Lifetime::DEREGISTER {
+        self.nodes.update(home_address, |entry| entry.node.last = Some(request.identification));
+        let mut answer = Answer {
+            code: ReplyCode::ACCEPTED,
+            lifetime: Lifetime::DEREGISTER,
+            identification: request.identification,
+            signers: granted.signers,
+            gre_key: None,
+        };
+        if !petition.registers() {
             self.counters.deregistrations_accepted += 1;
             let all = request.care_of_address.0 == home_address.0;
-            if all || current.is_some_and(|binding| binding.care_of_address == request.care_of_address) {
-                self.unbind(now, home_address, actions);
-            }
+            self.unbind(now, home_address, actions, |binding| {
+                all || binding.care_of_address == request.care_of_address
+            });
+            self.forget_later(now, home_address);
             let announce = match mac_at_home {
                 Some(mac) if self.binding(home_address).is_none() => Announce::Client(mac),
                 _ => Announce::Nothing,
             };
-            (ReplyCode::ACCEPTED, Lifetime::DEREGISTER, announce)
-        } else {
-            self.counters.registrations_accepted += 1;
-            let granted = request.lifetime.min(self.config.maximum_lifetime);
-            let binding =
-                MobilityBinding::new(now, request, granted, association.spi, received.source, current.as_ref());
-            self.bind(binding, actions);
-            let announce = if current.is_none() { Announce::Ourselves } else { Announce::Nothing };
-            (ReplyCode::ACCEPTED_NO_SIMULTANEOUS, granted, announce)
-        };
-        (Answer { code, lifetime, identification: request.identification, association }, announce)
+            return (answer, announce);
+        }
+        self.counters.registrations_accepted += 1;
+        if self.config.simultaneous_bindings == 1 {
+            answer.code = ReplyCode::ACCEPTED_NO_SIMULTANEOUS;
+        }
+        answer.lifetime = request.lifetime.min(self.config.maximum_lifetime);
+        let was_away = self.nodes.get(home_address).is_some_and(Node::is_away);
+        let binding = self.make_binding(now, petition, granted, answer.lifetime);
+        answer.gre_key = granted.terms.gre_key.and(binding.tunnel.gre_keys).map(|keys| GreKey(keys.receive));
+        self.bind(binding, self.config.keeps_others(request.flags), actions);
+        (answer, if was_away { Announce::Nothing } else { Announce::Ourselves })
     }
 
-    /// Keeps the Identification; until a binding follows, not for ever.
-    pub(super) fn remember(&mut self, now: Now, home_address: HomeAddress, identification: Identification) {
-        let node = self.nodes.entry(home_address).and_modify(|node| node.last = identification).or_insert(Node {
-            last: identification,
-            binding: None,
-            announcement: None,
-        });
-        if node.binding.is_none() {
-            self.forget_later(now, home_address, identification);
+    fn make_binding(
+        &mut self,
+        now: Now,
+        petition: &Petition<'_>,
+        granted: &Granted<'_>,
+        lifetime: Lifetime,
+    ) -> MobilityBinding {
+        let request = &petition.request;
+        let before =
+            self.nodes.get(request.home_address).and_then(|node| node.binding_at(request.care_of_address)).copied();
+        let terms = &granted.terms;
+        let known_keys = before.and_then(|before| before.tunnel.gre_keys);
+        let gre_keys = terms.gre_key.map(|wanted| self.gre_keys(wanted, known_keys));
+        MobilityBinding {
+            home_address: request.home_address,
+            home_agent: request.home_agent,
+            care_of_address: request.care_of_address,
+            flags: request.flags,
+            tunnel: TunnelMode { encapsulation: terms.encapsulation, gre_keys, udp: None, reverse: terms.reverse },
+            broadcasts: Broadcasts::of(request.flags).filter(|_| self.config.broadcast),
+            lifetime_requested: request.lifetime,
+            lifetime_granted: lifetime,
+            identification: request.identification,
+            spi: granted.signers.mobile.association.spi,
+            source: petition.received.source,
+            registered_at: before.map_or(now.instant, |before| before.registered_at),
+            renewed_at: now.instant,
+            expires: lifetime.duration().map(|lifetime| now.instant + lifetime),
         }
     }
 
-    /// Binds a remembered node. The data path hears of it only if it must do something else than before.
-    pub(super) fn bind(&mut self, binding: MobilityBinding, actions: &mut Vec<Action>) {
+    /// The keys of a session (RFC 6245 §4). Ours stays the same as long as the binding lasts, since packets with the old
+    /// one may still be under way.
+    fn gre_keys(&mut self, wanted: GreKey, before: Option<GreKeys>) -> GreKeys {
+        let receive = before.map_or_else(|| self.next_gre_key.take(), |before| before.receive);
+        GreKeys { send: if wanted.0 == 0 { receive } else { wanted.0 }, receive }
+    }
+
+    /// Adds or renews a binding. The data path hears of it only if it must do something else than before.
+    pub(super) fn bind(&mut self, binding: MobilityBinding, keep_others: bool, actions: &mut Vec<Action>) {
         let home_address = binding.home_address;
-        let Some(node) = self.nodes.get_mut(&home_address) else { return };
-        let replaced = node.binding.replace(binding);
-        self.bound += usize::from(replaced.is_none());
-        if replaced.is_none() {
-            node.announcement = None;
-            self.deadlines.clear(Deadline::Announcement(home_address));
-        }
-        self.deadlines.clear(Deadline::Oblivion(home_address));
-        match binding.expires {
-            Some(expires) => self.deadlines.set(Deadline::Expiry(home_address), expires),
-            None => self.deadlines.clear(Deadline::Expiry(home_address)),
-        }
-        if !replaced.is_some_and(|replaced| replaced.forwards_like(&binding)) {
-            actions.push(Action::InstallBinding {
-                home_address,
-                home_agent: binding.home_agent,
-                care_of_address: binding.care_of_address,
-                reverse_tunnel: binding.reverse_tunnel,
-            });
+        let changed = self.nodes.update(home_address, |entry| {
+            if !entry.node.is_away() {
+                entry.node.announcement = None;
+                entry.node.oblivion = None;
+            }
+            let mut changed = entry.node.binding_at(binding.care_of_address).is_none();
+            entry.bind(binding, keep_others, |replaced| changed |= replaced.exit() != binding.exit());
+            changed
+        });
+        if changed {
+            self.push_exits(home_address, actions);
         }
     }
 
-    /// Ends the node's binding. `false` if it has none.
-    pub(super) fn unbind(&mut self, now: Now, home_address: HomeAddress, actions: &mut Vec<Action>) -> bool {
-        let Some(node) = self.nodes.get_mut(&home_address).filter(|node| node.binding.is_some()) else { return false };
-        node.binding = None;
-        node.announcement = None;
-        let last = node.last;
-        self.bound -= 1;
-        self.deadlines.clear(Deadline::Expiry(home_address));
-        self.deadlines.clear(Deadline::Announcement(home_address));
-        self.forget_later(now, home_address, last);
-        actions.push(Action::RemoveBinding { home_address });
-        true
-    }
-
-    /// A replay passes the window until our clock is a window past the Identification.
-    fn forget_later(&mut self, now: Now, home_address: HomeAddress, last: Identification) {
-        let memory = now.until(last) + self.config.replay_window.saturating_mul(2);
-        self.deadlines.set(Deadline::Oblivion(home_address), now.instant + memory.max(SHORTEST_MEMORY));
-    }
-
-    /// The first gratuitous ARP; the repetitions follow by timer, unless the client moves home or away meanwhile.
-    pub(super) fn start_announcement(
+    /// Ends those of the node's bindings that `which` names, and says how many.
+    pub(super) fn unbind(
         &mut self,
         now: Now,
         home_address: HomeAddress,
-        mac: Option<MacAddress>,
         actions: &mut Vec<Action>,
-    ) {
-        let Some(node) = self.nodes.get_mut(&home_address) else { return };
-        node.announcement = Some(Announcement { mac, started: now.instant, repeated: 0 });
-        self.deadlines.set(Deadline::Announcement(home_address), now.instant + REPETITIONS[0]);
-        self.push_gratuitous_arp(home_address, mac, actions);
-    }
-
-    /// The next repetition.
-    pub(super) fn announce(&mut self, home_address: HomeAddress, actions: &mut Vec<Action>) {
-        let Some(node) = self.nodes.get_mut(&home_address) else { return };
-        let Some(announcement) = &mut node.announcement else { return };
-        announcement.repeated += 1;
-        let Announcement { mac, started, repeated } = *announcement;
-        match REPETITIONS.get(repeated) {
-            Some(after) => self.deadlines.set(Deadline::Announcement(home_address), started + *after),
-            None => node.announcement = None,
+        which: impl FnMut(&MobilityBinding) -> bool,
+    ) -> usize {
+        if self.nodes.get(home_address).is_none() {
+            return 0;
         }
-        self.push_gratuitous_arp(home_address, mac, actions);
+        let removed = self.nodes.update(home_address, |entry| {
+            let removed = entry.unbind(which);
+            if removed > 0 && !entry.node.is_away() {
+                entry.node.announcement = None;
+            }
+            removed
+        });
+        if removed > 0 {
+            self.forget_later(now, home_address);
+            self.push_exits(home_address, actions);
+        }
+        removed
     }
 
-    fn push_gratuitous_arp(&mut self, address: HomeAddress, mac: Option<MacAddress>, actions: &mut Vec<Action>) {
-        let Some(subnet) = self.config.subnet_of(address) else { return };
-        self.counters.gratuitous_arps_sent += 1;
-        actions.push(Action::GratuitousArp { interface: subnet.interface, address, mac });
+    /// Sees to it that a node without a binding is forgotten when no replay can pass the window any more: when our clock
+    /// is a window past its Identification.
+    pub(super) fn forget_later(&mut self, now: Now, home_address: HomeAddress) {
+        let memory = self.config.replay_window.saturating_mul(2);
+        self.nodes.update(home_address, |entry| {
+            let ahead = entry.node.last.map_or(Duration::ZERO, |last| now.until(last));
+            entry.node.oblivion = Some(now.instant + (ahead + memory).max(SHORTEST_MEMORY));
+        });
     }
 
-    pub(super) fn log_violation(
-        &mut self,
-        now: Now,
-        received: &Received<'_>,
-        request: &RegistrationRequest,
-        reason: Option<ViolationReason>,
-    ) {
-        let Some(reason) = reason else { return };
-        self.violations.push(Violation {
-            at: now,
-            peer: received.source,
-            home_address: request.home_address,
-            spi: RegistrationRequest::parse(received.payload)
-                .ok()
-                .and_then(|(_, extensions)| extensions.of_kind(kind::MOBILE_HOME_AUTHENTICATION).next())
-                .and_then(|extension| authentication::spi(&extension)),
-            identification: request.identification,
-            reason,
+    /// Tells the data path where packets for the node go.
+    pub(super) fn push_exits(&self, home_address: HomeAddress, actions: &mut Vec<Action>) {
+        let exits: Vec<_> = self.nodes.get(home_address).into_iter().flat_map(Node::exits).collect();
+        actions.push(if exits.is_empty() {
+            Action::RemoveBinding { home_address }
+        } else {
+            Action::InstallBinding { home_address, exits }
         });
     }
 }

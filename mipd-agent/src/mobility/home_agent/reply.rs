@@ -2,16 +2,17 @@
 
 use super::{
     config::Config,
-    request::{Associations, foreign_agent},
+    request::{Petition, Signers},
 };
 use crate::{
     mobility::{
         link::{Path, Received, Transmit},
-        security::{ReplayWindow, SecurityAssociation},
+        security::ReplayWindow,
         time::Now,
     },
     wire::{
         extension::kind,
+        gre_key::GreKey,
         registration::{RegistrationReply, RegistrationRequest},
         types::{HomeAgentAddress, Identification, Lifetime, ReplyCode},
     },
@@ -20,42 +21,41 @@ use crate::{
 const TTL: u8 = 64;
 
 /// What a reply says beyond what it copies from its request.
-pub(super) struct Answer<'a> {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer<'k> {
     pub code: ReplyCode,
     pub lifetime: Lifetime,
     pub identification: Identification,
-    pub association: &'a SecurityAssociation,
+    pub signers: Signers<'k>,
+    /// The key that we want to be sent.
+    pub gre_key: Option<GreKey>,
 }
 
-impl<'a> Answer<'a> {
+impl<'k> Answer<'k> {
     /// A refusal. It copies the Identification, except that code 133 lets the node set its clock (RFC 5944 §5.7.1).
     pub fn denial(
         now: Now,
         request: &RegistrationRequest,
         last: Option<Identification>,
         code: ReplyCode,
-        association: &'a SecurityAssociation,
+        signers: Signers<'k>,
     ) -> Self {
         let identification = if code == ReplyCode::HA_IDENTIFICATION {
             ReplayWindow::resynchronisation(now.wall, request.identification, last)
         } else {
             request.identification
         };
-        Self { code, lifetime: Lifetime::DEREGISTER, identification, association }
+        Self { code, lifetime: Lifetime::DEREGISTER, identification, signers, gre_key: None }
     }
 }
 
-/// The reply, back along the way the request came.
-pub(super) fn reply(
-    config: &Config,
-    associations: &Associations<'_>,
-    received: &Received<'_>,
-    request: &RegistrationRequest,
-    answer: &Answer<'_>,
-) -> Transmit {
+/// The reply, back along the way the request came. The order of its extensions is that of RFC 5944 §3.8.3.2: for the mobile
+/// node, its authentication, for the foreign agent, its authentication.
+pub(super) fn reply(config: &Config, petition: &Petition<'_>, answer: &Answer<'_>) -> Transmit {
+    let Petition { received, request, .. } = petition;
     let home_agent =
         if config.is_own(request.home_agent) { request.home_agent } else { config.address_for(request.home_address) };
-    let mut payload = Vec::with_capacity(RegistrationReply::LENGTH + 2 * AUTHENTICATION_LENGTH);
+    let mut payload = Vec::with_capacity(USUAL_LENGTH);
     RegistrationReply {
         code: answer.code,
         lifetime: answer.lifetime,
@@ -64,14 +64,13 @@ pub(super) fn reply(
         identification: answer.identification,
     }
     .emit(&mut payload);
-    answer.association.sign(&mut payload, kind::MOBILE_HOME_AUTHENTICATION);
+    answer.signers.mobile.sign(&mut payload, kind::MOBILE_HOME_AUTHENTICATION);
 
-    let expects_foreign = request.lifetime != Lifetime::DEREGISTER || carries_foreign_authentication(received.payload);
-    if expects_foreign
-        && let Some(association) =
-            foreign_agent(received, request).and_then(|peer| associations.foreign_home.primary(peer))
-    {
-        association.sign(&mut payload, kind::FOREIGN_HOME_AUTHENTICATION);
+    if let Some(key) = answer.gre_key {
+        key.append(&mut payload);
+    }
+    if let Some(signer) = answer.signers.foreign {
+        signer.sign(&mut payload, kind::FOREIGN_HOME_AUTHENTICATION);
     }
 
     Transmit {
@@ -85,13 +84,8 @@ pub(super) fn reply(
     }
 }
 
-/// Type, length, SPI and a 16-byte authenticator.
-const AUTHENTICATION_LENGTH: usize = 22;
-
-fn carries_foreign_authentication(message: &[u8]) -> bool {
-    RegistrationRequest::parse(message)
-        .is_ok_and(|(_, extensions)| extensions.of_kind(kind::FOREIGN_HOME_AUTHENTICATION).next().is_some())
-}
+/// With both authentication extensions of 16-byte authenticators and a few others.
+const USUAL_LENGTH: usize = RegistrationReply::LENGTH + 2 * 22 + 32;
 
 /// A request to a group is answered from a unicast address.
 fn source(config: &Config, received: &Received<'_>, home_agent: HomeAgentAddress) -> HomeAgentAddress {

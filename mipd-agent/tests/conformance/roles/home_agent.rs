@@ -186,9 +186,15 @@ fn describe_all(scene: &mut Scene, actions: Vec<Action>, transcript: &mut Transc
         )]
         match action {
             Action::Send(transmit) => describe::transmit(scene, &transmit, transcript),
-            Action::InstallBinding { home_address, home_agent, care_of_address, reverse_tunnel, .. } => {
-                let reverse = if reverse_tunnel { ", reverse tunnel" } else { "" };
-                transcript.push(format!("tunnel {home_address} from {home_agent} to {care_of_address}{reverse}"));
+            Action::InstallBinding { home_address, exits } => {
+                for exit in exits {
+                    let (home_agent, care_of_address) = (exit.home_agent, exit.care_of_address);
+                    let tunnel = describe::tunnel(&exit.tunnel);
+                    let broadcasts = exit.broadcasts.map_or(String::new(), |how| format!(", broadcasts {how:?}"));
+                    transcript.push(format!(
+                        "tunnel {home_address} from {home_agent} to {care_of_address}{tunnel}{broadcasts}"
+                    ));
+                }
             }
             Action::RemoveBinding { home_address } => transcript.push(format!("no tunnel for {home_address}")),
             Action::GratuitousArp { interface, address, mac } => {

@@ -1,9 +1,14 @@
+//! The home agent on a simulated clock.
+
+mod encapsulation;
+mod simultaneous;
+
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use mipd_common::mac::MacAddress;
 use proptest::prelude::*;
 
-use super::{Action, BindingRecord, Config, Discard, HomeAgent, HomeSubnet};
+use super::{Action, BindingRecord, Broadcasts, Config, Discard, Exit, HomeAgent, HomeSubnet};
 use crate::{
     mobility::{
         fixtures::*,
@@ -13,9 +18,11 @@ use crate::{
             MobileHomeAssociations, Peer, PeerAssociations, ReplayWindow, SecurityAssociation, ViolationReason,
         },
         time::Now,
+        tunnel::{Delivery, TunnelMode},
     },
     wire::{
         extension::kind,
+        proxy_mode::AuthenticationMethod,
         registration::{RegistrationRequest, RequestFlags},
         types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification, Lifetime, ReplyCode},
     },
@@ -26,18 +33,13 @@ const NEW_CARE_OF: Ipv4Addr = Ipv4Addr::new(10, 3, 0, 1);
 
 fn config() -> Config {
     let clients = "10.0.0.0/8".parse().unwrap();
+    let subnet = HomeSubnet { prefix: "10.1.0.0/24".parse().unwrap(), interface: HOME_LINK };
     Config {
-        address: HomeAgentAddress(HOME_AGENT),
-        other_addresses: Vec::new(),
-        subnets: vec![HomeSubnet { prefix: "10.1.0.0/24".parse().unwrap(), interface: HOME_LINK }],
-        maximum_lifetime: Lifetime(36_000),
-        replay_window: Duration::from_secs(7),
-        reverse_tunnel: ReverseTunnel::Offered,
         maximum_bindings: 100,
         mobile_home: Arc::new(
             MobileHomeAssociations::new([(clients, client_key()), (clients, association(300, 2))]).unwrap(),
         ),
-        foreign_home: Arc::new(PeerAssociations::default()),
+        ..Config::new(HomeAgentAddress(HOME_AGENT), vec![subnet])
     }
 }
 
@@ -119,13 +121,19 @@ fn denied(actions: &[Action]) -> ReplyCode {
     read_reply(sent(actions)).code
 }
 
-fn install(care_of_address: Ipv4Addr, reverse_tunnel: bool) -> Action {
-    Action::InstallBinding {
-        home_address: HomeAddress(HOME),
+fn exit(care_of_address: Ipv4Addr) -> Exit {
+    Exit {
         home_agent: HomeAgentAddress(HOME_AGENT),
         care_of_address: CareOfAddress(care_of_address),
-        reverse_tunnel,
+        tunnel: TunnelMode::default(),
+        broadcasts: None,
     }
+}
+
+fn install(care_of_address: Ipv4Addr, reverse_tunnel: bool) -> Action {
+    let mode = TunnelMode { reverse: reverse_tunnel.then_some(Delivery::Direct), ..TunnelMode::default() };
+    let exits = vec![Exit { tunnel: mode, ..exit(care_of_address) }];
+    Action::InstallBinding { home_address: HomeAddress(HOME), exits }
 }
 
 fn gratuitous_arp(mac: Option<MacAddress>) -> Action {
@@ -508,11 +516,14 @@ fn an_address_that_is_no_clients_gets_129() {
 }
 
 #[test]
-fn encapsulations_that_we_lack_get_139() {
-    let none = RequestFlags::default();
-    for flags in [RequestFlags { gre: true, ..none }, RequestFlags { minimal_encapsulation: true, ..none }] {
-        assert_eq!(denial_of(config(), |request| request.flags = flags), ReplyCode::HA_ENCAPSULATION);
-    }
+fn a_proxy_registration_gets_149() {
+    let code = denial(config(), |now| {
+        let mut message = unsigned(&request(now));
+        AuthenticationMethod::ForeignHome.append(&mut message);
+        client_key().sign(&mut message, kind::MOBILE_HOME_AUTHENTICATION);
+        message
+    });
+    assert_eq!(code, ReplyCode::HA_PROXY_UNSUPPORTED);
 }
 
 #[test]

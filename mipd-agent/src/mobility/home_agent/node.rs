@@ -1,0 +1,202 @@
+//! What is known of each node, and when something about it falls due.
+//!
+//! There may be a million nodes, and renewals are most of what happens to them. So a renewal touches no queue: each node
+//! has at most one alarm, set for the earliest thing that can fall due; when that moves to later, the alarm stays and
+//! finds nothing to do.
+
+use std::collections::{BTreeSet, HashMap};
+
+use foldhash::SharedSeed;
+use foldhash::fast::SeedableRandomState;
+use mipd_common::mac::MacAddress;
+
+use super::binding::{Exit, MobilityBinding};
+use crate::{
+    mobility::time::Instant,
+    wire::types::{CareOfAddress, HomeAddress, Identification},
+};
+
+/// What is known of one node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Node {
+    /// The last timestamp accepted; outlives the bindings as long as a replay could pass the window.
+    pub last: Option<Identification>,
+    /// Where it is: nowhere but at home, at one place, or with simultaneous bindings at several, the oldest first.
+    bindings: Vec<MobilityBinding>,
+    /// A gratuitous ARP still to be repeated.
+    pub announcement: Option<Announcement>,
+    /// When it is forgotten, if it has no binding by then.
+    pub oblivion: Option<Instant>,
+    alarm: Option<Instant>,
+}
+
+/// A gratuitous ARP that is repeated.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Announcement {
+    /// Whose Ethernet address it names; `None` = ours.
+    pub mac: Option<MacAddress>,
+    /// When it was sent first.
+    pub started: Instant,
+    /// How often it was repeated.
+    pub repeated: usize,
+    /// When it is repeated next.
+    pub next: Instant,
+}
+
+impl Node {
+    /// Its bindings.
+    pub fn bindings(&self) -> &[MobilityBinding] {
+        &self.bindings
+    }
+
+    /// Its binding to this care-of address.
+    pub fn binding_at(&self, care_of_address: CareOfAddress) -> Option<&MobilityBinding> {
+        self.bindings.iter().find(|binding| binding.care_of_address == care_of_address)
+    }
+
+    /// Whether it has a binding.
+    pub fn is_away(&self) -> bool {
+        !self.bindings.is_empty()
+    }
+
+    /// Whether nothing must be known of it any more.
+    pub fn is_forgotten(&self, now: Instant) -> bool {
+        !self.is_away() && self.oblivion.is_none_or(|oblivion| oblivion <= now)
+    }
+
+    /// What the data path must do for it.
+    pub fn exits(&self) -> impl Iterator<Item = Exit> {
+        self.bindings.iter().map(MobilityBinding::exit)
+    }
+
+    /// When something about it falls due next.
+    fn due(&self) -> Option<Instant> {
+        let expiry = self.bindings.iter().filter_map(|binding| binding.expires).min();
+        let oblivion = self.oblivion.filter(|_| !self.is_away());
+        let announcement = self.announcement.map(|announcement| announcement.next);
+        expiry.into_iter().chain(oblivion).chain(announcement).min()
+    }
+}
+
+/// All nodes.
+#[derive(Clone, Debug)]
+pub(super) struct Nodes {
+    by_address: HashMap<HomeAddress, Box<Node>, SeedableRandomState>,
+    alarms: BTreeSet<(Instant, HomeAddress)>,
+    bindings: usize,
+}
+
+impl Nodes {
+    pub fn new(seed: u64) -> Self {
+        let state = SeedableRandomState::with_seed(seed, SharedSeed::global_fixed());
+        Self { by_address: HashMap::with_hasher(state), alarms: BTreeSet::new(), bindings: 0 }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_address.len()
+    }
+
+    /// How many bindings they have together.
+    pub fn binding_count(&self) -> usize {
+        self.bindings
+    }
+
+    pub fn get(&self, home_address: HomeAddress) -> Option<&Node> {
+        self.by_address.get(&home_address).map(|node| &**node)
+    }
+
+    /// All, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Node> {
+        self.by_address.values().map(|node| &**node)
+    }
+
+    /// Changes what is known of a node, which becomes known thereby.
+    pub fn update<R>(&mut self, home_address: HomeAddress, change: impl FnOnce(&mut NodeEntry<'_>) -> R) -> R {
+        let node = self.by_address.entry(home_address).or_default();
+        let result = change(&mut NodeEntry { node, bindings: &mut self.bindings });
+        let due = node.due();
+        if node.alarm != due && !matches!((node.alarm, due), (Some(alarm), Some(due)) if alarm <= due) {
+            if let Some(alarm) = node.alarm {
+                self.alarms.remove(&(alarm, home_address));
+            }
+            if let Some(due) = due {
+                self.alarms.insert((due, home_address));
+            }
+            node.alarm = due;
+        }
+        result
+    }
+
+    /// Forgets a node that is not away.
+    pub fn forget(&mut self, home_address: HomeAddress) {
+        if let Some(node) = self.by_address.remove(&home_address) {
+            self.bindings -= node.bindings.len();
+            if let Some(alarm) = node.alarm {
+                self.alarms.remove(&(alarm, home_address));
+            }
+        }
+    }
+
+    /// When [`Self::pop_due`] may have something.
+    pub fn next_alarm(&self) -> Option<Instant> {
+        self.alarms.first().map(|(at, _)| *at)
+    }
+
+    /// A node about which something may have fallen due. The caller must look at it with [`Self::update`], which sets its
+    /// alarm again.
+    pub fn pop_due(&mut self, now: Instant) -> Option<HomeAddress> {
+        let (at, home_address) = *self.alarms.first()?;
+        if at > now {
+            return None;
+        }
+        self.alarms.pop_first();
+        if let Some(node) = self.by_address.get_mut(&home_address) {
+            node.alarm = None;
+        }
+        Some(home_address)
+    }
+}
+
+/// A node under change.
+#[derive(Debug)]
+pub(super) struct NodeEntry<'a> {
+    pub node: &'a mut Node,
+    bindings: &'a mut usize,
+}
+
+impl NodeEntry<'_> {
+    /// Adds a binding, in place of the one to the same care-of address, and of all others unless they are to be kept.
+    /// The bindings that were replaced are handed to `replaced`.
+    pub fn bind(&mut self, binding: MobilityBinding, keep_others: bool, mut replaced: impl FnMut(MobilityBinding)) {
+        let bindings = &mut self.node.bindings;
+        *self.bindings -= bindings.len();
+        if let Some(known) = bindings.iter_mut().find(|known| known.care_of_address == binding.care_of_address) {
+            replaced(std::mem::replace(known, binding));
+        } else {
+            // Nearly all nodes ever have one, and there may be a million of them.
+            bindings.reserve_exact(1);
+            bindings.push(binding);
+        }
+        if !keep_others && bindings.len() > 1 {
+            bindings.retain(|known| {
+                let kept = known.care_of_address == binding.care_of_address;
+                if !kept {
+                    replaced(*known);
+                }
+                kept
+            });
+            bindings.shrink_to_fit();
+        }
+        *self.bindings += bindings.len();
+    }
+
+    /// Removes the bindings that `which` names, and says how many.
+    pub fn unbind(&mut self, mut which: impl FnMut(&MobilityBinding) -> bool) -> usize {
+        let before = self.node.bindings.len();
+        self.node.bindings.retain(|binding| !which(binding));
+        let removed = before - self.node.bindings.len();
+        *self.bindings -= removed;
+        removed
+    }
+}
