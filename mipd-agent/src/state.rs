@@ -1,21 +1,43 @@
 //! What must outlive the agent: bindings, visitors and clients, in an embedded store in the state directory.
 //!
-//! A thread of its own writes, so that no registration waits for the disk. Changes that queue up while one transaction
-//! is being synced go into the next one together. A crash of the agent loses at most the changes of the last few
-//! milliseconds; torn writes are the store's business (redb commits atomically).
+//! * [`State`]: hands changes over and returns at once; a thread of its own writes (`writer`), so that no registration
+//!   waits for the disk. Several changes of one record that wait together become one, so that what waits is bounded by
+//!   the number of records, and by [`State::MAXIMUM_WAITING`];
+//! * `store`: the file, `state.redb`. Commits are atomic and synced to the disk: after a crash the last one is found
+//!   whole. Damage is found when the file is opened, and refused;
+//! * `era`: how much time has passed since the records were written, whatever the wall clock has done since. No record
+//!   is taken up that may have run out meanwhile;
+//! * `mark`: a file of its own, `accepted`, with a time that no Identification is past which was accepted but may not be
+//!   in the store. After a crash everything up to it is refused, so that a replay never profits from what was lost.
+
+mod era;
+mod mark;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 use std::{
+    cell::RefCell,
     io,
     path::{Path, PathBuf},
-    sync::mpsc,
-    thread,
 };
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Serialize, de::DeserializeOwned};
 
+use self::{
+    era::{Elapsed, Era, Facts},
+    mark::Mark,
+    store::{Contents, Store},
+    writer::Writer,
+};
+use crate::{mobility::time::Now, wire::types::Identification};
+
+/// The beginning of 2026, before the first version: no record is older.
+const FIRST_VERSION: Identification = Identification(3_976_214_400 << 32);
+
 /// A kind of record.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Table {
     /// The home agent's bindings, by home address.
     Bindings,
@@ -23,16 +45,6 @@ pub enum Table {
     Visitors,
     /// The access point's clients, by MAC.
     Clients,
-}
-
-impl Table {
-    fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
-        TableDefinition::new(match self {
-            Self::Bindings => "bindings",
-            Self::Visitors => "visitors",
-            Self::Clients => "clients",
-        })
-    }
 }
 
 /// Why the store cannot be used.
@@ -46,30 +58,62 @@ pub enum StateError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file cannot be read or written.
+    #[error("{}: {source}: make it readable and writable for the agent, and look whether the disk is full", .path.display())]
+    Inaccessible {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Another process holds the store.
     #[error("{}: another mipd uses this state directory: stop it, or give this one its own state-dir", .0.display())]
     InUse(PathBuf),
-    /// The store is damaged or from another version.
-    #[error("{}: cannot read the state ({reason}): move the file away to start without remembered registrations", .path.display())]
-    Unreadable {
+    /// The store is damaged.
+    #[error("{}: the state is damaged ({reason}): move the file away to start without remembered registrations", .path.display())]
+    Damaged {
         /// The file.
         path: PathBuf,
-        /// What the store said.
+        /// What is wrong with it.
         reason: String,
+    },
+    /// A newer version wrote it.
+    #[error(
+        "{}: written by a newer mipd (format {found}, this one reads up to {known}): install that version again, or \
+         move the file away to start without remembered registrations",
+        .path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format known here.
+        known: u32,
     },
 }
 
-struct Change {
-    table: Table,
-    key: Vec<u8>,
-    value: Option<Vec<u8>>,
+/// What became of the changes so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// Changes handed over.
+    pub changes: u64,
+    /// Records written or removed on the disk.
+    pub records_written: u64,
+    /// Transactions synced to the disk.
+    pub commits: u64,
+    /// Attempts to write that failed; what they were to write waits for the next one.
+    pub write_errors: u64,
+    /// Changes that could not wait for lack of memory; their records are removed instead.
+    pub changes_lost: u64,
 }
 
 /// The open store.
 #[derive(Debug)]
 pub struct State {
-    changes: Option<mpsc::Sender<Change>>,
-    writer: Option<thread::JoinHandle<()>>,
+    writer: Writer,
+    mark: RefCell<Mark>,
+    start: Now,
 }
 
 /// Everything that was remembered, as raw records.
@@ -77,52 +121,85 @@ pub struct State {
 pub struct Remembered {
     path: PathBuf,
     records: Vec<(Table, Vec<u8>)>,
+    elapsed: Elapsed,
+    start: Now,
+    /// About when the records were written, by the clock of then.
+    written: Identification,
+    floor: Option<Identification>,
 }
 
 impl State {
+    /// Bytes of changes that wait for the disk at most.
+    pub const MAXIMUM_WAITING: usize = 64 << 20;
+
     /// Opens or creates the store, and reads what is in it.
-    pub fn open(directory: &Path) -> Result<(Self, Remembered), StateError> {
+    pub fn open(directory: &Path, now: Now) -> Result<(Self, Remembered), StateError> {
+        Self::open_with(directory, now, &Facts::read(now))
+    }
+
+    fn open_with(directory: &Path, now: Now, facts: &Facts) -> Result<(Self, Remembered), StateError> {
         std::fs::create_dir_all(directory)
             .map_err(|source| StateError::Directory { path: directory.to_owned(), source })?;
         let path = directory.join("state.redb");
-        let unreadable =
-            |reason: redb::Error| StateError::Unreadable { path: path.clone(), reason: reason.to_string() };
-        let database = match Database::create(&path) {
-            Ok(database) => database,
-            Err(redb::DatabaseError::DatabaseAlreadyOpen) => return Err(StateError::InUse(directory.to_owned())),
-            Err(error) => return Err(unreadable(error.into())),
-        };
-        let records = read(&database).map_err(unreadable)?;
-        let (changes, queue) = mpsc::channel();
-        let writer_path = path.clone();
-        let writer = thread::Builder::new()
-            .name("state".into())
-            .spawn(move || write(&database, &queue, &writer_path))
-            .map_err(|source| StateError::Directory { path: path.clone(), source })?;
-        Ok((Self { changes: Some(changes), writer: Some(writer) }, Remembered { path, records }))
+        let (store, Contents { records, run }) = Store::open(&path)?;
+        let (mark, accepted) = Mark::open(&directory.join("accepted"))?;
+        let (era, elapsed) = Era::begin(run.as_ref(), facts);
+        let start = Now { instant: now.instant, wall: era.time(facts.since_boot) };
+        // In order, everything accepted was written; and a clock that is known to be right tells old from new.
+        let in_order = elapsed == Elapsed::Known && run.as_ref().is_none_or(|run| run.finished);
+        let floor = identification_floor(in_order, elapsed, accepted, facts.wall);
+        if elapsed == Elapsed::Unknown && !records.is_empty() {
+            tracing::warn!(
+                path = %path.display(),
+                "the clock is not set, or behind what is recorded: registrations that end some time are not taken up"
+            );
+        }
+        let writer = Writer::start(store, &path, era, start, mark.file()?, Self::MAXIMUM_WAITING)?;
+        let written = run.map_or(FIRST_VERSION, |run| Identification(run.last));
+        let remembered = Remembered { path, records, elapsed, start, written, floor };
+        Ok((Self { writer, mark: RefCell::new(mark), start }, remembered))
     }
 
-    /// Remembers a record, or forgets it with `None`. Returns at once.
-    pub fn record<T: Serialize>(&self, table: Table, key: &[u8], record: Option<&T>) {
-        let value = match record.map(serde_json::to_vec).transpose() {
-            Ok(value) => value,
-            Err(error) => {
-                tracing::error!(?table, %error, "cannot encode a record of the state");
-                return;
-            }
-        };
-        if let Some(changes) = &self.changes {
-            // The writer ends only with this sender, or after it has reported a fatal error.
-            let _ = changes.send(Change { table, key: key.to_vec(), value });
+    /// Remembers the record that `make` makes, or forgets it if that is `None`. Returns at once. `make` is given the time
+    /// to make it with: its wall clock runs evenly as long as the machine does, whoever sets the real one.
+    pub fn record<T: Serialize>(&self, now: Now, table: Table, key: &[u8], make: impl FnOnce(Now) -> Option<T>) {
+        let now = Now { instant: now.instant, wall: self.start.wall_at(now.instant) };
+        match make(now).map(|record| serde_json::to_vec(&record)).transpose() {
+            Ok(value) => self.writer.change(now.wall, table, key, value),
+            Err(error) => tracing::error!(?table, %error, "cannot encode a record of the state"),
         }
+    }
+
+    /// Takes note that a timestamp was accepted, before the answer is sent: after a crash that loses the record of it,
+    /// nothing up to it will be accepted again. Costs a system call about twice per second, whatever the load.
+    pub fn accepted(&self, now: Now, identification: Identification) {
+        self.mark.borrow_mut().cover(now.wall, identification);
+    }
+
+    /// What became of the changes so far.
+    pub fn counters(&self) -> Counters {
+        self.writer.counters()
     }
 }
 
-impl Drop for State {
-    fn drop(&mut self) {
-        drop(self.changes.take());
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
+/// What must be refused because it may have been accepted before and forgotten.
+fn identification_floor(
+    in_order: bool,
+    elapsed: Elapsed,
+    accepted: Option<Identification>,
+    wall: Identification,
+) -> Option<Identification> {
+    let floor = accepted.filter(|_| !in_order)?;
+    match (mark::is_beyond(floor, wall), elapsed) {
+        (false, _) => Some(floor),
+        // It was accepted by a clock that has been corrected since: by the right one it is outside every window.
+        (true, Elapsed::Known) => None,
+        (true, Elapsed::Unknown) => {
+            tracing::warn!(
+                "the clock is behind the last registration accepted: none is accepted before it is set. If it is right, \
+                 it was wrong then: remove the file `accepted` from the state directory and start again"
+            );
+            Some(floor)
         }
     }
 }
@@ -135,80 +212,24 @@ impl Remembered {
             .filter(|(of, _)| *of == table)
             .map(|(_, value)| serde_json::from_slice(value))
             .collect::<Result<_, _>>()
-            .map_err(|error| StateError::Unreadable { path: self.path.clone(), reason: error.to_string() })
+            .map_err(|error| StateError::Damaged { path: self.path.clone(), reason: error.to_string() })
     }
-}
 
-fn read(database: &Database) -> Result<Vec<(Table, Vec<u8>)>, redb::Error> {
-    let transaction = database.begin_read()?;
-    let mut records = Vec::new();
-    for table in [Table::Bindings, Table::Visitors, Table::Clients] {
-        let rows = match transaction.open_table(table.definition()) {
-            Ok(rows) => rows,
-            Err(redb::TableError::TableDoesNotExist(_)) => continue,
-            Err(error) => return Err(error.into()),
+    /// The time to judge the records with. If nobody knows how long ago they were written, it lies past the end of each
+    /// that has one.
+    #[must_use]
+    pub fn now(&self, now: Now) -> Now {
+        /// Half of what a signed difference of timestamps can express: 34 years.
+        const FAR: u64 = 1 << 62;
+        let wall = match self.elapsed {
+            Elapsed::Known => self.start.wall_at(now.instant),
+            Elapsed::Unknown => Identification(self.written.0.wrapping_add(FAR)),
         };
-        for row in rows.iter()? {
-            let (_, value) = row?;
-            records.push((table, value.value().to_vec()));
-        }
-    }
-    Ok(records)
-}
-
-fn write(database: &Database, queue: &mpsc::Receiver<Change>, path: &Path) {
-    while let Ok(first) = queue.recv() {
-        let batch: Vec<Change> = std::iter::once(first).chain(queue.try_iter()).collect();
-        if let Err(error) = apply(database, &batch) {
-            tracing::error!(path = %path.display(), %error, "cannot write the state: registrations will not survive a restart");
-        }
-    }
-}
-
-fn apply(database: &Database, batch: &[Change]) -> Result<(), redb::Error> {
-    let transaction = database.begin_write()?;
-    for change in batch {
-        let mut table = transaction.open_table(change.table.definition())?;
-        match &change.value {
-            Some(value) => drop(table.insert(change.key.as_slice(), value.as_slice())?),
-            None => drop(table.remove(change.key.as_slice())?),
-        }
-    }
-    transaction.commit()?;
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn records_survive_reopening() {
-        let directory = tempfile::tempdir().unwrap();
-        let (state, _) = State::open(directory.path()).unwrap();
-        state.record(Table::Bindings, b"a", Some(&1));
-        state.record(Table::Bindings, b"b", Some(&2));
-        state.record(Table::Bindings, b"a", None::<&u32>);
-        state.record(Table::Clients, b"a", Some(&3));
-        drop(state);
-        let (_state, remembered) = State::open(directory.path()).unwrap();
-        assert_eq!(remembered.records::<u32>(Table::Bindings).unwrap(), [2]);
-        assert_eq!(remembered.records::<u32>(Table::Clients).unwrap(), [3]);
-        assert_eq!(remembered.records::<u32>(Table::Visitors).unwrap(), [0; 0]);
+        Now { instant: now.instant, wall }
     }
 
-    #[test]
-    fn a_second_agent_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let _first = State::open(directory.path()).unwrap();
-        assert!(matches!(State::open(directory.path()), Err(StateError::InUse(_))));
-    }
-
-    #[test]
-    fn a_damaged_store_is_refused_with_the_file_named() {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("state.redb"), b"not a store").unwrap();
-        let error = State::open(directory.path()).unwrap_err().to_string();
-        assert!(error.contains("state.redb") && error.contains("move the file away"), "{error}");
+    /// No Identification up to this one may be accepted: it may be one that was accepted before, and forgotten.
+    pub fn identification_floor(&self) -> Option<Identification> {
+        self.floor
     }
 }

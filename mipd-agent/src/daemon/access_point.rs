@@ -80,7 +80,7 @@ impl AccessPoint {
     /// Takes up the clients of the agent that ran before.
     pub fn restore(&mut self, now: Now, remembered: &Remembered, context: &mut Context<'_>) -> Result<(), DaemonError> {
         let mut actions = Vec::new();
-        self.proxy.restore(now, remembered.records(Table::Clients)?, &mut actions);
+        self.proxy.restore(remembered.now(now), remembered.records(Table::Clients)?, &mut actions);
         self.apply(now, actions, context);
         Ok(())
     }
@@ -373,8 +373,7 @@ impl AccessPoint {
                     }
                 }
                 Action::ClientChanged { mac } => {
-                    let record = self.proxy.record(now, mac);
-                    context.state.record(Table::Clients, &mac.0, record.as_ref());
+                    context.state.record(now, Table::Clients, &mac.0, |now| self.proxy.record(now, mac));
                 }
             }
         }

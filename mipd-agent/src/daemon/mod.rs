@@ -84,7 +84,7 @@ impl Daemon {
         // Privileges, kernel, interfaces: what is wrong with these is said before a file or socket is tried.
         dataplane::check(&plan.data_plane(config))?;
         // Its lock keeps a second agent from touching anything.
-        let (state, remembered) = State::open(&config.agent.state_dir)?;
+        let (state, remembered) = State::open(&config.agent.state_dir, clock.now())?;
         let control = Server::bind(&config.agent.control_socket)?;
         let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let inputs = Inputs::new();

@@ -27,7 +27,7 @@ use crate::{
         frame::{self, IcmpPacket, Link},
         ip,
         registration::{MessageType, message_type},
-        types::{HomeAddress, HomeAgentAddress},
+        types::{HomeAddress, HomeAgentAddress, Identification},
     },
 };
 
@@ -87,12 +87,12 @@ impl Router {
                 let port = self.ports.iter().find(|(_, port)| port.name == record.interface_name);
                 record.interface = port.map_or(0, |(interface, _)| interface.0);
             }
-            foreign_agent.restore(now, records, &mut actions);
+            foreign_agent.restore(remembered.now(now), records, &mut actions);
             self.apply_visit(now, actions, context);
         }
         if let Some(home_agent) = &mut self.home_agent {
             let mut actions = Vec::new();
-            home_agent.restore(now, remembered.records(Table::Bindings)?, &mut actions);
+            home_agent.restore(remembered.now(now), remembered.records(Table::Bindings)?, &mut actions);
             self.apply_home(now, actions, context);
         }
         Ok(())
@@ -301,8 +301,12 @@ impl Router {
                     }
                 }
                 Action::BindingChanged { home_address } => {
-                    let record = self.home_agent.as_ref().and_then(|agent| agent.record(now, home_address));
-                    context.state.record(Table::Bindings, &home_address.0.octets(), record.as_ref());
+                    let Some(agent) = &self.home_agent else { continue };
+                    context.state.record(now, Table::Bindings, &home_address.0.octets(), |now| {
+                        let record = agent.record(now, home_address)?;
+                        context.state.accepted(now, Identification(record.identification));
+                        Some(record)
+                    });
                 }
             }
         }
@@ -345,14 +349,14 @@ impl Router {
                     }
                 }
                 Action::VisitorChanged { home_agent, home_address } => {
-                    let mut record =
-                        self.foreign_agent.as_ref().and_then(|agent| agent.record(now, home_agent, home_address));
-                    if let Some(record) = &mut record
-                        && let Some(port) = self.ports.get(&InterfaceIndex(record.interface))
-                    {
-                        record.interface_name.clone_from(&port.name);
-                    }
-                    context.state.record(Table::Visitors, &visitor_key(home_agent, home_address), record.as_ref());
+                    let Some(agent) = &self.foreign_agent else { continue };
+                    context.state.record(now, Table::Visitors, &visitor_key(home_agent, home_address), |now| {
+                        let mut record = agent.record(now, home_agent, home_address)?;
+                        if let Some(port) = self.ports.get(&InterfaceIndex(record.interface)) {
+                            record.interface_name.clone_from(&port.name);
+                        }
+                        Some(record)
+                    });
                 }
             }
         }
