@@ -134,7 +134,7 @@ impl HomeAgent {
                     }
                     Verdict::Deny(code, signers) => {
                         self.counters.denied.add(code);
-                        let last = self.nodes.get(home_address).and_then(|node| node.last);
+                        let last = self.nodes.last(home_address);
                         (Answer::denial(now, &petition.request, last, code, signers), Announce::Nothing)
                     }
                 }
@@ -206,6 +206,11 @@ impl HomeAgent {
             binding: bindings.next(),
             more: bindings.collect(),
         })
+    }
+
+    /// From now on accepts no timestamp up to this one: a former process may have accepted it, and its record got lost.
+    pub fn refuse_up_to(&mut self, floor: Option<Identification>) {
+        self.nodes.set_floor(floor);
     }
 
     /// Takes up where a former process stopped. What has expired meanwhile, or is no longer configured, is removed.

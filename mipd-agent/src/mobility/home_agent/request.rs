@@ -201,7 +201,7 @@ impl<'k> Examination<'k, '_> {
     fn check_identification(&self, signers: Signers<'k>) -> Result<(), Refused<'k>> {
         let window = ReplayWindow { window: self.config.replay_window };
         let request = &self.petition.request;
-        let last = self.nodes.get(request.home_address).and_then(|node| node.last);
+        let last = self.nodes.last(request.home_address);
         window.check(self.now.wall, request.identification, last).map_err(|_| Refused {
             verdict: Verdict::Deny(ReplyCode::HA_IDENTIFICATION, signers),
             violation: Some(ViolationReason::BadIdentification),
