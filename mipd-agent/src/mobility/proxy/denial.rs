@@ -116,6 +116,8 @@ impl Registrar {
             return;
         }
         client.last_code = Some(code);
+        self.counters.denied.add(code);
+        self.counters.denied_by_foreign_agent += 1;
         let agent = exchange.plan.agent.address;
         client.amendments.avoid = Some(agent);
         let mut then = match client.next {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     attachment::Watch,
-    client::{Agent, Client, Missing, NextRequest, Outcome, Registration, State},
+    client::{Agent, Client, Exchange, Missing, NextRequest, Outcome, Registration, State},
     identification::Identifications,
 };
 use crate::{
@@ -76,7 +76,9 @@ impl Missing {
 impl Client {
     pub(super) fn status(&self) -> ClientStatus {
         let registration = self.registration();
-        let is_pending = self.exchange.is_some_and(|exchange| exchange.outcome == Outcome::Pending);
+        let is_retraction = |exchange: &Exchange| self.is_visitor() && exchange.plan.lifetime == Lifetime::DEREGISTER;
+        let is_pending =
+            self.exchange.is_some_and(|exchange| exchange.outcome == Outcome::Pending && !is_retraction(&exchange));
         let denial = self.last_code.filter(|code| !code.is_accepted());
         let state = match self.state {
             State::AwaitingAgent => "awaiting_agent",
