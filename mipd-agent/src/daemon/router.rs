@@ -6,6 +6,7 @@ use mipd_common::mac::MacAddress;
 
 use super::{Context, DaemonError};
 use crate::{
+    config::associations::algorithm_name,
     dataplane::{BindingRoute, VisitorRoute},
     io::{
         datagram::Datagram,
@@ -27,6 +28,7 @@ use crate::{
         frame::{self, IcmpPacket, Link},
         ip,
         registration::{MessageType, message_type},
+        revocation::Revocation,
         types::{HomeAddress, HomeAgentAddress, Identification},
     },
 };
@@ -92,7 +94,6 @@ impl Router {
         }
         if let Some(home_agent) = &mut self.home_agent {
             let mut actions = Vec::new();
-            home_agent.refuse_up_to(remembered.identification_floor());
             home_agent.restore(remembered.now(now), remembered.records(Table::Bindings)?, &mut actions);
             self.apply_home(now, actions, context);
         }
@@ -111,6 +112,9 @@ impl Router {
                 self.handle_home_request(now, &received, context);
             }
             Some(MessageType::RegistrationRequest) => {}
+            Some(MessageType::Revocation | MessageType::RevocationAcknowledgement) => {
+                self.handle_revocation(now, &received, context);
+            }
             _ => self.counters.unexpected += 1,
         }
     }
@@ -146,7 +150,8 @@ impl Router {
             }
             Some(MessageType::RegistrationRequest) => self.handle_home_request(now, &received, context),
             // The kernel delivers it as well.
-            Some(MessageType::RegistrationReply) => {}
+            Some(MessageType::RegistrationReply | MessageType::Revocation | MessageType::RevocationAcknowledgement) => {
+            }
             _ => self.counters.unexpected += 1,
         }
     }
@@ -175,6 +180,20 @@ impl Router {
         let mut actions = Vec::new();
         home_agent.handle_datagram(now, received, &mut actions);
         self.apply_home(now, actions, context);
+    }
+
+    /// A revocation says which agent it is from; of acknowledgements, an agent takes those that it waits for.
+    fn handle_revocation(&mut self, now: Now, received: &Received<'_>, context: &mut Context<'_>) {
+        let home_agent = self.home_agent.as_ref();
+        let is_for_home_agent = match Revocation::parse(received.payload) {
+            Ok((revocation, _)) => !revocation.from_home_agent,
+            Err(_) => home_agent.is_some_and(|agent| agent.awaits_acknowledgement(received)),
+        };
+        if is_for_home_agent {
+            self.handle_home_request(now, received, context);
+        } else {
+            self.counters.unexpected += 1;
+        }
     }
 
     fn handle_visitor_request(&mut self, now: Now, received: &Received<'_>, context: &mut Context<'_>) {
@@ -266,15 +285,6 @@ impl Router {
 
     fn apply_home(&mut self, now: Now, actions: Vec<home_agent::Action>, context: &mut Context<'_>) {
         use home_agent::Action;
-        // Before anything is answered: what is answered must not be forgotten.
-        for action in &actions {
-            let (Action::BindingChanged { home_address }, Some(agent)) = (action, &self.home_agent) else { continue };
-            context.state.record(now, Table::Bindings, &home_address.0.octets(), |recording| {
-                let record = agent.record(recording, *home_address)?;
-                context.state.accepted(now, Identification(record.identification));
-                Some(record)
-            });
-        }
         let mut failed = None;
         for action in actions {
             match action {
@@ -310,7 +320,17 @@ impl Router {
                         tracing::warn!(%home_address, %error, "cannot remember the client's MAC");
                     }
                 }
-                Action::BindingChanged { .. } => {}
+                Action::AlgorithmMatched { home_address, algorithm } => {
+                    tracing::info!(%home_address, algorithm = algorithm_name(algorithm), "authenticated, as by one of any");
+                }
+                Action::BindingChanged { home_address } => {
+                    let Some(agent) = &self.home_agent else { continue };
+                    context.state.record(now, Table::Bindings, &home_address.0.octets(), |now| {
+                        let record = agent.record(now, home_address)?;
+                        context.state.accepted(now, Identification(record.identification));
+                        Some(record)
+                    });
+                }
             }
         }
         if let Some(home_address) = failed

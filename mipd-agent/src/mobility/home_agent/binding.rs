@@ -2,6 +2,9 @@
 
 use std::net::Ipv4Addr;
 
+use mipd_common::mac::MacAddress;
+
+use super::revocation::RevocationTerms;
 use crate::{
     mobility::{time::Instant, tunnel::TunnelMode},
     wire::{
@@ -23,16 +26,22 @@ pub struct MobilityBinding {
     pub flags: RequestFlags,
     /// What was agreed on about the tunnel.
     pub tunnel: TunnelMode,
+    /// Whether nothing is sent into its tunnel over UDP yet (RFC 3519 §4.6.1, R).
+    pub waits_for_keepalive: bool,
     /// How broadcasts of the home network are sent there, if they are.
     pub broadcasts: Option<Broadcasts>,
+    /// What was agreed on about revocation, if anything.
+    pub revocation: Option<RevocationTerms>,
+    /// The client's Ethernet address, as its proxy told (RFC 5563 §6.2).
+    pub device: Option<MacAddress>,
     /// What the last accepted request asked for.
     pub lifetime_requested: Lifetime,
     /// What it got.
     pub lifetime_granted: Lifetime,
     /// Identification of the last accepted request.
     pub identification: Identification,
-    /// SPI of its authentication.
-    pub spi: Spi,
+    /// SPI of its mobile-home authentication, if it had one.
+    pub spi: Option<Spi>,
     /// IP source of the last accepted request.
     pub source: Ipv4Addr,
     /// Since when the client is at this care-of address.

@@ -1,17 +1,19 @@
 //! What a home agent is told by its operator (RFC 5944 §3.8.1).
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use ipnet::Ipv4Net;
 
+use super::udp_tunnel::UdpTunnelling;
 use crate::{
     mobility::{
         link::InterfaceIndex,
         reverse_tunnel::ReverseTunnel,
-        security::{MobileHomeAssociations, PeerAssociations},
+        security::{AddressRange, MobileHomeAssociations, PeerAssociations},
         tunnel::{Encapsulations, TunnelMode},
     },
     wire::{
+        nai::Nai,
         registration::RequestFlags,
         types::{HomeAddress, HomeAgentAddress, Lifetime},
     },
@@ -50,11 +52,22 @@ pub struct Config {
     /// How many bindings one client may have at a time, with the S bit. 1 = simultaneous bindings are unsupported, which
     /// code 1 says; more than this are refused with code 135.
     pub simultaneous_bindings: usize,
+    /// Tunnels over UDP; `None` = never, and whoever cannot do without is refused with code 129.
+    pub udp_tunnel: Option<UdpTunnelling>,
+    /// Whether to tell foreign agents with an association that a client has left them, and let them end bindings (RFC 3543).
+    pub revocation: bool,
+    /// The proxies (RFC 5563) that may register clients with their own authentication alone, by address; others get code
+    /// 150. `None` = proxy registrations are unsupported, which code 149 says.
+    pub proxies: Option<Vec<AddressRange>>,
+    /// Home addresses of clients that give a name instead (RFC 2794).
+    pub identities: BTreeMap<Nai, HomeAddress>,
+    /// Whether to answer requests to a group address with code 136 even if the sender shares no association with us.
+    pub answers_probes: bool,
     /// Keys shared with clients.
     pub mobile_home: Arc<MobileHomeAssociations>,
     /// Keys shared with foreign agents.
     pub foreign_home: Arc<PeerAssociations>,
-    /// Where GRE keys and the order of hash tables come from.
+    /// Where nonces, GRE keys and the order of hash tables come from.
     pub seed: u64,
 }
 
@@ -73,6 +86,11 @@ impl Config {
             broadcast: false,
             maximum_bindings: 65_536,
             simultaneous_bindings: 1,
+            udp_tunnel: None,
+            revocation: true,
+            proxies: None,
+            identities: BTreeMap::new(),
+            answers_probes: true,
             mobile_home: Arc::default(),
             foreign_home: Arc::default(),
             seed: 0,
@@ -91,12 +109,13 @@ impl Config {
 
     /// Whether a tunnel agreed on earlier could still be agreed on.
     pub(super) fn offers(&self, mode: &TunnelMode) -> bool {
-        self.encapsulations.contains(mode.encapsulation)
+        self.encapsulations.contains(mode.encapsulation) && (mode.udp.is_none() || self.udp_tunnel.is_some())
     }
 
-    /// Our address for a client: the one on its home subnet if there is one.
-    pub(super) fn address_for(&self, home_address: HomeAddress) -> HomeAgentAddress {
-        let Some(subnet) = self.subnet_of(home_address) else { return self.address };
+    /// Our address for a client: the one on its home subnet if there is one, or else on the subnet that it called to.
+    pub(super) fn address_for(&self, home_address: HomeAddress, destination: Ipv4Addr) -> HomeAgentAddress {
+        let called = || self.subnet_of(HomeAddress(destination));
+        let Some(subnet) = self.subnet_of(home_address).or_else(called) else { return self.address };
         if subnet.prefix.contains(&self.address.0) {
             return self.address;
         }

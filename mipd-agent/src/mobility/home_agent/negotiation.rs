@@ -1,13 +1,21 @@
 //! What the two agents agree on about the tunnel: encapsulation, GRE keys, the way back (RFC 5944 §3.8.2.2, RFC 6245,
 //! RFC 3024 §3.4).
 
-use super::{config::Config, request::Petition};
+use super::{
+    config::Config,
+    petition::Petition,
+    revocation,
+    signers::Layout,
+    udp_tunnel::{self, UdpTerms},
+};
 use crate::{
     mobility::{
         reverse_tunnel,
         tunnel::{Delivery, Encapsulation},
     },
-    wire::{gre_key::GreKey, registration::RequestFlags, types::ReplyCode},
+    wire::{
+        extension::kind, gre_key::GreKey, registration::RequestFlags, revocation::RevocationSupport, types::ReplyCode,
+    },
 };
 
 /// What was agreed on, so far as it follows from the request alone.
@@ -17,22 +25,42 @@ pub(super) struct Terms {
     pub encapsulation: Encapsulation,
     /// The key that the foreign agent asks for; 0 = ours holds in both directions.
     pub gre_key: Option<GreKey>,
+    /// The tunnel over UDP.
+    pub udp: UdpTerms,
     /// The way back.
     pub reverse: Option<Delivery>,
+    /// The foreign agent's offer of revocation, if we take it.
+    pub revocation: Option<RevocationSupport>,
 }
 
 /// The terms, or the code of the first demand that cannot be met. Reverse tunnelling comes last (RFC 3024 §3.4).
-pub(super) fn negotiate(config: &Config, petition: &Petition<'_>) -> Result<Terms, ReplyCode> {
+pub(super) fn negotiate(config: &Config, petition: &Petition<'_>, layout: Layout) -> Result<Terms, ReplyCode> {
     let flags = petition.request.flags;
-    let gre_key = GreKey::find(&petition.extensions);
-    let encapsulation = encapsulation(config, flags, gre_key).ok_or(ReplyCode::HA_ENCAPSULATION)?;
+    let gre_key = gre_key(petition, layout)?;
+    let udp = udp_tunnel::negotiate(config, petition, layout)?;
+    let encapsulation = match udp.encapsulation {
+        Some(encapsulation) => encapsulation,
+        None => encapsulation(config, flags, gre_key).ok_or(ReplyCode::HA_ENCAPSULATION)?,
+    };
     if let Some(refusal) = config.reverse_tunnel.refuses(flags.reverse_tunnel) {
         return Err(match refusal {
             reverse_tunnel::Refusal::Mandatory => ReplyCode::HA_REVERSE_TUNNEL_MANDATORY,
             reverse_tunnel::Refusal::Unavailable => ReplyCode::HA_REVERSE_TUNNEL_UNAVAILABLE,
         });
     }
-    Ok(Terms { encapsulation, gre_key, reverse: flags.reverse_tunnel.then_some(Delivery::Direct) })
+    let reverse = flags.reverse_tunnel.then_some(Delivery::Direct);
+    let revocation = revocation::offer(petition, layout).filter(|_| config.revocation);
+    Ok(Terms { encapsulation, gre_key, udp, reverse, revocation })
+}
+
+/// The key of a GRE session, which a foreign agent puts after the mobile node's authentication and before its own
+/// (RFC 6245 §4).
+fn gre_key(petition: &Petition<'_>, layout: Layout) -> Result<Option<GreKey>, ReplyCode> {
+    let misplaced = |offset| !petition.request.flags.co_located && !layout.is_from_foreign_agent(offset);
+    match petition.extensions.of_kind(kind::GRE_KEY).next() {
+        Some(extension) if misplaced(extension.offset) => Err(ReplyCode::HA_MALFORMED),
+        _ => Ok(GreKey::find(&petition.extensions)),
+    }
 }
 
 /// The encapsulation that the flags ask for. A GRE key asks for GRE even without G (RFC 6245 §4). No RFC says what M and G

@@ -12,7 +12,7 @@ use mipd_common::mac::MacAddress;
 
 use super::binding::{Exit, MobilityBinding};
 use crate::{
-    mobility::time::Instant,
+    mobility::{security::Nonces, time::Instant},
     wire::types::{CareOfAddress, HomeAddress, Identification},
 };
 
@@ -21,6 +21,8 @@ use crate::{
 pub(super) struct Node {
     /// The last timestamp accepted; outlives the bindings as long as a replay could pass the window.
     pub last: Option<Identification>,
+    /// The nonces, if its association uses them.
+    pub nonces: Option<Nonces>,
     /// Where it is: nowhere but at home, at one place, or with simultaneous bindings at several, the oldest first.
     bindings: Vec<MobilityBinding>,
     /// A gratuitous ARP still to be repeated.
@@ -66,7 +68,7 @@ impl Node {
 
     /// What the data path must do for it.
     pub fn exits(&self) -> impl Iterator<Item = Exit> {
-        self.bindings.iter().map(MobilityBinding::exit)
+        self.bindings.iter().filter(|binding| !binding.waits_for_keepalive).map(MobilityBinding::exit)
     }
 
     /// When something about it falls due next.
@@ -84,14 +86,12 @@ pub(super) struct Nodes {
     by_address: HashMap<HomeAddress, Box<Node>, SeedableRandomState>,
     alarms: BTreeSet<(Instant, HomeAddress)>,
     bindings: usize,
-    /// Timestamps up to this one may have been accepted from any node, and forgotten.
-    floor: Option<Identification>,
 }
 
 impl Nodes {
     pub fn new(seed: u64) -> Self {
         let state = SeedableRandomState::with_seed(seed, SharedSeed::global_fixed());
-        Self { by_address: HashMap::with_hasher(state), alarms: BTreeSet::new(), bindings: 0, floor: None }
+        Self { by_address: HashMap::with_hasher(state), alarms: BTreeSet::new(), bindings: 0 }
     }
 
     /// How many there are.
@@ -106,20 +106,6 @@ impl Nodes {
 
     pub fn get(&self, home_address: HomeAddress) -> Option<&Node> {
         self.by_address.get(&home_address).map(|node| &**node)
-    }
-
-    /// The last timestamp that was, or may have been, accepted from a node.
-    pub fn last(&self, home_address: HomeAddress) -> Option<Identification> {
-        let last = self.get(home_address).and_then(|node| node.last);
-        match (last, self.floor) {
-            (Some(last), Some(floor)) => Some(if last.since(floor) < 0 { floor } else { last }),
-            (last, floor) => last.or(floor),
-        }
-    }
-
-    /// No timestamp up to this one is to be accepted.
-    pub fn set_floor(&mut self, floor: Option<Identification>) {
-        self.floor = floor;
     }
 
     /// All, in no order.
@@ -207,12 +193,15 @@ impl NodeEntry<'_> {
         *self.bindings += bindings.len();
     }
 
-    /// Removes the bindings that `which` names, and says how many.
-    pub fn unbind(&mut self, mut which: impl FnMut(&MobilityBinding) -> bool) -> usize {
-        let before = self.node.bindings.len();
-        self.node.bindings.retain(|binding| !which(binding));
-        let removed = before - self.node.bindings.len();
-        *self.bindings -= removed;
+    /// Its bindings. Their number, addresses and expiries must stay.
+    pub fn bindings_mut(&mut self) -> &mut [MobilityBinding] {
+        &mut self.node.bindings
+    }
+
+    /// Removes the bindings that `which` names, and returns them.
+    pub fn unbind(&mut self, mut which: impl FnMut(&MobilityBinding) -> bool) -> Vec<MobilityBinding> {
+        let removed: Vec<_> = self.node.bindings.extract_if(.., |binding| which(binding)).collect();
+        *self.bindings -= removed.len();
         removed
     }
 }

@@ -1,14 +1,22 @@
 //! Bindings on disk. Times are wall-clock NTP timestamps.
 
-use std::net::Ipv4Addr;
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
 
+use mipd_common::mac::MacAddress;
 use serde::{Deserialize, Serialize};
 
-use super::binding::{Broadcasts, MobilityBinding};
+use super::{
+    binding::{Broadcasts, MobilityBinding},
+    revocation::RevocationTerms,
+};
 use crate::{
     mobility::{
+        security::RecordedNonces,
         time::Now,
-        tunnel::{Delivery, Encapsulation, GreKeys, TunnelMode},
+        tunnel::{Delivery, Encapsulation, GreKeys, TunnelMode, UdpTunnel},
     },
     wire::{
         registration::RequestFlags,
@@ -26,6 +34,9 @@ pub struct BindingRecord {
     /// The binding of a node without simultaneous ones, or the oldest of several; `None` when it is at home and only the
     /// Identification is remembered.
     pub binding: Option<RecordedBinding>,
+    /// The nonces, if its association uses them.
+    #[serde(default)]
+    pub nonces: Option<RecordedNonces>,
     /// Its other bindings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub more: Vec<RecordedBinding>,
@@ -51,7 +62,7 @@ pub struct RecordedBinding {
     pub lifetime_requested: u16,
     /// Seconds granted.
     pub lifetime_granted: u16,
-    /// SPI of the request.
+    /// SPI of the request; 0 = it had none.
     pub spi: u32,
     /// IP source of the request.
     pub source: Ipv4Addr,
@@ -63,12 +74,32 @@ pub struct RecordedBinding {
     /// The keys, with GRE.
     #[serde(default)]
     pub gre_keys: Option<GreKeys>,
+    /// The tunnel over UDP.
+    #[serde(default)]
+    pub udp: Option<RecordedUdpTunnel>,
+    /// What was agreed on about revocation.
+    #[serde(default)]
+    pub revocation: Option<RevocationTerms>,
+    /// The client's Ethernet address.
+    #[serde(default)]
+    pub device: Option<[u8; 6]>,
     /// Whether broadcasts are sent there; how follows from the flags.
     #[serde(default)]
     pub broadcasts: bool,
     /// Identification of the request; that of the record if it has none, as in older stores.
     #[serde(default)]
     pub identification: Option<u64>,
+}
+
+/// A [`UdpTunnel`] on disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RecordedUdpTunnel {
+    /// The far end.
+    pub peer: SocketAddrV4,
+    /// Seconds between keepalives.
+    pub keepalive_s: u64,
+    /// Whether nothing may be sent yet.
+    pub waits_for_keepalive: bool,
 }
 
 impl RecordedBinding {
@@ -79,11 +110,18 @@ impl RecordedBinding {
             flags: binding.flags.to_bits(),
             lifetime_requested: binding.lifetime_requested.0,
             lifetime_granted: binding.lifetime_granted.0,
-            spi: binding.spi.get(),
+            spi: binding.spi.map_or(0, Spi::get),
             source: binding.source,
             expires: binding.expires.map(|at| now.wall_at(at).0),
             encapsulation: binding.tunnel.encapsulation,
             gre_keys: binding.tunnel.gre_keys,
+            udp: binding.tunnel.udp.map(|udp| RecordedUdpTunnel {
+                peer: udp.peer,
+                keepalive_s: udp.keepalive.as_secs(),
+                waits_for_keepalive: binding.waits_for_keepalive,
+            }),
+            revocation: binding.revocation,
+            device: binding.device.map(|device| device.0),
             broadcasts: binding.broadcasts.is_some(),
             identification: Some(binding.identification.0),
         }
@@ -103,14 +141,17 @@ impl RecordedBinding {
             tunnel: TunnelMode {
                 encapsulation: self.encapsulation,
                 gre_keys: self.gre_keys,
-                udp: None,
+                udp: self.udp.map(|udp| UdpTunnel { peer: udp.peer, keepalive: Duration::from_secs(udp.keepalive_s) }),
                 reverse: flags.reverse_tunnel.then_some(Delivery::Direct),
             },
+            waits_for_keepalive: self.udp.is_some_and(|udp| udp.waits_for_keepalive),
             broadcasts: Broadcasts::of(flags).filter(|_| self.broadcasts),
+            revocation: self.revocation,
+            device: self.device.map(MacAddress),
             lifetime_requested: Lifetime(self.lifetime_requested),
             lifetime_granted: granted,
             identification: Identification(self.identification.unwrap_or(record.identification)),
-            spi: Spi::new(self.spi)?,
+            spi: Spi::new(self.spi),
             source: self.source,
             registered_at: now.instant,
             renewed_at: now.instant,

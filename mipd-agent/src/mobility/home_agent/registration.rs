@@ -7,17 +7,21 @@ use super::{
     announcement::Announce,
     binding::Broadcasts,
     node::Node,
+    petition::Petition,
     reply::{Answer, is_on_home_link},
-    request::{Granted, Petition},
+    request::Granted,
 };
 use crate::{
     mobility::{
+        security::ReplayProtection,
         time::Now,
         tunnel::{GreKeys, TunnelMode},
     },
     wire::{
         gre_key::GreKey,
-        types::{HomeAddress, Lifetime, ReplyCode},
+        proxy_mode,
+        revocation::RevocationSupport,
+        types::{HomeAddress, Identification, Lifetime, ReplyCode},
     },
 };
 
@@ -34,26 +38,34 @@ impl HomeAgent {
         actions: &mut Vec<Action>,
     ) -> (Answer<'k>, Announce) {
         let Petition { received, request, .. } = petition;
-        let home_address = request.home_address;
-        let mac_at_home = received.source_mac.filter(|_| is_on_home_link(&self.config, received, request));
+        let home_address = petition.home_address;
+        // A repeated request may be a replay from another link-layer address.
+        let mac_at_home =
+            received.source_mac.filter(|_| !granted.is_repeated && is_on_home_link(&self.config, petition));
         if let Some(mac) = mac_at_home {
             actions.push(Action::ClientMac { home_address, mac });
         }
-        self.nodes.update(home_address, |entry| entry.node.last = Some(request.identification));
+        let identification = self.remember(now, petition, granted);
         let mut answer = Answer {
             code: ReplyCode::ACCEPTED,
             lifetime: Lifetime::DEREGISTER,
-            identification: request.identification,
+            identification,
             signers: granted.signers,
             gre_key: None,
+            udp: granted.terms.udp.reply,
+            revocation: None,
         };
         if !petition.registers() {
             self.counters.deregistrations_accepted += 1;
-            let all = request.care_of_address.0 == home_address.0;
-            self.unbind(now, home_address, actions, |binding| {
+            let all = petition.ends_all();
+            let ended = self.unbind(now, home_address, actions, |binding| {
                 all || binding.care_of_address == request.care_of_address
             });
             self.forget_later(now, home_address);
+            // The foreign agent that relays this one learns of it by the reply.
+            for binding in ended.iter().filter(|binding| binding.source != received.source) {
+                self.revoke(now, binding, false, actions);
+            }
             let announce = match mac_at_home {
                 Some(mac) if self.binding(home_address).is_none() => Announce::Client(mac),
                 _ => Announce::Nothing,
@@ -68,8 +80,40 @@ impl HomeAgent {
         let was_away = self.nodes.get(home_address).is_some_and(Node::is_away);
         let binding = self.make_binding(now, petition, granted, answer.lifetime);
         answer.gre_key = granted.terms.gre_key.and(binding.tunnel.gre_keys).map(|keys| GreKey(keys.receive));
-        self.bind(binding, self.config.keeps_others(request.flags), actions);
+        answer.revocation =
+            binding.revocation.map(|terms| RevocationSupport { inform: terms.inform, timestamp: terms.own_timestamp });
+        if granted.is_repeated {
+            // The node counts from when it sent this copy; the binding lasts no longer for it.
+            answer.lifetime = self.remaining(now, &binding);
+        } else {
+            self.bind(now, binding, self.config.keeps_others(request.flags), actions);
+        }
         (answer, if was_away { Announce::Nothing } else { Announce::Ourselves })
+    }
+
+    /// Keeps what tells later replays from new requests; says what Identification to reply with.
+    fn remember(&mut self, now: Now, petition: &Petition<'_>, granted: &Granted<'_>) -> Identification {
+        let Petition { request, home_address, .. } = *petition;
+        let known = self.nodes.get(home_address);
+        match (granted.signers.replay_protection(), known.and_then(|node| node.nonces)) {
+            (ReplayProtection::Timestamps, _) => {
+                self.nodes.update(home_address, |entry| entry.node.last = Some(request.identification));
+                request.identification
+            }
+            (ReplayProtection::Nonces, Some(nonces)) if granted.is_repeated => {
+                nonces.identification(request.identification)
+            }
+            (ReplayProtection::Nonces, _) => self.renew_nonce(now, petition, Some(request.identification)),
+        }
+    }
+
+    /// What is left of the lifetime of the binding that this one would replace.
+    fn remaining(&self, now: Now, binding: &MobilityBinding) -> Lifetime {
+        let node = self.nodes.get(binding.home_address);
+        let expires = node.and_then(|node| node.binding_at(binding.care_of_address)).and_then(|known| known.expires);
+        expires.map_or(binding.lifetime_granted, |expires| {
+            Lifetime(u16::try_from(expires.since(now.instant).as_secs()).unwrap_or(binding.lifetime_granted.0))
+        })
     }
 
     fn make_binding(
@@ -81,21 +125,30 @@ impl HomeAgent {
     ) -> MobilityBinding {
         let request = &petition.request;
         let before =
-            self.nodes.get(request.home_address).and_then(|node| node.binding_at(request.care_of_address)).copied();
+            self.nodes.get(petition.home_address).and_then(|node| node.binding_at(request.care_of_address)).copied();
         let terms = &granted.terms;
         let known_keys = before.and_then(|before| before.tunnel.gre_keys);
         let gre_keys = terms.gre_key.map(|wanted| self.gre_keys(wanted, known_keys));
+        let open = before.filter(|before| {
+            terms.udp.waits_for_keepalive && !before.waits_for_keepalive && before.source == petition.received.source
+        });
+        // A tunnel that a keepalive has opened stays open on renewal.
+        let udp = open.map_or(terms.udp.tunnel, |before| before.tunnel.udp);
+        let revocation = self.agree_on_revocation(now, petition, terms.revocation, before.as_ref());
         MobilityBinding {
-            home_address: request.home_address,
+            home_address: petition.home_address,
             home_agent: request.home_agent,
             care_of_address: request.care_of_address,
             flags: request.flags,
-            tunnel: TunnelMode { encapsulation: terms.encapsulation, gre_keys, udp: None, reverse: terms.reverse },
+            tunnel: TunnelMode { encapsulation: terms.encapsulation, gre_keys, udp, reverse: terms.reverse },
+            waits_for_keepalive: terms.udp.waits_for_keepalive && open.is_none(),
             broadcasts: Broadcasts::of(request.flags).filter(|_| self.config.broadcast),
+            revocation,
+            device: proxy_mode::find_device(&petition.extensions),
             lifetime_requested: request.lifetime,
             lifetime_granted: lifetime,
             identification: request.identification,
-            spi: granted.signers.mobile.association.spi,
+            spi: granted.signers.mobile.map(|signer| signer.association.spi),
             source: petition.received.source,
             registered_at: before.map_or(now.instant, |before| before.registered_at),
             renewed_at: now.instant,
@@ -110,42 +163,53 @@ impl HomeAgent {
         GreKeys { send: if wanted.0 == 0 { receive } else { wanted.0 }, receive }
     }
 
-    /// Adds or renews a binding. The data path hears of it only if it must do something else than before.
-    pub(super) fn bind(&mut self, binding: MobilityBinding, keep_others: bool, actions: &mut Vec<Action>) {
+    /// Adds or renews a binding. The data path hears of it only if it must do something else than before; the foreign
+    /// agents of bindings that it replaces are told.
+    pub(super) fn bind(&mut self, now: Now, binding: MobilityBinding, keep_others: bool, actions: &mut Vec<Action>) {
         let home_address = binding.home_address;
+        let mut left = Vec::new();
         let changed = self.nodes.update(home_address, |entry| {
             if !entry.node.is_away() {
                 entry.node.announcement = None;
                 entry.node.oblivion = None;
             }
             let mut changed = entry.node.binding_at(binding.care_of_address).is_none();
-            entry.bind(binding, keep_others, |replaced| changed |= replaced.exit() != binding.exit());
+            entry.bind(binding, keep_others, |replaced| {
+                changed |=
+                    replaced.exit() != binding.exit() || replaced.waits_for_keepalive != binding.waits_for_keepalive;
+                if replaced.care_of_address != binding.care_of_address {
+                    left.push(replaced);
+                }
+            });
             changed
         });
         if changed {
             self.push_exits(home_address, actions);
         }
+        for binding in &left {
+            self.revoke(now, binding, false, actions);
+        }
     }
 
-    /// Ends those of the node's bindings that `which` names, and says how many.
+    /// Ends those of the node's bindings that `which` names, and returns them.
     pub(super) fn unbind(
         &mut self,
         now: Now,
         home_address: HomeAddress,
         actions: &mut Vec<Action>,
         which: impl FnMut(&MobilityBinding) -> bool,
-    ) -> usize {
+    ) -> Vec<MobilityBinding> {
         if self.nodes.get(home_address).is_none() {
-            return 0;
+            return Vec::new();
         }
         let removed = self.nodes.update(home_address, |entry| {
             let removed = entry.unbind(which);
-            if removed > 0 && !entry.node.is_away() {
+            if !removed.is_empty() && !entry.node.is_away() {
                 entry.node.announcement = None;
             }
             removed
         });
-        if removed > 0 {
+        if !removed.is_empty() {
             self.forget_later(now, home_address);
             self.push_exits(home_address, actions);
         }
@@ -164,11 +228,10 @@ impl HomeAgent {
 
     /// Tells the data path where packets for the node go.
     pub(super) fn push_exits(&self, home_address: HomeAddress, actions: &mut Vec<Action>) {
-        let exits: Vec<_> = self.nodes.get(home_address).into_iter().flat_map(Node::exits).collect();
-        actions.push(if exits.is_empty() {
-            Action::RemoveBinding { home_address }
-        } else {
-            Action::InstallBinding { home_address, exits }
+        let node = self.nodes.get(home_address);
+        actions.push(match node.filter(|node| node.is_away()) {
+            Some(node) => Action::InstallBinding { home_address, exits: node.exits().collect() },
+            None => Action::RemoveBinding { home_address },
         });
     }
 }

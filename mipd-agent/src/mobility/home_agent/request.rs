@@ -1,133 +1,58 @@
 //! The home agent's checks of a Registration Request, in their order (RFC 5944 §3.8.2.1, RFC 3024 §3.4).
 
-use std::net::Ipv4Addr;
-
 use super::{
     config::Config,
     counters::Discard,
     negotiation::{self, Terms},
     node::Nodes,
+    petition::Petition,
+    signers::{Layout, Signer, Signers},
 };
 use crate::{
-    mobility::{
-        link::Received,
-        security::{ReplayWindow, SecurityAssociation, Verification, ViolationReason, verify},
-        time::Now,
-    },
+    mobility::{security::ViolationReason, time::Now},
     wire::{
-        authentication::{self, Algorithm},
         extension::{Extensions, ParseError, kind},
-        registration::RegistrationRequest,
-        types::{CareOfAddress, HomeAddress, Lifetime, ReplyCode, Spi},
+        proxy_mode::AuthenticationMethod,
+        types::{CareOfAddress, HomeAddress, ReplyCode},
     },
 };
-
-/// A request as it was received, taken apart once.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Petition<'a> {
-    pub received: &'a Received<'a>,
-    pub request: RegistrationRequest,
-    /// Empty if the list is broken.
-    pub extensions: Extensions<'a>,
-    /// What is wrong with the list of extensions.
-    pub broken: Option<ParseError>,
-}
-
-impl<'a> Petition<'a> {
-    pub fn parse(received: &'a Received<'a>) -> Result<Self, Discard> {
-        let (parsed, broken) = match RegistrationRequest::parse(received.payload) {
-            Err(error @ (ParseError::MalformedExtension { .. } | ParseError::UnknownNonSkippable(_))) => {
-                // What precedes the list is enough to refuse it.
-                let fixed = received.payload.get(..RegistrationRequest::LENGTH).unwrap_or_default();
-                (RegistrationRequest::parse(fixed), Some(error))
-            }
-            parsed => (parsed, None),
-        };
-        let (request, extensions) = parsed.map_err(|_| Discard::NotARequest)?;
-        Ok(Self { received, request, extensions, broken })
-    }
-
-    /// Whether it asks for a binding, rather than for the end of one.
-    pub fn registers(&self) -> bool {
-        self.request.lifetime != Lifetime::DEREGISTER
-    }
-
-    pub fn has(&self, kind: u8) -> bool {
-        self.extensions.of_kind(kind).next().is_some()
-    }
-
-    /// The SPI of its mobile-home authentication.
-    pub fn spi(&self) -> Option<Spi> {
-        let extension = self.extensions.of_kind(kind::MOBILE_HOME_AUTHENTICATION).next()?;
-        authentication::spi(&extension)
-    }
-
-    /// The foreign agent that it came through, by the address that selects its association: the care-of address, which is
-    /// also the IP source (RFC 5944 §3.8.2.1); for a deregistration, which may name any care-of address, the IP source.
-    /// `None` for a request sent without a foreign agent.
-    pub fn foreign_agent(&self) -> Option<Ipv4Addr> {
-        if self.received.source == self.request.home_address.0 || self.request.flags.co_located {
-            None
-        } else if self.registers() {
-            Some(self.request.care_of_address.0)
-        } else {
-            Some(self.received.source)
-        }
-    }
-}
-
-/// What an authentication extension is made with.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Signer<'a> {
-    pub association: &'a SecurityAssociation,
-    /// Its own, or with [`SecurityAssociation::accept_any_algorithm`] the one that the peer uses.
-    pub algorithm: Algorithm,
-}
-
-impl<'a> From<&'a SecurityAssociation> for Signer<'a> {
-    fn from(association: &'a SecurityAssociation) -> Self {
-        Self { association, algorithm: association.algorithm }
-    }
-}
-
-impl Signer<'_> {
-    pub fn sign(&self, message: &mut Vec<u8>, kind: u8) {
-        self.association.sign_with(self.algorithm, message, kind);
-    }
-}
-
-/// What the reply is signed with.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Signers<'a> {
-    /// The Mobile-Home authentication.
-    pub mobile: Signer<'a>,
-    /// The Foreign-Home authentication.
-    pub foreign: Option<Signer<'a>>,
-}
 
 /// The outcome for a request that is not accepted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Refused<'a> {
+pub(super) struct Refused<'k> {
     /// What happens to it.
-    pub verdict: Verdict<'a>,
+    pub verdict: Verdict<'k>,
     /// What to log if it was a security violation.
     pub violation: Option<ViolationReason>,
+    /// Whether a denial is sent however many were sent before.
+    pub must_be_answered: bool,
+}
+
+impl<'k> Refused<'k> {
+    /// Without a violation, and without a duty to answer.
+    pub fn of(verdict: Verdict<'k>) -> Self {
+        Self { verdict, violation: None, must_be_answered: false }
+    }
 }
 
 /// Silence or a denial.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Verdict<'a> {
+pub(super) enum Verdict<'k> {
     /// No answer.
     Discard(Discard),
     /// A reply with this code.
-    Deny(ReplyCode, Signers<'a>),
+    Deny(ReplyCode, Signers<'k>),
+    /// Somebody looks for home agents, and may be told that we are one (code 136), but not too often.
+    Probe(Signers<'k>),
 }
 
 /// The outcome for a request that is accepted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Granted<'a> {
-    pub signers: Signers<'a>,
+pub(super) struct Granted<'k> {
+    pub signers: Signers<'k>,
     pub terms: Terms,
+    /// With nonces: it was accepted before, and only the answer is repeated.
+    pub is_repeated: bool,
 }
 
 /// A request under examination. What it results in borrows from the configuration (`'k`) alone.
@@ -141,138 +66,93 @@ pub(super) struct Examination<'k, 'p> {
 impl<'k> Examination<'k, '_> {
     /// All checks.
     pub fn run(&self) -> Result<Granted<'k>, Refused<'k>> {
-        let Some(primary) = self.config.mobile_home.primary(self.petition.request.home_address) else {
-            return Err(Refused {
-                verdict: Verdict::Discard(Discard::NoAssociation),
-                violation: Some(ViolationReason::NoAssociation),
-            });
+        let primary = self.config.mobile_home.primary(self.petition.home_address);
+        let mut signers = Signers {
+            mobile: primary.map(Signer::from),
+            foreign: self.foreign_signer(),
+            is_authentic: false,
+            by_proxy: false,
         };
-        let mut signers = Signers { mobile: primary.into(), foreign: self.foreign_signer() };
+        if primary.is_none() && !self.is_proxys_own() {
+            return Err(if self.is_probe() {
+                Refused::of(Verdict::Probe(signers))
+            } else {
+                Refused {
+                    violation: Some(ViolationReason::NoAssociation),
+                    ..Refused::of(Verdict::Discard(Discard::NoAssociation))
+                }
+            });
+        }
         match self.petition.broken {
             None => {}
             Some(ParseError::UnknownNonSkippable(_)) => {
-                return Err(Refused { verdict: Verdict::Discard(Discard::UnknownExtension), violation: None });
+                return Err(Refused::of(Verdict::Discard(Discard::UnknownExtension)));
             }
             Some(_) => return Err(deny(ReplyCode::HA_MALFORMED, signers)),
         }
-        let signed = self.check_mobile_authentication(&mut signers)?;
-        self.check_identification(signers)?;
-        self.check_foreign_authentication(&mut signers, signed)?;
-        self.judge(signed).map(|terms| Granted { signers, terms }).map_err(|code| deny(code, signers))
+        let (layout, is_repeated) = self.authenticate(&mut signers)?;
+        let terms = self.judge(layout).map_err(|code| deny(code, signers))?;
+        Ok(Granted { signers, terms, is_repeated })
     }
 
-    /// Every reply to a foreign agent with an association is signed for it; to a deregistration only if that was.
-    fn foreign_signer(&self) -> Option<Signer<'k>> {
-        if !self.petition.registers() && !self.petition.has(kind::FOREIGN_HOME_AUTHENTICATION) {
-            return None;
-        }
-        self.petition.foreign_agent().and_then(|peer| self.config.foreign_home.primary(peer)).map(Signer::from)
-    }
-
-    /// The end of the extension that authenticates the request.
-    fn check_mobile_authentication(&self, signers: &mut Signers<'k>) -> Result<usize, Refused<'k>> {
-        let home_address = self.petition.request.home_address;
-        let violation = match verify(&self.petition.extensions, kind::MOBILE_HOME_AUTHENTICATION, |spi| {
-            self.config.mobile_home.lookup(home_address, spi)
-        }) {
-            Verification::Valid { association, algorithm, end, .. } => {
-                signers.mobile = Signer { association, algorithm };
-                return Ok(end);
-            }
-            Verification::Absent => {
-                return Err(Refused {
-                    verdict: Verdict::Discard(Discard::MissingAuthentication),
-                    violation: Some(ViolationReason::MissingExtension),
-                });
-            }
-            Verification::Wrong(association) => {
-                signers.mobile = association.into();
-                ViolationReason::BadAuthenticator
-            }
-            Verification::Repeated => ViolationReason::BadAuthenticator,
-            Verification::UnknownSpi => ViolationReason::BadSpi,
-        };
-        Err(Refused {
-            verdict: Verdict::Deny(ReplyCode::HA_MOBILE_AUTHENTICATION, *signers),
-            violation: Some(violation),
-        })
-    }
-
-    fn check_identification(&self, signers: Signers<'k>) -> Result<(), Refused<'k>> {
-        let window = ReplayWindow { window: self.config.replay_window };
-        let request = &self.petition.request;
-        let last = self.nodes.last(request.home_address);
-        window.check(self.now.wall, request.identification, last).map_err(|_| Refused {
-            verdict: Verdict::Deny(ReplyCode::HA_IDENTIFICATION, signers),
-            violation: Some(ViolationReason::BadIdentification),
-        })
-    }
-
-    /// RFC 5944 §3.8.2.1: an association with the foreign agent makes type 34 mandatory, except on deregistrations;
-    /// without one, type 34 must not be there.
-    fn check_foreign_authentication(&self, signers: &mut Signers<'k>, signed: usize) -> Result<(), Refused<'k>> {
-        let peer = self.petition.foreign_agent();
-        let shared = peer.is_some_and(|peer| self.config.foreign_home.covers(peer));
-        let verification = verify(&self.petition.extensions, kind::FOREIGN_HOME_AUTHENTICATION, |spi| {
-            peer.and_then(|peer| self.config.foreign_home.lookup(peer, spi))
-        });
-        let violation = match verification {
-            Verification::Valid { association, algorithm, offset, .. } if offset >= signed => {
-                signers.foreign = Some(Signer { association, algorithm });
-                return Ok(());
-            }
-            Verification::Absent if !shared || !self.petition.registers() => return Ok(()),
-            Verification::Absent => ViolationReason::MissingExtension,
-            _ if !shared => {
-                return Err(Refused {
-                    verdict: Verdict::Discard(Discard::StrangeForeignAgent),
-                    violation: Some(ViolationReason::NoAssociation),
-                });
-            }
-            Verification::UnknownSpi => ViolationReason::BadSpi,
-            _ => ViolationReason::BadAuthenticator,
-        };
-        Err(Refused {
-            verdict: Verdict::Deny(ReplyCode::HA_FOREIGN_AUTHENTICATION, *signers),
-            violation: Some(violation),
-        })
+    /// Whether somebody looks for home agents, and need not share an association with us to be answered.
+    pub(super) fn is_probe(&self) -> bool {
+        self.config.answers_probes && self.config.is_group(self.petition.received.destination)
     }
 
     /// What an authentic request is answered: what was agreed on, or the code of the first rule that it breaks. What only
     /// matters to forwarding is not asked of a deregistration.
-    fn judge(&self, signed: usize) -> Result<Terms, ReplyCode> {
+    fn judge(&self, layout: Layout) -> Result<Terms, ReplyCode> {
         let Petition { received, request, extensions, .. } = self.petition;
         if self.config.is_group(received.destination) || !self.config.is_own(request.home_agent) {
             return Err(ReplyCode::HA_UNKNOWN_AGENT);
         }
-        if self.petition.registers() && !is_tunnel_end(request.care_of_address, request.home_address) {
+        if self.petition.registers() && !is_tunnel_end(request.care_of_address, self.petition.home_address) {
             return Err(ReplyCode::HA_MALFORMED);
         }
-        if !self.config.serves(request.home_address) {
+        if !self.config.serves(self.petition.home_address) {
             return Err(ReplyCode::HA_PROHIBITED);
         }
-        if let Some(code) = vendor_refusal(extensions, signed) {
+        if let Some(code) = vendor_refusal(extensions, layout) {
             return Err(code);
         }
-        if self.petition.has(kind::PROXY_NON_SKIPPABLE) {
-            return Err(ReplyCode::HA_PROXY_UNSUPPORTED);
-        }
+        self.check_proxy()?;
         self.check_room()?;
         if self.petition.registers() {
-            negotiation::negotiate(self.config, self.petition)
+            negotiation::negotiate(self.config, self.petition, layout)
         } else {
             Ok(Terms::default())
         }
     }
 
+    /// Proxies (RFC 5563) are allowed by address. What they say of `IPsec` we cannot check.
+    fn check_proxy(&self) -> Result<(), ReplyCode> {
+        match (AuthenticationMethod::find(&self.petition.extensions), &self.config.proxies) {
+            (None, _) => Ok(()),
+            (Some(AuthenticationMethod::ForeignHome), Some(allowed)) => {
+                let source = self.petition.received.source;
+                let is_allowed = allowed.iter().any(|range| range.contains(source));
+                if is_allowed { Ok(()) } else { Err(ReplyCode::HA_PROXY_PROHIBITED) }
+            }
+            _ => Err(ReplyCode::HA_PROXY_UNSUPPORTED),
+        }
+    }
+
     /// Nodes without a binding, of which Identifications are remembered, have a limit of their own.
+    pub(super) fn check_memory(&self) -> Result<(), ReplyCode> {
+        let is_known = self.nodes.get(self.petition.home_address).is_some();
+        if is_known || self.nodes.len() < self.config.maximum_bindings.saturating_mul(2) {
+            Ok(())
+        } else {
+            Err(ReplyCode::HA_RESOURCES)
+        }
+    }
+
     fn check_room(&self) -> Result<(), ReplyCode> {
+        self.check_memory()?;
         let request = &self.petition.request;
         let maximum = self.config.maximum_bindings;
-        let node = self.nodes.get(request.home_address);
-        if node.is_none() && self.nodes.len() >= maximum.saturating_mul(2) {
-            return Err(ReplyCode::HA_RESOURCES);
-        }
+        let node = self.nodes.get(self.petition.home_address);
         if !self.petition.registers() {
             return Ok(());
         }
@@ -290,9 +170,13 @@ impl<'k> Examination<'k, '_> {
 }
 
 /// We know no vendor's critical extension; a denial says whose it was (RFC 3115 §2.1).
-fn vendor_refusal(extensions: &Extensions<'_>, signed: usize) -> Option<ReplyCode> {
+fn vendor_refusal(extensions: &Extensions<'_>, layout: Layout) -> Option<ReplyCode> {
     let extension = extensions.of_kind(kind::CRITICAL_VENDOR).next()?;
-    Some(if extension.offset < signed { ReplyCode::HA_VENDOR_FROM_MOBILE } else { ReplyCode::HA_VENDOR_FROM_FOREIGN })
+    Some(if layout.is_from_mobile_node(extension.offset) {
+        ReplyCode::HA_VENDOR_FROM_MOBILE
+    } else {
+        ReplyCode::HA_VENDOR_FROM_FOREIGN
+    })
 }
 
 /// Whether packets can be tunnelled there without coming straight back.
@@ -305,6 +189,7 @@ fn is_tunnel_end(care_of_address: CareOfAddress, home_address: HomeAddress) -> b
         && !address.is_broadcast()
 }
 
-fn deny(code: ReplyCode, signers: Signers<'_>) -> Refused<'_> {
-    Refused { verdict: Verdict::Deny(code, signers), violation: None }
+/// A denial; to an authentic request it must be sent.
+pub(super) fn deny(code: ReplyCode, signers: Signers<'_>) -> Refused<'_> {
+    Refused { must_be_answered: signers.is_authentic, ..Refused::of(Verdict::Deny(code, signers)) }
 }

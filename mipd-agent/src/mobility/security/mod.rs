@@ -5,12 +5,13 @@
 //! * [`peer`]: associations among agents, and of clients with foreign agents;
 //! * [`radius`]: associations downloaded from a server;
 //! * [`verification`]: checks "exactly one valid authentication extension";
-//! * [`replay`]: timestamps in the Identification field;
+//! * [`replay`], [`nonces`]: the two styles of the Identification field;
 //! * [`violation`]: what the operator gets to see of attacks and misconfigured keys.
 
 pub mod address_range;
 pub mod association;
 pub mod mobile_home;
+pub mod nonces;
 pub mod peer;
 pub mod radius;
 pub mod replay;
@@ -20,7 +21,8 @@ pub mod violation;
 pub use address_range::AddressRange;
 pub use association::{AssociationError, ReplayProtection, SecurityAssociation};
 pub use mobile_home::MobileHomeAssociations;
+pub use nonces::{Nonce, Nonces, RecordedNonces};
 pub use peer::{Peer, PeerAssociations};
 pub use replay::{Mismatch, ReplayWindow};
-pub use verification::{Verification, verify};
+pub use verification::{Verification, verify, verify_generalized};
 pub use violation::{Violation, ViolationLog, ViolationReason};

@@ -3,7 +3,7 @@
 use super::SecurityAssociation;
 use crate::wire::{
     authentication::{self, Algorithm},
-    extension::Extensions,
+    extension::{Extension, Extensions, kind},
     types::Spi,
 };
 
@@ -44,7 +44,24 @@ pub fn verify<'a>(
     kind: u8,
     select: impl FnOnce(Spi) -> Option<&'a SecurityAssociation>,
 ) -> Verification<'a> {
-    let mut found = extensions.of_kind(kind);
+    only_one(extensions, extensions.of_kind(kind), select)
+}
+
+/// The same for the generalized authentication extension of this sub-type (RFC 4721 §5).
+pub fn verify_generalized<'a>(
+    extensions: &Extensions<'_>,
+    subtype: u8,
+    select: impl FnOnce(Spi) -> Option<&'a SecurityAssociation>,
+) -> Verification<'a> {
+    let found = extensions.of_kind(kind::GENERALIZED_AUTHENTICATION);
+    only_one(extensions, found.filter(|extension| extension.long_subtype() == subtype), select)
+}
+
+fn only_one<'a, 'm>(
+    extensions: &Extensions<'_>,
+    mut found: impl Iterator<Item = Extension<'m>>,
+    select: impl FnOnce(Spi) -> Option<&'a SecurityAssociation>,
+) -> Verification<'a> {
     let Some(extension) = found.next() else { return Verification::Absent };
     if found.next().is_some() {
         return Verification::Repeated;

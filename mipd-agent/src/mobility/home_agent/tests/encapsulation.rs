@@ -57,6 +57,25 @@ fn what_the_flags_ask_for_is_what_the_tunnel_gets() {
 }
 
 #[test]
+fn encapsulations_that_we_lack_get_139() {
+    let none = RequestFlags::default();
+    for flags in [RequestFlags { gre: true, ..none }, RequestFlags { minimal_encapsulation: true, ..none }] {
+        assert_eq!(denial_of(config(), |request| request.flags = flags), ReplyCode::HA_ENCAPSULATION);
+    }
+}
+
+#[test]
+fn a_gre_key_before_the_clients_authentication_gets_134() {
+    let code = denial(offering(Encapsulation::ALL), |now| {
+        let mut message = unsigned(&request(now));
+        GreKey(5).append(&mut message);
+        client_key().sign(&mut message, kind::MOBILE_HOME_AUTHENTICATION);
+        message
+    });
+    assert_eq!(code, ReplyCode::HA_MALFORMED);
+}
+
+#[test]
 fn a_gre_key_without_gre_on_offer_gets_139() {
     for (minimal, gre) in [(false, false), (true, false), (false, true)] {
         let offered = offering([Encapsulation::IpInIp, Encapsulation::Minimal]);
