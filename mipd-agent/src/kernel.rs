@@ -84,6 +84,7 @@ fn bindings(maps: &Inspection) -> Result<Vec<Binding>, Failure> {
         flags: None,
         encapsulation: binding.encapsulation.into(),
         reverse_tunnel: None,
+        device: None,
     });
     Ok(bindings.collect())
 }
@@ -117,9 +118,6 @@ fn clients(maps: &Inspection) -> Result<Vec<Client>, Failure> {
         lifetime_granted_s: None,
         lifetime_remaining_s: None,
         reverse_tunnel: None,
-        encapsulation: None,
-        nai: None,
-        algorithm: None,
         last_code: None,
         attempts: None,
         registered_in_ms: None,

@@ -2,9 +2,7 @@
 //!
 //! No type here has `Debug`: sections hold keys.
 
-use crate::mobility::{
-    proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel, security::AddressRange, tunnel::Encapsulation,
-};
+use crate::mobility::{proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel, security::AddressRange};
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -65,7 +63,6 @@ pub(super) struct AssociationSection {
     pub accept_any_algorithm: bool,
     #[serde(default)]
     pub replay: ReplayName,
-    pub nai: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -92,11 +89,7 @@ pub(super) struct AccessPointSection {
     pub subnet_map: Vec<Spanned<SubnetMapText>>,
     pub registration_lifetime: Option<Spanned<LifetimeText>>,
     #[serde(default)]
-    pub encapsulation: Vec<Spanned<Encapsulation>>,
-    #[serde(default)]
     pub reverse_tunnel: ReverseTunnelPolicy,
-    #[serde(default)]
-    pub proxy_extensions: bool,
     #[serde(default)]
     pub local_subnets: Vec<Spanned<PrefixText>>,
     #[serde(default)]
@@ -149,12 +142,27 @@ pub(super) struct HomeAgentSection {
     pub encapsulation: Vec<Spanned<String>>,
     pub simultaneous_bindings: Option<Spanned<u32>>,
     pub broadcast: Option<Spanned<bool>>,
+    pub udp_tunnel: Option<Spanned<bool>>,
+    #[serde(default = "yes")]
+    pub revocation: bool,
+    #[serde(default = "yes")]
+    pub answer_broadcast_probes: bool,
+    pub allowed_proxies: Option<Vec<AddressRange>>,
+    #[serde(default)]
+    pub identities: Vec<Spanned<IdentityEntry>>,
     pub maximum_lifetime: Option<LifetimeText>,
     pub replay_window: Option<Spanned<DurationText>>,
     #[serde(default)]
     pub reverse_tunnel: ReverseTunnel,
     pub advertisement_interval: Option<Spanned<DurationText>>,
     pub maximum_bindings: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct IdentityEntry {
+    pub nai: String,
+    pub home_address: HostAddressText,
 }
 
 #[derive(Deserialize)]

@@ -59,7 +59,7 @@ fn every_mistake_has_its_one_line() {
         (
             format!("{ACCESS_POINT}authoritative = []\n"),
             "mipd.toml:6: unknown key `authoritative`: expected uplink, bridge, radios, subnet-map, \
-             registration-lifetime, encapsulation, reverse-tunnel, proxy-extensions, local-subnets, visitor-ipv6, registration-port, maximum-clients",
+             registration-lifetime, reverse-tunnel, local-subnets, visitor-ipv6, registration-port, maximum-clients",
         ),
         (
             format!("{HOME_AGENT}maximum-lifetim = \"10h\"\n"),
@@ -142,6 +142,22 @@ fn every_mistake_has_its_one_line() {
         (
             format!("{HOME_AGENT}simultaneous-bindings = 3\n"),
             "mipd.toml:5: simultaneous-bindings 3 is not available yet: write 1",
+        ),
+        (format!("{HOME_AGENT}udp-tunnel = true\n"), "mipd.toml:5: udp-tunnel is not available yet: write false"),
+        (
+            format!("{HOME_AGENT}identities = [{{ nai = \"a@b\", home-address = \"10.7.0.5\" }}]\n"),
+            "mipd.toml:5: home address 10.7.0.5 of a@b is in none of the subnets: correct one of them",
+        ),
+        (
+            format!("{HOME_AGENT}identities = [{{ nai = \"\", home-address = \"10.1.0.5\" }}]\n"),
+            "mipd.toml:5: nai is empty or longer than 255 bytes: write it like user@realm",
+        ),
+        (
+            format!(
+                "{HOME_AGENT}identities = [{{ nai = \"a@b\", home-address = \"10.1.0.5\" }}, \
+                 {{ nai = \"a@b\", home-address = \"10.1.0.6\" }}]\n"
+            ),
+            "mipd.toml:5: nai a@b has a home address already: write it once",
         ),
         (format!("{HOME_AGENT}broadcast = true\n"), "mipd.toml:5: broadcast is not available yet: write false"),
         (
@@ -264,22 +280,10 @@ fn every_mistake_has_its_one_line() {
         ),
         (
             format!(
-                "{ACCESS_POINT}\n[[peer-association]]\npeer = \"10.2.0.1\"\nkind = \"foreign-home\"\nspi = 300\n\
+                "{ACCESS_POINT}\n[[peer-association]]\npeer = \"10.2.0.1\"\nkind = \"mobile-foreign\"\nspi = 300\n\
                  key = \"{KEY}\""
             ),
-            "mipd.toml:7: an access point is neither home agent nor foreign agent: write kind = \"mobile-foreign\", or remove it",
-        ),
-        (
-            format!("{ACCESS_POINT}encapsulation = [\"ipip\", \"gre\"]\n"),
-            "mipd.toml:6: encapsulation `gre` is not available yet: write [\"ipip\"]",
-        ),
-        (
-            association(&format!("clients = \"10.1.0.0/24\"\nspi = 256\nkey = \"{KEY}\"\nnai = \"one@a.example\"")),
-            "mipd.toml:9: all of 10.1.0.0/24 would be called the same: write {address} or {mac} into the nai",
-        ),
-        (
-            association(&format!("clients = \"10.1.0.5\"\nspi = 256\nkey = \"{KEY}\"\nnai = \"one two\"")),
-            "mipd.toml:9: identifier `one two` has control characters or white space: write it like scanner7@warehouse.example",
+            "mipd.toml:7: an access point has no [[peer-association]] yet: remove it, here and at the foreign agent",
         ),
         (
             format!("[agent]\nstate-dir = \"state\"\n{HOME_AGENT}"),
@@ -323,6 +327,8 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(home_agent.replay_window, Duration::from_secs(7));
     assert_eq!(home_agent.advertisement_interval, Duration::from_secs(3));
     assert_eq!(home_agent.reverse_tunnel, ReverseTunnel::Offered);
+    assert!(home_agent.revocation && home_agent.answer_broadcast_probes);
+    assert_eq!((home_agent.allowed_proxies, home_agent.identities.len()), (None, 0));
     assert_eq!(home_agent.subnets[0].routes, None);
     let fitting = |prefix: &str, has_link| HomeRoutes::fitting(prefix.parse().unwrap(), has_link);
     assert_eq!(fitting("10.0.0.0/12", true), HomeRoutes::Host, "somebody may be at home");

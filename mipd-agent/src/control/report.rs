@@ -78,10 +78,12 @@ pub struct Binding {
     pub lifetime_remaining_s: Option<u64>,
     /// Letters of the request's flags that are set: S, B, D, M, G, T.
     pub flags: Option<String>,
-    /// `ipip`, or `direct` if the care-of address is this box.
+    /// `ipip`, `gre` or `minimal`, or `direct` if the care-of address is this box.
     pub encapsulation: String,
     /// Whether the client's packets come back through the tunnel.
     pub reverse_tunnel: Option<bool>,
+    /// The client's Ethernet address, if its proxy told it (RFC 5563).
+    pub device: Option<String>,
 }
 
 /// A visitor of the foreign agent (RFC 2006 `faVisitorTable`).
@@ -134,12 +136,6 @@ pub struct Client {
     pub lifetime_remaining_s: Option<u64>,
     /// Whether a reverse tunnel was granted.
     pub reverse_tunnel: Option<bool>,
-    /// `ipip`, `gre` or `minimal`: as registered.
-    pub encapsulation: Option<String>,
-    /// The network access identifier in its requests.
-    pub nai: Option<String>,
-    /// The algorithm of its home agent's last valid reply, as the configuration names it.
-    pub algorithm: Option<String>,
     /// The code of the last reply.
     pub last_code: Option<u8>,
     /// Requests sent since the last accepted one.

@@ -57,6 +57,7 @@ fn binding(host: u32) -> Binding {
         flags: Some("T".into()),
         encapsulation: "ipip".into(),
         reverse_tunnel: Some(true),
+        device: None,
     }
 }
 

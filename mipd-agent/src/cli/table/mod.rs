@@ -102,6 +102,7 @@ impl Row for Binding {
         "FLAGS",
         "ENCAPSULATION",
         "REVERSE TUNNEL",
+        "DEVICE",
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -114,6 +115,7 @@ impl Row for Binding {
             or_none(self.flags.as_deref().unwrap_or_default()),
             self.encapsulation.clone(),
             or_dash(self.reverse_tunnel.map(yes_no)),
+            or_dash(self.device.clone()),
         ]
     }
 }
@@ -161,7 +163,6 @@ impl Row for Client {
         "CARE-OF ADDRESS",
         "#GRANTED",
         "#REMAINING",
-        "ENCAPSULATION",
         "REVERSE TUNNEL",
         "#ATTEMPTS",
         "#REGISTERED IN",
@@ -179,7 +180,6 @@ impl Row for Client {
             or_dash(self.care_of_address),
             granted(self.lifetime_granted_s),
             remaining(self.lifetime_remaining_s),
-            or_dash(self.encapsulation.as_deref()),
             or_dash(self.reverse_tunnel.map(yes_no)),
             or_dash(self.attempts),
             or_dash(self.registered_in_ms.map(|milliseconds| format!("{milliseconds}ms"))),

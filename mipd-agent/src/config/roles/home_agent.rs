@@ -1,6 +1,6 @@
 //! `[home-agent]`: the router of one or more home subnets.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use ipnet::Ipv4Net;
 use mipd_common::maps::HOME_SUBNETS_LENGTH;
@@ -8,14 +8,17 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{advertisement_interval, count, duration};
-use crate::mobility::reverse_tunnel::ReverseTunnel;
+use crate::mobility::{reverse_tunnel::ReverseTunnel, security::AddressRange};
 use crate::{
     config::{
-        document::HomeAgentSection,
+        document::{HomeAgentSection, IdentityEntry},
         error::{ConfigError, Source},
         values::{HostAddressText, InterfaceName, LifetimeText, PrefixText},
     },
-    wire::types::{HomeAgentAddress, Lifetime},
+    wire::{
+        nai::Nai,
+        types::{HomeAddress, HomeAgentAddress, Lifetime},
+    },
 };
 
 /// RFC 5944 §5.7: a timestamp may be this far off.
@@ -40,6 +43,14 @@ pub struct HomeAgent {
     pub advertisement_interval: Duration,
     /// Registrations beyond this number are denied.
     pub maximum_bindings: u32,
+    /// Whether foreign agents that share an association are told when a client has left them, and may end bindings.
+    pub revocation: bool,
+    /// Whether anybody may find the home agent by a request to a subnet's broadcast address.
+    pub answer_broadcast_probes: bool,
+    /// Proxies that may register by their own authentication alone; `None` = there are none.
+    pub allowed_proxies: Option<Vec<AddressRange>>,
+    /// Home addresses of clients that give a name.
+    pub identities: BTreeMap<Nai, HomeAddress>,
 }
 
 /// A home subnet and how it is attached.
@@ -111,7 +122,12 @@ pub(in crate::config) fn validate(
         return Err(source.error(&section.address.span(), message));
     }
     let window = Duration::from_secs(1)..=Duration::from_hours(1);
+    let identities = identities(source, section.identities, &subnets)?;
     Ok(HomeAgent {
+        revocation: section.revocation,
+        answer_broadcast_probes: section.answer_broadcast_probes,
+        allowed_proxies: section.allowed_proxies,
+        identities,
         address: HomeAgentAddress(address),
         subnets,
         maximum_lifetime: section.maximum_lifetime.map_or(MAXIMUM_LIFETIME, |LifetimeText(lifetime)| lifetime),
@@ -128,6 +144,30 @@ pub(in crate::config) fn validate(
     })
 }
 
+/// Names of clients, each once, with addresses that we serve.
+fn identities(
+    source: &Source<'_>,
+    entries: Vec<Spanned<IdentityEntry>>,
+    subnets: &[HomeSubnet],
+) -> Result<BTreeMap<Nai, HomeAddress>, ConfigError> {
+    let mut identities = BTreeMap::new();
+    for entry in entries {
+        let (at, IdentityEntry { nai: text, home_address: HostAddressText(address) }) =
+            (entry.span(), entry.into_inner());
+        let Some(nai) = Nai::new(&text) else {
+            return Err(source.error(&at, "nai is empty or longer than 255 bytes: write it like user@realm"));
+        };
+        if !subnets.iter().any(|subnet| subnet.prefix.contains(&address)) {
+            let message = format!("home address {address} of {text} is in none of the subnets: correct one of them");
+            return Err(source.error(&at, message));
+        }
+        if identities.insert(nai, HomeAddress(address)).is_some() {
+            return Err(source.error(&at, format!("nai {text} has a home address already: write it once")));
+        }
+    }
+    Ok(identities)
+}
+
 /// What the role could agree on with its peers, but the kernel programs do not carry yet.
 fn refuse_what_is_not_carried(source: &Source<'_>, section: &HomeAgentSection) -> Result<(), ConfigError> {
     if let Some(other) = section.encapsulation.iter().find(|name| name.get_ref() != "ipip") {
@@ -137,6 +177,9 @@ fn refuse_what_is_not_carried(source: &Source<'_>, section: &HomeAgentSection) -
     if let Some(number) = section.simultaneous_bindings.as_ref().filter(|number| *number.get_ref() != 1) {
         let message = format!("simultaneous-bindings {} is not available yet: write 1", number.get_ref());
         return Err(source.error(&number.span(), message));
+    }
+    if let Some(udp_tunnel) = section.udp_tunnel.as_ref().filter(|udp_tunnel| *udp_tunnel.get_ref()) {
+        return Err(source.error(&udp_tunnel.span(), "udp-tunnel is not available yet: write false"));
     }
     if let Some(broadcast) = section.broadcast.as_ref().filter(|broadcast| *broadcast.get_ref()) {
         return Err(source.error(&broadcast.span(), "broadcast is not available yet: write false"));
