@@ -16,7 +16,8 @@ use std::{
 };
 
 use mipd_agent::dataplane::{
-    BindingRoute, DataPlane, DataPlaneError, Event, Inspection, Settings, SightingKind, StationEntry, VisitorRoute,
+    BindingRoute, DataPlane, DataPlaneError, Event, Inspection, Settings, SightingKind, StationEntry, TunnelExit,
+    VisitorRoute,
     settings::{
         AccessPointSettings, FastPath, HomeRoutes, HomeSettings, HomeSubnetSettings, InterfaceSettings, Mark, Roles,
         VisitSettings,
@@ -290,7 +291,7 @@ fn sysctl(path: &str) -> String {
 }
 
 fn binding(home_address: Ipv4Addr, care_of_address: Ipv4Addr) -> BindingRoute {
-    BindingRoute { home_address, care_of_address, home_agent: HOME_AGENT }
+    BindingRoute { home_address, exits: vec![TunnelExit { care_of_address, home_agent: HOME_AGENT }] }
 }
 
 fn index(name: &str) -> u32 {
@@ -335,7 +336,7 @@ fn unload_leaves_the_box_exactly_as_it_was() {
     in_namespaces(|router| async move {
         let before = router.snapshot();
         let mut data_plane = DataPlane::start(router.settings()).unwrap();
-        data_plane.install_binding(binding(CLIENT, FAR_AGENT)).unwrap();
+        data_plane.install_binding(&binding(CLIENT, FAR_AGENT)).unwrap();
         data_plane.set_client_mac(CLIENT, CLIENT_MAC).unwrap();
         data_plane.install_visitor(visitor(FAR_AGENT, Ipv4Addr::new(10, 9, 0, 7), true)).unwrap();
         assert_ne!(router.snapshot(), before);
@@ -379,15 +380,15 @@ fn a_binding_has_a_route_a_slot_and_a_tunnel_that_bindings_share() {
     in_namespaces(|router| async move {
         let mut data_plane = DataPlane::start(router.settings()).unwrap();
         let second = Ipv4Addr::new(10, 1, 0, 6);
-        data_plane.install_binding(binding(CLIENT, FAR_AGENT)).unwrap();
-        data_plane.install_binding(binding(second, FAR_AGENT)).unwrap();
+        data_plane.install_binding(&binding(CLIENT, FAR_AGENT)).unwrap();
+        data_plane.install_binding(&binding(second, FAR_AGENT)).unwrap();
         assert!(contains(&sh("ip route"), "10.1.0.5 dev mip-home proto 143 scope link mtu 1480"));
         let bindings = router.inspect().bindings().unwrap();
         assert_eq!(bindings.len(), 2);
         assert!(bindings.iter().all(|binding| binding.care_of_address == Some(FAR_AGENT) && binding.tunnel == 1));
 
         let elsewhere = Ipv4Addr::new(10, 8, 0, 1);
-        data_plane.install_binding(binding(CLIENT, elsewhere)).unwrap();
+        data_plane.install_binding(&binding(CLIENT, elsewhere)).unwrap();
         assert_eq!(data_plane.tunnels().len(), 2);
         data_plane.remove_binding(second).unwrap();
         data_plane.remove_binding(second).unwrap();
@@ -395,7 +396,7 @@ fn a_binding_has_a_route_a_slot_and_a_tunnel_that_bindings_share() {
         assert_eq!(tunnels.iter().map(|tunnel| tunnel.remote).collect::<Vec<_>>(), [Some(elsewhere)]);
         assert!(!contains(&sh("ip route"), "10.1.0.6"));
         assert!(matches!(
-            data_plane.install_binding(binding(Ipv4Addr::new(10, 7, 0, 1), FAR_AGENT)),
+            data_plane.install_binding(&binding(Ipv4Addr::new(10, 7, 0, 1), FAR_AGENT)),
             Err(DataPlaneError::NotAHomeAddress(_))
         ));
     });
@@ -405,7 +406,7 @@ fn a_binding_has_a_route_a_slot_and_a_tunnel_that_bindings_share() {
 fn a_tunnel_follows_the_next_hop_and_its_mtu() {
     in_namespaces(|router| async move {
         let mut data_plane = DataPlane::start(router.settings()).unwrap();
-        data_plane.install_binding(binding(CLIENT, FAR_AGENT)).unwrap();
+        data_plane.install_binding(&binding(CLIENT, FAR_AGENT)).unwrap();
         until(&mut data_plane, |data_plane| data_plane.tunnels()[0].resolved).await;
         let first = data_plane.tunnels().remove(0);
         assert_eq!((first.interface.as_deref(), first.inner_mtu, first.xdp), (Some("core"), 1480, true));
@@ -484,9 +485,9 @@ fn a_client_of_our_own_on_another_interface_is_delivered_without_a_tunnel_whiche
         for visitor_first in [true, false] {
             if visitor_first {
                 data_plane.install_visitor(visitor(HOME_AGENT, CLIENT, true)).unwrap();
-                data_plane.install_binding(binding(CLIENT, CARE_OF)).unwrap();
+                data_plane.install_binding(&binding(CLIENT, CARE_OF)).unwrap();
             } else {
-                data_plane.install_binding(binding(CLIENT, CARE_OF)).unwrap();
+                data_plane.install_binding(&binding(CLIENT, CARE_OF)).unwrap();
                 assert!(!data_plane.tunnels()[0].resolved);
                 data_plane.install_visitor(visitor(HOME_AGENT, CLIENT, true)).unwrap();
             }
@@ -504,14 +505,76 @@ fn a_client_of_our_own_on_another_interface_is_delivered_without_a_tunnel_whiche
 }
 
 #[test]
+fn packets_for_a_client_with_several_care_of_addresses_are_copied_to_each() {
+    in_namespaces(|router| async move {
+        let elsewhere = Ipv4Addr::new(10, 8, 0, 1);
+        let exit = |care_of_address| TunnelExit { care_of_address, home_agent: HOME_AGENT };
+        let route = BindingRoute { home_address: CLIENT, exits: vec![exit(FAR_AGENT), exit(CARE_OF), exit(elsewhere)] };
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        data_plane.install_binding(&binding(CLIENT, FAR_AGENT)).unwrap();
+        data_plane.install_visitor(visitor(HOME_AGENT, CLIENT, false)).unwrap();
+        data_plane.install_binding(&route).unwrap();
+        let copied = |data_plane: &DataPlane| {
+            let tunnels = data_plane.tunnels();
+            tunnels.len() == 4 && tunnels.iter().all(|tunnel| tunnel.resolved || tunnel.encapsulation == "copies")
+        };
+        until(&mut data_plane, copied).await;
+        assert!(contains(&sh("ip route"), "10.1.0.5 dev mip-home proto 143 scope link mtu 1480"));
+
+        let (core, access) = (router.beyond.packet_socket("core"), router.beyond.packet_socket("lan1"));
+        let arrive = |payload: &[u8]| {
+            let mut exits = Vec::new();
+            while exits.len() < 2 {
+                let frame = receive(&core, |frame| frame.ends_with(payload) && frame[23] == 4);
+                let outer = etherparse::Ipv4HeaderSlice::from_slice(&frame[14..]).unwrap();
+                assert_eq!(outer.header_checksum(), outer.to_header().calc_header_checksum());
+                assert_eq!(outer.source_addr(), HOME_AGENT);
+                assert_eq!(Ipv4Addr::from(<[u8; 4]>::try_from(&frame[14 + 20 + 16..][..4]).unwrap()), CLIENT);
+                exits.push(outer.destination_addr());
+            }
+            exits.sort();
+            assert_eq!(exits, [elsewhere, FAR_AGENT]);
+            let direct = receive(&access, |frame| frame.ends_with(payload));
+            assert_eq!((&direct[..6], direct[23]), (&CLIENT_MAC.0[..], 17));
+        };
+        // Made here, and forwarded: what XDP and TC see is left to the kernel.
+        std::net::UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"from the router", (CLIENT, 9)).unwrap();
+        arrive(b"from the router");
+        let core_mac = data_plane.interfaces().into_iter().find(|report| report.name == "core").unwrap().mac;
+        let mut frame = Vec::new();
+        let packet = etherparse::PacketBuilder::ethernet2([2, 0, 0, 0, 0, 0x99], core_mac.0);
+        packet.ipv4([192, 0, 2, 9], CLIENT.octets(), 9).udp(9, 9).write(&mut frame, b"from far away").unwrap();
+        (&mut &core).write_all(&frame).unwrap();
+        arrive(b"from far away");
+
+        let tunnels = data_plane.tunnels();
+        stop(data_plane);
+        let bindings = router.inspect().bindings().unwrap();
+        let exits: Vec<_> = bindings.iter().map(|binding| binding.care_of_address).collect();
+        assert_eq!(exits, [Some(FAR_AGENT), None, Some(elsewhere)]);
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        assert_eq!(data_plane.tunnels(), tunnels, "an agent that takes over changes nothing");
+        data_plane.install_visitor(visitor(HOME_AGENT, CLIENT, false)).unwrap();
+        data_plane.install_binding(&route).unwrap();
+        assert_eq!(data_plane.remove_unclaimed().unwrap(), 0);
+        data_plane.install_binding(&BindingRoute { exits: vec![exit(FAR_AGENT), exit(elsewhere)], ..route }).unwrap();
+        assert_eq!(data_plane.tunnels().len(), 3);
+        data_plane.install_binding(&binding(CLIENT, elsewhere)).unwrap();
+        assert_eq!(data_plane.tunnels().iter().map(|tunnel| tunnel.remote).collect::<Vec<_>>(), [Some(elsewhere)]);
+        data_plane.remove_binding(CLIENT).unwrap();
+        assert!(data_plane.tunnels().is_empty());
+    });
+}
+
+#[test]
 fn a_restarted_agent_adopts_and_removes_only_what_nobody_claims() {
     in_namespaces(|router| async move {
         let home_address = Ipv4Addr::new(10, 9, 0, 7);
         let second = Ipv4Addr::new(10, 1, 0, 6);
         let mut data_plane = DataPlane::start(router.settings()).unwrap();
         assert!(!data_plane.adopted());
-        data_plane.install_binding(binding(CLIENT, FAR_AGENT)).unwrap();
-        data_plane.install_binding(binding(second, Ipv4Addr::new(10, 8, 0, 1))).unwrap();
+        data_plane.install_binding(&binding(CLIENT, FAR_AGENT)).unwrap();
+        data_plane.install_binding(&binding(second, Ipv4Addr::new(10, 8, 0, 1))).unwrap();
         data_plane.install_visitor(visitor(FAR_AGENT, home_address, true)).unwrap();
         until(&mut data_plane, |data_plane| data_plane.tunnels().iter().all(|tunnel| tunnel.resolved)).await;
         let tunnels = data_plane.tunnels();
@@ -523,7 +586,7 @@ fn a_restarted_agent_adopts_and_removes_only_what_nobody_claims() {
         assert!(data_plane.adopted());
         assert_eq!(data_plane.tunnels(), tunnels);
         assert_ne!(sh("ip -d link show core"), links, "the new agent's program is attached");
-        data_plane.install_binding(binding(CLIENT, FAR_AGENT)).unwrap();
+        data_plane.install_binding(&binding(CLIENT, FAR_AGENT)).unwrap();
         data_plane.install_visitor(visitor(FAR_AGENT, home_address, true)).unwrap();
         assert_eq!(data_plane.remove_unclaimed().unwrap(), 1);
         let left: Vec<_> = data_plane.tunnels().into_iter().map(|tunnel| (tunnel.id, tunnel.remote)).collect();
@@ -545,7 +608,7 @@ fn a_restarted_agent_adopts_and_removes_only_what_nobody_claims() {
 fn bindings_survive_larger_maps_and_other_home_subnets() {
     in_namespaces(|router| async move {
         let mut data_plane = DataPlane::start(router.settings()).unwrap();
-        data_plane.install_binding(binding(CLIENT, FAR_AGENT)).unwrap();
+        data_plane.install_binding(&binding(CLIENT, FAR_AGENT)).unwrap();
         stop(data_plane);
         let mut settings = router.settings();
         let home = settings.home.as_mut().unwrap();
@@ -805,7 +868,7 @@ fn unload_finishes_what_others_have_begun() {
     in_namespaces(|router| async move {
         let before = router.snapshot();
         let mut data_plane = DataPlane::start(router.settings()).unwrap();
-        data_plane.install_binding(binding(CLIENT, FAR_AGENT)).unwrap();
+        data_plane.install_binding(&binding(CLIENT, FAR_AGENT)).unwrap();
         data_plane.install_visitor(visitor(FAR_AGENT, Ipv4Addr::new(10, 9, 0, 7), true)).unwrap();
         stop(data_plane);
         sh("ip link del mip-home");

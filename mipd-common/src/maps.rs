@@ -179,6 +179,14 @@ impl Tunnel {
         [self.outer[16], self.outer[17], self.outer[18], self.outer[19]]
     }
 
+    /// Of [`tunnel_kind::COPIES`]: the number of a tunnel that gets a copy; 0 = no further one.
+    #[inline(always)]
+    #[must_use]
+    pub fn part(&self, index: usize) -> u32 {
+        let at = index * 4;
+        u32::from_ne_bytes([self.outer[at], self.outer[at + 1], self.outer[at + 2], self.outer[at + 3]])
+    }
+
     /// The entry of the tunnel: the outer source address.
     #[inline(always)]
     #[must_use]
@@ -186,6 +194,9 @@ impl Tunnel {
         [self.outer[12], self.outer[13], self.outer[14], self.outer[15]]
     }
 }
+
+/// How many copies of a packet there can be: bindings of one client at the same time.
+pub const COPIES_LENGTH: usize = 4;
 
 /// Values of [`Tunnel::kind`].
 pub mod tunnel_kind {
@@ -195,6 +206,9 @@ pub mod tunnel_kind {
     pub const IP_IN_IP: u8 = 1;
     /// No tunnel: the care-of address is our own, frames go straight to the client's MAC (in `ethernet`).
     pub const DIRECT: u8 = 2;
+    /// No tunnel of its own: every packet is copied into several ([`Tunnel::part`](super::Tunnel::part)). It has no
+    /// adjacency, so that the accelerated paths leave it to the slow one.
+    pub const COPIES: u8 = 3;
 }
 
 /// Bits of [`Tunnel::flags`].
@@ -468,6 +482,8 @@ counters! {
     DroppedTooBig = "dropped_too_big", Dropped, "tunnel device: larger than the tunnel's MTU although the kernel should have fragmented it";
     DroppedUnresolved = "dropped_unresolved", Dropped, "tunnel device: no next hop is known to the exit of the tunnel";
     Reinjected = "reinjected", Slow, "frame of the agent put back on the radio's ingress";
+    SlowCopies = "slow_copies", Slow, "home agent: a client with several care-of addresses, copied on the tunnel device";
+    EncapsulatedCopies = "encapsulated_copies", Slow, "tunnel device: a copy sent to each of a client's care-of addresses";
 }
 
 macro_rules! assert_layout {

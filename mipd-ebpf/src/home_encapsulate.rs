@@ -5,7 +5,7 @@ use mipd_common::{
         Counter, Interface, Tunnel,
         interface_flags::FAST,
         tunnel_flags::{ADJACENT, XDP_TARGET},
-        tunnel_kind::DIRECT,
+        tunnel_kind::{COPIES, DIRECT},
     },
     packet::{ETHERNET_LENGTH, IPV4_LENGTH},
 };
@@ -73,7 +73,7 @@ pub fn check_path<H: Hook, const AT: usize>(
         return Err(Counter::SlowTooBig);
     }
     if tunnel.flags & ADJACENT == 0 {
-        return Err(Counter::SlowUnresolved);
+        return Err(if tunnel.kind == COPIES { Counter::SlowCopies } else { Counter::SlowUnresolved });
     }
     if H::XDP && tunnel.flags & XDP_TARGET == 0 {
         return Err(Counter::SlowNotXdpTarget);

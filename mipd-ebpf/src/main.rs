@@ -4,8 +4,8 @@
 //! * Frames and bytes: [`bytes`], [`ipv4`], [`arp`]; maps: [`maps`]; verdicts: [`verdict`].
 //! * The two hooks: [`hook`], [`xdp`], [`tc`].
 //! * Routers: [`router`] finds what a frame is; [`home_encapsulate`], [`tunnel_arrival`], [`visitor_deliver`],
-//!   [`reverse_decapsulate`], [`visitor_uplink`], [`home_arp`] are the paths; [`tun_send`] and [`tun_receive`] join them to
-//!   the kernel's slow path; [`icmp_filter`] guards it.
+//!   [`reverse_decapsulate`], [`visitor_uplink`], [`home_arp`] are the paths; [`tun_send`], [`tun_copies`] and [`tun_receive`] join
+//!   them to the kernel's slow path; [`icmp_filter`] guards it.
 //! * Access points: [`radio`] finds what a frame is; [`station_ipv4`], [`station_arp`], [`newcomer`], [`punt`],
 //!   [`uplink`] are the paths; [`sightings`] reports to the agent.
 #![no_std]
@@ -31,6 +31,7 @@ mod sightings;
 mod station_arp;
 mod station_ipv4;
 mod tc;
+mod tun_copies;
 mod tun_receive;
 mod tun_send;
 mod tunnel_arrival;

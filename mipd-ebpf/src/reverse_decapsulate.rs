@@ -2,8 +2,8 @@
 
 use mipd_common::{
     maps::{
-        Counter, Interface,
-        tunnel_kind::{DIRECT, IP_IN_IP},
+        COPIES_LENGTH, Counter, Interface, Tunnel,
+        tunnel_kind::{COPIES, DIRECT, IP_IN_IP},
     },
     packet::{ETHERNET_LENGTH, IPV4_LENGTH},
 };
@@ -24,9 +24,8 @@ const INNER: usize = ETHERNET_LENGTH + IPV4_LENGTH;
 pub fn decide<H: Hook>(hook: H, interface: &Interface, outer: Ipv4<'_>, inner: Ipv4<'_>) -> Verdict {
     let Some(id) = maps::tunnel_id(inner.source()) else { return Verdict::drop(Counter::DroppedNoVisitor) };
     // RFC 3024 §5.2: the outer source must be the care-of address that the inner source has registered.
-    match maps::tunnel(id) {
-        Some(tunnel) if tunnel.kind == IP_IN_IP && address_of_exit(&tunnel.outer) == outer.source() => {}
-        _ => return Verdict::drop(Counter::DroppedTunnelSource),
+    if !is_exit(id, outer.source()) {
+        return Verdict::drop(Counter::DroppedTunnelSource);
     }
     if let Some(onward) = maps::tunnel_id(inner.destination()) {
         return to_away_client(hook, interface, inner, onward);
@@ -76,7 +75,20 @@ fn slow<H: Hook>(hook: H, reason: Counter) -> Verdict {
     tun_receive::hand_over(hook, maps::router().map(|router| router.home_tun), reason)
 }
 
+/// Whether the tunnel ends at this address (memory order), or one of several does.
 #[inline(always)]
-fn address_of_exit(template: &[u8; IPV4_LENGTH]) -> u32 {
-    Bytes::of(template).word::<16>()
+fn is_exit(id: u32, address: u32) -> bool {
+    let Some(tunnel) = maps::tunnel(id) else { return false };
+    if tunnel.kind == COPIES {
+        return (0..COPIES_LENGTH).any(|index| {
+            let part = tunnel.part(index);
+            part != 0 && maps::tunnel(part).is_some_and(|tunnel| ends_at(tunnel, address))
+        });
+    }
+    ends_at(tunnel, address)
+}
+
+#[inline(always)]
+fn ends_at(tunnel: &Tunnel, address: u32) -> bool {
+    tunnel.kind == IP_IN_IP && Bytes::of(&tunnel.outer).word::<16>() == address
 }

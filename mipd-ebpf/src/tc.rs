@@ -6,7 +6,10 @@ use aya_ebpf::{
         bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
     },
     cty::c_void,
-    helpers::{bpf_redirect, bpf_redirect_neigh, bpf_skb_adjust_room, bpf_skb_change_head, bpf_skb_pull_data},
+    helpers::{
+        bpf_clone_redirect, bpf_redirect, bpf_redirect_neigh, bpf_skb_adjust_room, bpf_skb_change_head,
+        bpf_skb_pull_data,
+    },
     programs::TcContext,
 };
 use mipd_common::{
@@ -67,6 +70,14 @@ impl Tc {
     pub fn prepend_ethernet(self) -> bool {
         // SAFETY: the context is the kernel's.
         unsafe { bpf_skb_change_head(self.0, ETHERNET_LENGTH as u32, 0) == 0 }
+    }
+
+    /// Sends a copy of the frame as it is now. The frame's bytes are to be looked at anew afterwards.
+    #[inline(always)]
+    pub fn send_copy(self, ifindex: u32) {
+        // A copy that cannot be sent is lost, as any packet may be.
+        // SAFETY: the context is the kernel's.
+        let _ = unsafe { bpf_clone_redirect(self.0, ifindex, 0) };
     }
 
     #[inline(always)]

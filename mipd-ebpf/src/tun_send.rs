@@ -2,17 +2,26 @@
 //! TTL, fragmentation to the route's MTU, ICMP errors.
 
 use mipd_common::{
-    maps::{Counter, Interface, Tunnel, tunnel_flags::ADJACENT, tunnel_kind::DIRECT},
+    maps::{
+        Counter, Interface, Tunnel,
+        tunnel_flags::ADJACENT,
+        tunnel_kind::{COPIES, DIRECT},
+    },
     packet::{ETHERNET_LENGTH, IPV4_LENGTH},
 };
 
-use crate::{bytes::Bytes, hook::Hook, ipv4::Ipv4, maps, outer, tc::Tc, verdict::Verdict};
+use crate::{bytes::Bytes, hook::Hook, ipv4::Ipv4, maps, outer, tc::Tc, tun_copies, verdict::Verdict};
 
 /// A packet that leaves by `mip-home`: the tunnel is that of the destination.
 #[inline(always)]
 pub fn decide_home(hook: Tc, _interface: &Interface) -> Verdict {
     let Some(packet) = ipv4_packet(hook) else { return Verdict::pass(Counter::PassedOther) };
     let Some(id) = maps::tunnel_id(packet.destination()) else { return Verdict::drop(Counter::DroppedNoVisitor) };
+    if let Some(copies) = maps::tunnel(id)
+        && copies.kind == COPIES
+    {
+        return tun_copies::send(hook, packet, copies);
+    }
     send(hook, packet, id, Counter::Encapsulated)
 }
 

@@ -140,8 +140,8 @@ fn every_mistake_has_its_one_line() {
             "mipd.toml:5: encapsulation `gre` is not available yet: write [\"ipip\"]",
         ),
         (
-            format!("{HOME_AGENT}simultaneous-bindings = 3\n"),
-            "mipd.toml:5: simultaneous-bindings 3 is not available yet: write 1",
+            format!("{HOME_AGENT}simultaneous-bindings = 5\n"),
+            "mipd.toml:5: simultaneous-bindings 5 is out of bounds: write 1 to 4",
         ),
         (format!("{HOME_AGENT}udp-tunnel = true\n"), "mipd.toml:5: udp-tunnel is not available yet: write false"),
         (

@@ -265,6 +265,7 @@ impl Plan {
             replay_window: settings.replay_window,
             reverse_tunnel: settings.reverse_tunnel,
             maximum_bindings: settings.maximum_bindings as usize,
+            simultaneous_bindings: settings.simultaneous_bindings as usize,
             mobile_home: Arc::clone(&self.mobile_home),
             foreign_home: Arc::clone(&self.foreign_home),
             revocation: settings.revocation,

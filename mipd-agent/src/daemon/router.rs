@@ -7,7 +7,7 @@ use mipd_common::mac::MacAddress;
 use super::{Context, DaemonError};
 use crate::{
     config::associations::algorithm_name,
-    dataplane::{BindingRoute, VisitorRoute},
+    dataplane::{BindingRoute, TunnelExit, VisitorRoute},
     io::{
         datagram::Datagram,
         frames::{Frame, FrameSocket},
@@ -292,19 +292,17 @@ impl Router {
                 Action::Send(_) if failed.is_some() => {}
                 Action::Send(transmit) => self.send(transmit),
                 Action::InstallBinding { home_address, exits } => {
-                    // The configuration admits one care-of address per client, and no other encapsulation, as yet.
-                    let Some(exit) = exits.first() else { continue };
-                    let care_of_address = exit.care_of_address;
-                    let route = BindingRoute {
-                        home_address: home_address.0,
+                    let tunnels = exits.iter().map(|exit| TunnelExit {
                         home_agent: exit.home_agent.0,
-                        care_of_address: care_of_address.0,
-                    };
-                    if let Err(error) = context.dataplane.install_binding(route) {
-                        tracing::error!(%home_address, %care_of_address, %error, "cannot carry the binding");
+                        care_of_address: exit.care_of_address.0,
+                    });
+                    let route = BindingRoute { home_address: home_address.0, exits: tunnels.collect() };
+                    let care_of_addresses: Vec<_> = exits.iter().map(|exit| exit.care_of_address).collect();
+                    if let Err(error) = context.dataplane.install_binding(&route) {
+                        tracing::error!(%home_address, ?care_of_addresses, %error, "cannot carry the binding");
                         failed = Some(home_address);
                     } else {
-                        tracing::info!(%home_address, %care_of_address, "binding");
+                        tracing::info!(%home_address, ?care_of_addresses, "binding");
                     }
                 }
                 Action::RemoveBinding { home_address } => {

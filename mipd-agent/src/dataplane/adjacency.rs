@@ -24,20 +24,27 @@ impl DataPlane {
     fn refresh_tunnel(&mut self, id: TunnelId) -> Result<(), DataPlaneError> {
         let Some(key) = self.tunnels.get(id).map(|state| state.key) else { return Ok(()) };
         let (next_hop, adjacency) = match key {
+            TunnelKey::Copies { .. } => {
+                if self.tunnels.limit_copies(id)? {
+                    self.reroute_bindings(id)?;
+                }
+                return Ok(());
+            }
             TunnelKey::IpInIp { local, remote } => match self.netlink.next_hop(remote, local)? {
                 Some(hop) => (Some(hop), self.resolve(hop)?),
                 None => (None, Adjacency::default()),
             },
-            TunnelKey::Direct { home_address } => {
-                let home_agent = self.settings.home.as_ref().map(|home| home.address);
-                let visitor = home_agent
-                    .and_then(|home_agent| self.visitors.get(VisitorId { home_agent, home_address }))
-                    .map(|visitor| (visitor.mac, visitor.interface));
+            TunnelKey::Direct { home_agent, home_address } => {
+                let visitor = self.visitors.get(VisitorId { home_agent, home_address });
+                let visitor = visitor.map(|visitor| (visitor.mac, visitor.interface));
                 (None, visitor.map_or_else(Adjacency::default, |(mac, device)| self.adjacency(device, Some(mac))))
             }
         };
         if self.tunnels.set_adjacency(id, next_hop, adjacency)? {
             self.reroute_bindings(id)?;
+            for copies in self.tunnels.copying_into(id) {
+                self.refresh_tunnel(copies)?;
+            }
             self.set_reverse_route()?;
         }
         Ok(())

@@ -9,7 +9,7 @@ use aya::maps::{Array, HashMap as BpfHashMap, MapData};
 use ipnet::Ipv4Net;
 use mipd_common::{
     mac::MacAddress,
-    maps::{Address, HomeSubnets, Mac},
+    maps::{Address, COPIES_LENGTH, HomeSubnets, Mac},
 };
 
 use super::{
@@ -20,24 +20,36 @@ use super::{
     netlink::absent_is_fine,
     routes::{DeviceRoute, MAIN_TABLE},
     settings::{HomeRoutes, HomeSubnetSettings},
-    tunnels::{DEFAULT_INNER_MTU, TunnelId, TunnelKey},
+    tunnels::{DEFAULT_INNER_MTU, TunnelId, TunnelKey, Tunnels},
     visitors::VisitorId,
 };
 
 /// An away client: where its packets go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BindingRoute {
     /// The client's address.
     pub home_address: Ipv4Addr,
+    /// The tunnels; not none, at most [`BindingRoute::MAXIMUM_EXITS`]. Each gets a copy of every packet.
+    pub exits: Vec<TunnelExit>,
+}
+
+impl BindingRoute {
+    /// How many care-of addresses a client can have at the same time.
+    pub const MAXIMUM_EXITS: usize = COPIES_LENGTH;
+}
+
+/// A tunnel to a care-of address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TunnelExit {
     /// Exit of the tunnel. Our own care-of address means a client on another interface of this box: no tunnel.
     pub care_of_address: Ipv4Addr,
     /// Entry of the tunnel.
     pub home_agent: Ipv4Addr,
 }
 
+/// What a binding leads to. The tunnel table knows the addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Installed {
-    route: BindingRoute,
     tunnel: TunnelId,
     /// Installed by this agent, not only found in the map.
     claimed: bool,
@@ -65,8 +77,13 @@ impl Bindings {
     }
 
     /// Whether the tunnel with this exit may carry packets from `home_address` to us.
-    pub fn is_bound_to(&self, home_address: Ipv4Addr, care_of_address: Ipv4Addr) -> bool {
-        self.installed.get(&home_address).is_some_and(|binding| binding.route.care_of_address == care_of_address)
+    pub fn is_bound_to(&self, tunnels: &Tunnels, home_address: Ipv4Addr, care_of_address: Ipv4Addr) -> bool {
+        let ends_there = |id: TunnelId| {
+            let key = tunnels.get(id).map(|state| state.key);
+            matches!(key, Some(TunnelKey::IpInIp { remote, .. }) if remote == care_of_address)
+        };
+        let Some(tunnel) = self.installed.get(&home_address).map(|installed| installed.tunnel) else { return false };
+        ends_there(tunnel) || tunnels.get(tunnel).is_some_and(|state| state.parts.iter().copied().any(ends_there))
     }
 
     fn set_slot(&mut self, slot: u32, tunnel: u32) -> Result<(), DataPlaneError> {
@@ -75,30 +92,38 @@ impl Bindings {
 }
 
 impl DataPlane {
-    /// Sends a client's packets to its care-of address from now on. Installing the same binding again is cheap and
-    /// harmless; another care-of address replaces the old one without a gap.
-    pub fn install_binding(&mut self, route: BindingRoute) -> Result<(), DataPlaneError> {
+    /// Sends a client's packets to its care-of addresses from now on. Installing the same binding again is cheap and
+    /// harmless; other care-of addresses replace the old ones without a gap.
+    pub fn install_binding(&mut self, route: &BindingRoute) -> Result<(), DataPlaneError> {
         if self.settings.home.is_none() {
             return Err(DataPlaneError::RoleNotConfigured("home agent"));
         }
-        let slot = slot_of(&self.bindings.subnets, route.home_address)
-            .ok_or(DataPlaneError::NotAHomeAddress(route.home_address))?;
-        if let Some(installed) = self.bindings.installed.get_mut(&route.home_address)
-            && installed.route == route
-            && installed.claimed
+        let home_address = route.home_address;
+        let slot =
+            slot_of(&self.bindings.subnets, home_address).ok_or(DataPlaneError::NotAHomeAddress(home_address))?;
+        let previous = self.bindings.installed.get(&home_address).copied();
+        if let Some(Installed { tunnel, claimed: true }) = previous
+            && self.leads_to(tunnel, route)
         {
             return Ok(());
         }
-        let tunnel = self.tunnels.acquire(self.tunnel_key(&route))?;
-        let previous = self.bindings.installed.insert(route.home_address, Installed { route, tunnel, claimed: true });
+        let tunnel = match route.exits.as_slice() {
+            [exit] => self.tunnels.acquire(self.tunnel_key(home_address, *exit))?,
+            exits if (1..=BindingRoute::MAXIMUM_EXITS).contains(&exits.len()) => {
+                let keys: Vec<_> = exits.iter().map(|exit| self.tunnel_key(home_address, *exit)).collect();
+                self.tunnels.acquire_copies(home_address, keys.into_iter())?
+            }
+            exits => return Err(DataPlaneError::Exits { home_address, count: exits.len() }),
+        };
+        self.bindings.installed.insert(home_address, Installed { tunnel, claimed: true });
         let result = self
             .settle()
-            .and_then(|()| self.route_binding(route.home_address))
+            .and_then(|()| self.route_binding(home_address))
             .and_then(|()| self.bindings.set_slot(slot, tunnel.0));
         if let Err(error) = result {
             match previous {
-                Some(previous) => self.bindings.installed.insert(route.home_address, previous),
-                None => self.bindings.installed.remove(&route.home_address),
+                Some(previous) => self.bindings.installed.insert(home_address, previous),
+                None => self.bindings.installed.remove(&home_address),
             };
             self.tunnels.release(tunnel)?;
             return Err(error);
@@ -106,6 +131,17 @@ impl DataPlane {
         match previous {
             Some(previous) => self.tunnels.release(previous.tunnel),
             None => Ok(()),
+        }
+    }
+
+    /// Whether a tunnel, or the several that it copies into, are those of a route.
+    fn leads_to(&self, tunnel: TunnelId, route: &BindingRoute) -> bool {
+        let Some(state) = self.tunnels.get(tunnel) else { return false };
+        let keys = route.exits.iter().map(|exit| self.tunnel_key(route.home_address, *exit));
+        if state.parts.is_empty() {
+            keys.eq([state.key])
+        } else {
+            keys.map(|key| self.tunnels.id(key)).eq(state.parts.iter().copied().map(Some))
         }
     }
 
@@ -130,12 +166,12 @@ impl DataPlane {
             .map_err(DataPlaneError::map("write", name::HOME_MACS))
     }
 
-    fn tunnel_key(&self, route: &BindingRoute) -> TunnelKey {
+    fn tunnel_key(&self, home_address: Ipv4Addr, exit: TunnelExit) -> TunnelKey {
         match &self.settings.visit {
-            Some(visit) if visit.care_of_address == route.care_of_address => {
-                TunnelKey::Direct { home_address: route.home_address }
+            Some(visit) if visit.care_of_address == exit.care_of_address => {
+                TunnelKey::Direct { home_agent: exit.home_agent, home_address }
             }
-            _ => TunnelKey::IpInIp { local: route.home_agent, remote: route.care_of_address },
+            _ => TunnelKey::IpInIp { local: exit.home_agent, remote: exit.care_of_address },
         }
     }
 
@@ -157,9 +193,12 @@ impl DataPlane {
         if !self.has_host_route(home_address) {
             return Ok(());
         }
-        let is_direct = matches!(self.tunnel_key(&installed.route), TunnelKey::Direct { .. });
-        let id = VisitorId { home_agent: installed.route.home_agent, home_address };
-        let access = Some(id).filter(|_| is_direct).and_then(|id| self.visitors.kernel_interface(id));
+        let access = match self.tunnels.get(installed.tunnel).map(|state| state.key) {
+            Some(TunnelKey::Direct { home_agent, home_address }) => {
+                self.visitors.kernel_interface(VisitorId { home_agent, home_address })
+            }
+            _ => None,
+        };
         let (device, mtu) = match access {
             Some(access) => (access, None),
             None => (self.devices.home_index(), Some(self.tunnels.inner_mtu(installed.tunnel).into())),
@@ -205,26 +244,15 @@ impl DataPlane {
     /// Takes over the bindings that an earlier agent left in the maps.
     pub(super) fn adopt_bindings(&mut self, left_over: Vec<(Ipv4Addr, TunnelId)>) -> Result<(), DataPlaneError> {
         for (home_address, tunnel) in left_over {
-            let key = self.tunnels.get(tunnel).map(|state| state.key);
-            let own = |visit: Option<Ipv4Addr>| visit.unwrap_or(Ipv4Addr::UNSPECIFIED);
-            let care_of_address = own(self.settings.visit.as_ref().map(|visit| visit.care_of_address));
-            let home_agent = own(self.settings.home.as_ref().map(|home| home.address));
-            let route = match key {
-                Some(TunnelKey::IpInIp { local, remote }) => {
-                    BindingRoute { home_address, care_of_address: remote, home_agent: local }
+            let Some(key) = self.tunnels.get(tunnel).map(|state| state.key) else {
+                if let Some(slot) = slot_of(&self.bindings.subnets, home_address) {
+                    self.bindings.set_slot(slot, 0)?;
                 }
-                Some(TunnelKey::Direct { .. }) => BindingRoute { home_address, care_of_address, home_agent },
-                None => {
-                    if let Some(slot) = slot_of(&self.bindings.subnets, home_address) {
-                        self.bindings.set_slot(slot, 0)?;
-                    }
-                    continue;
-                }
+                continue;
             };
-            if let Some(key) = key {
-                let tunnel = self.tunnels.acquire(key)?;
-                self.bindings.installed.insert(home_address, Installed { route, tunnel, claimed: false });
-            }
+            let tunnel = self.tunnels.acquire(key)?;
+            self.tunnels.adopt_parts(tunnel);
+            self.bindings.installed.insert(home_address, Installed { tunnel, claimed: false });
         }
         Ok(())
     }

@@ -99,7 +99,7 @@ impl DataPlane {
                 let visitor = VisitorId { home_agent: tunnelled.entry, home_address: tunnelled.destination };
                 let tun = if self.visitors.get(visitor).is_some() {
                     self.devices.visit.as_ref()
-                } else if self.bindings.is_bound_to(tunnelled.source, tunnelled.entry) {
+                } else if self.bindings.is_bound_to(&self.tunnels, tunnelled.source, tunnelled.entry) {
                     self.devices.home.as_ref()
                 } else {
                     None

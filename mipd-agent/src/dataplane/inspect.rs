@@ -19,7 +19,7 @@ use super::{
     pins::Pins,
     serialize_display,
     stations::monotonic,
-    tunnels::ethernet_destination,
+    tunnels::{self, ethernet_destination},
 };
 
 /// A tunnel as the programs see it.
@@ -27,7 +27,7 @@ use super::{
 pub struct TunnelReport {
     /// Its number.
     pub id: u32,
-    /// `ipip`, or `direct` for a client whose care-of address is our own.
+    /// `ipip`, `direct` for a client whose care-of address is our own, `copies` for one with several care-of addresses.
     pub encapsulation: &'static str,
     /// Entry; `None` for direct delivery.
     pub local: Option<Ipv4Addr>,
@@ -51,6 +51,7 @@ impl TunnelReport {
         let encapsulation = match tunnel.kind {
             tunnel_kind::IP_IN_IP => "ipip",
             tunnel_kind::DIRECT => "direct",
+            tunnel_kind::COPIES => "copies",
             _ => return None,
         };
         let tunnelled = tunnel.kind == tunnel_kind::IP_IN_IP;
@@ -157,25 +158,33 @@ impl Inspection {
         let subnets = self.maps.home_subnets.get(&0, 0).map_err(DataPlaneError::map("read", name::HOME_SUBNETS))?;
         let mut bindings = Vec::new();
         for (home_address, id) in slots_in_use(&subnets, &self.maps.slots)? {
-            let tunnel = self.maps.tunnels.get(&id, 0).map_err(DataPlaneError::map("read", name::TUNNELS))?;
-            if let Some(tunnel) = TunnelReport::new(id, &tunnel) {
-                bindings.push(BindingReport {
+            let tunnel = self.tunnel(id)?;
+            let copies = tunnels::parts(&tunnel).filter(|_| tunnel.kind == tunnel_kind::COPIES);
+            let mut ids: Vec<u32> = copies.map(|part| part.0).collect();
+            if ids.is_empty() {
+                ids.push(id);
+            }
+            for id in ids {
+                bindings.extend(TunnelReport::new(id, &self.tunnel(id)?).map(|tunnel| BindingReport {
                     home_address,
                     care_of_address: tunnel.remote,
                     tunnel: id,
                     encapsulation: tunnel.encapsulation,
-                });
+                }));
             }
         }
         Ok(bindings)
+    }
+
+    fn tunnel(&self, id: u32) -> Result<Tunnel, DataPlaneError> {
+        self.maps.tunnels.get(&id, 0).map_err(DataPlaneError::map("read", name::TUNNELS))
     }
 
     /// The tunnels.
     pub fn tunnels(&self) -> Result<Vec<TunnelReport>, DataPlaneError> {
         let mut tunnels = Vec::new();
         for id in 1..self.maps.tunnels.len() {
-            let tunnel = self.maps.tunnels.get(&id, 0).map_err(DataPlaneError::map("read", name::TUNNELS))?;
-            tunnels.extend(TunnelReport::new(id, &tunnel));
+            tunnels.extend(TunnelReport::new(id, &self.tunnel(id)?));
         }
         Ok(tunnels)
     }

@@ -57,7 +57,7 @@ mod unload;
 pub mod visitors;
 
 pub use self::{
-    bindings::BindingRoute,
+    bindings::{BindingRoute, TunnelExit},
     checks::check,
     counters::{CounterReport, CounterValue, Hook},
     devices::{HOME_TUN, PUNT_TAP, VISIT_TUN},
@@ -239,9 +239,10 @@ impl DataPlane {
     /// [`remove_unclaimed`](Self::remove_unclaimed).
     fn adopt(&mut self) -> Result<(), DataPlaneError> {
         let bindings = self.bindings.left_over()?;
-        let direct: HashMap<TunnelId, Ipv4Addr> =
+        let clients: HashMap<TunnelId, Ipv4Addr> =
             bindings.iter().map(|(address, tunnel)| (*tunnel, *address)).collect();
-        self.tunnels.adopt(&direct)?;
+        let home_agent = self.settings.home.as_ref().map_or(Ipv4Addr::UNSPECIFIED, |home| home.address);
+        self.tunnels.adopt(home_agent, clients)?;
         self.adopt_bindings(bindings)?;
         self.adopt_visitors()?;
         self.adopt_stations()

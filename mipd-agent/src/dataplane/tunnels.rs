@@ -11,7 +11,7 @@ use std::{
 use aya::maps::{Array, MapData};
 use mipd_common::{
     mac::MacAddress,
-    maps::{Tunnel, tunnel_flags, tunnel_kind},
+    maps::{COPIES_LENGTH, Tunnel, tunnel_flags, tunnel_kind},
 };
 
 use super::{error::DataPlaneError, maps::name, routes::NextHop};
@@ -35,7 +35,9 @@ pub(super) enum TunnelKey {
     /// IP-in-IP from one of our addresses to another agent (RFC 2003).
     IpInIp { local: Ipv4Addr, remote: Ipv4Addr },
     /// No tunnel: a client whose care-of address is our own.
-    Direct { home_address: Ipv4Addr },
+    Direct { home_agent: Ipv4Addr, home_address: Ipv4Addr },
+    /// The tunnels of a client with several care-of addresses.
+    Copies { home_address: Ipv4Addr },
 }
 
 /// A tunnel in use.
@@ -44,6 +46,8 @@ pub(super) struct TunnelState {
     pub key: TunnelKey,
     pub entry: Tunnel,
     pub next_hop: Option<NextHop>,
+    /// Of [`TunnelKey::Copies`]: where the copies go.
+    pub parts: Vec<TunnelId>,
     references: u32,
 }
 
@@ -74,17 +78,30 @@ impl Tunnels {
         Self { map, states: HashMap::new(), ids: HashMap::new(), free, stale: HashSet::new() }
     }
 
-    /// Takes over tunnels that an earlier agent left in the map. They have no users yet. Direct entries do not say whom
-    /// they are for, so `direct` does.
-    pub fn adopt(&mut self, direct: &HashMap<TunnelId, Ipv4Addr>) -> Result<(), DataPlaneError> {
+    /// Takes over tunnels that an earlier agent left in the map. They have no users yet. Entries of a single client do not
+    /// say whose they are, so `clients` does.
+    pub fn adopt(
+        &mut self,
+        home_agent: Ipv4Addr,
+        mut clients: HashMap<TunnelId, Ipv4Addr>,
+    ) -> Result<(), DataPlaneError> {
+        for (id, home_address) in clients.clone() {
+            let entry = self.read(id)?;
+            if entry.kind == tunnel_kind::COPIES {
+                clients.extend(parts(&entry).map(|part| (part, home_address)));
+            }
+        }
         for index in 1..self.map.len() {
-            let entry = self.map.get(&index, 0).map_err(DataPlaneError::map("read", name::TUNNELS))?;
             let id = TunnelId(index);
+            let entry = self.read(id)?;
             let key = match entry.kind {
                 tunnel_kind::IP_IN_IP => {
                     TunnelKey::IpInIp { local: entry.local().into(), remote: entry.remote().into() }
                 }
-                tunnel_kind::DIRECT if direct.contains_key(&id) => TunnelKey::Direct { home_address: direct[&id] },
+                tunnel_kind::DIRECT if clients.contains_key(&id) => {
+                    TunnelKey::Direct { home_agent, home_address: clients[&id] }
+                }
+                tunnel_kind::COPIES if clients.contains_key(&id) => TunnelKey::Copies { home_address: clients[&id] },
                 tunnel_kind::NONE => continue,
                 _ => {
                     self.write(id, &Tunnel::default())?;
@@ -93,7 +110,8 @@ impl Tunnels {
             };
             self.free.take(index);
             self.ids.insert(key, id);
-            self.states.insert(id, TunnelState { key, entry, next_hop: None, references: 0 });
+            let parts = if entry.kind == tunnel_kind::COPIES { parts(&entry).collect() } else { Vec::new() };
+            self.states.insert(id, TunnelState { key, entry, next_hop: None, parts, references: 0 });
             self.stale.insert(id);
         }
         Ok(())
@@ -101,20 +119,51 @@ impl Tunnels {
 
     /// The tunnel for `key`, created if need be; one more user.
     pub fn acquire(&mut self, key: TunnelKey) -> Result<TunnelId, DataPlaneError> {
+        self.acquire_with(key, &[])
+    }
+
+    /// The entry that copies a client's packets into several tunnels, with another user for each of them. One that exists
+    /// copies into these from now on.
+    pub fn acquire_copies(
+        &mut self,
+        home_address: Ipv4Addr,
+        keys: impl Iterator<Item = TunnelKey>,
+    ) -> Result<TunnelId, DataPlaneError> {
+        let mut acquired = Vec::with_capacity(COPIES_LENGTH);
+        let result = keys
+            .map(|key| self.acquire(key))
+            .try_for_each(|id| id.map(|id| acquired.push(id)))
+            .and_then(|()| self.acquire_with(TunnelKey::Copies { home_address }, &acquired));
+        if result.is_err() {
+            acquired.into_iter().try_for_each(|id| self.release(id))?;
+        }
+        result
+    }
+
+    fn acquire_with(&mut self, key: TunnelKey, parts: &[TunnelId]) -> Result<TunnelId, DataPlaneError> {
         if let Some(id) = self.ids.get(&key).copied() {
+            let mut former = Vec::new();
             if let Some(state) = self.states.get_mut(&id) {
                 state.references += 1;
+                if !parts.is_empty() {
+                    former = std::mem::replace(&mut state.parts, parts.to_vec());
+                    state.entry = copies(parts);
+                    let entry = state.entry;
+                    self.write(id, &entry)?;
+                    self.limit_copies(id)?;
+                }
             }
+            former.into_iter().try_for_each(|part| self.release(part))?;
             return Ok(id);
         }
         let id = TunnelId(self.free.next().ok_or(DataPlaneError::TunnelsExhausted(self.map.len() - 1))?);
-        let entry = template(key);
+        let entry = if parts.is_empty() { template(key) } else { copies(parts) };
         if let Err(error) = self.write(id, &entry) {
             self.free.give_back(id.0);
             return Err(error);
         }
         self.ids.insert(key, id);
-        self.states.insert(id, TunnelState { key, entry, next_hop: None, references: 1 });
+        self.states.insert(id, TunnelState { key, entry, next_hop: None, parts: parts.to_vec(), references: 1 });
         self.stale.insert(id);
         Ok(id)
     }
@@ -142,8 +191,40 @@ impl Tunnels {
             self.stale.remove(&id);
             self.write(id, &Tunnel::default())?;
             self.free.give_back(id.0);
+            state.parts.into_iter().try_for_each(|part| self.release(part))?;
         }
         Ok(())
+    }
+
+    /// One user more of each tunnel that an adopted entry copies into.
+    pub fn adopt_parts(&mut self, id: TunnelId) {
+        let parts = self.states.get(&id).map(|state| state.parts.clone()).unwrap_or_default();
+        for part in parts {
+            if let Some(state) = self.states.get_mut(&part) {
+                state.references += 1;
+            }
+        }
+    }
+
+    /// Sets the largest inner packet of an entry that copies: the smallest of its tunnels'. Returns whether it is another
+    /// one now.
+    pub fn limit_copies(&mut self, id: TunnelId) -> Result<bool, DataPlaneError> {
+        let Some(state) = self.states.get(&id) else { return Ok(false) };
+        let mtu = state.parts.iter().map(|part| self.inner_mtu(*part)).min().unwrap_or(DEFAULT_INNER_MTU);
+        if mtu == state.entry.inner_mtu {
+            return Ok(false);
+        }
+        let entry = Tunnel { inner_mtu: mtu, ..state.entry };
+        self.write(id, &entry)?;
+        if let Some(state) = self.states.get_mut(&id) {
+            state.entry = entry;
+        }
+        Ok(true)
+    }
+
+    /// The entries that copy into a tunnel.
+    pub fn copying_into(&self, part: TunnelId) -> Vec<TunnelId> {
+        self.states.iter().filter(|(_, state)| state.parts.contains(&part)).map(|(id, _)| *id).collect()
     }
 
     /// A tunnel in use.
@@ -195,6 +276,10 @@ impl Tunnels {
         self.stale.take(&id)
     }
 
+    fn read(&self, id: TunnelId) -> Result<Tunnel, DataPlaneError> {
+        self.map.get(&id.0, 0).map_err(DataPlaneError::map("read", name::TUNNELS))
+    }
+
     fn write(&mut self, id: TunnelId, entry: &Tunnel) -> Result<(), DataPlaneError> {
         self.map.set(id.0, entry, 0).map_err(DataPlaneError::map("write", name::TUNNELS))
     }
@@ -205,12 +290,27 @@ fn template(key: TunnelKey) -> Tunnel {
     let mut tunnel = Tunnel { inner_mtu: DEFAULT_INNER_MTU, ..Tunnel::default() };
     match key {
         TunnelKey::Direct { .. } => tunnel.kind = tunnel_kind::DIRECT,
+        TunnelKey::Copies { .. } => tunnel.kind = tunnel_kind::COPIES,
         TunnelKey::IpInIp { local, remote } => {
             tunnel.kind = tunnel_kind::IP_IN_IP;
             tunnel.outer = outer_header(local, remote);
         }
     }
     tunnel
+}
+
+/// The entry that copies into other tunnels.
+fn copies(parts: &[TunnelId]) -> Tunnel {
+    let mut tunnel = Tunnel { kind: tunnel_kind::COPIES, inner_mtu: DEFAULT_INNER_MTU, ..Tunnel::default() };
+    for (place, part) in tunnel.outer.chunks_exact_mut(4).zip(parts).take(COPIES_LENGTH) {
+        place.copy_from_slice(&part.0.to_ne_bytes());
+    }
+    tunnel
+}
+
+/// The tunnels that an entry copies into.
+pub(super) fn parts(entry: &Tunnel) -> impl Iterator<Item = TunnelId> {
+    (0..COPIES_LENGTH).map(|index| entry.part(index)).filter(|part| *part != 0).map(TunnelId)
 }
 
 /// The outer header with its variable fields zero and, in place of the checksum, the folded sum of the others.
@@ -373,7 +473,10 @@ mod tests {
         assert_eq!(with_adjacency(template(KEY), Some(1_400), adjacency).inner_mtu, 1_380);
         assert_eq!(with_adjacency(template(KEY), Some(10), adjacency).inner_mtu, 68);
         assert_eq!(with_adjacency(template(KEY), None, Adjacency::default()).inner_mtu, DEFAULT_INNER_MTU);
-        let direct = template(TunnelKey::Direct { home_address: Ipv4Addr::new(10, 1, 0, 5) });
+        let direct = template(TunnelKey::Direct {
+            home_agent: Ipv4Addr::new(10, 1, 0, 1),
+            home_address: Ipv4Addr::new(10, 1, 0, 5),
+        });
         assert_eq!(direct.kind, tunnel_kind::DIRECT);
         assert_eq!(with_adjacency(direct, None, adjacency).inner_mtu, 9_000);
     }

@@ -239,7 +239,7 @@ impl DataPlane {
 
     /// If the visitor is a client of our own home agent, its binding is delivered directly: brings that up to date.
     fn refresh_direct(&mut self, id: VisitorId) -> Result<(), DataPlaneError> {
-        let key = TunnelKey::Direct { home_address: id.home_address };
+        let key = TunnelKey::Direct { home_agent: id.home_agent, home_address: id.home_address };
         if self.tunnels.id(key).is_none() {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use ipnet::Ipv4Net;
-use mipd_common::maps::HOME_SUBNETS_LENGTH;
+use mipd_common::maps::{COPIES_LENGTH, HOME_SUBNETS_LENGTH};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -51,6 +51,8 @@ pub struct HomeAgent {
     pub allowed_proxies: Option<Vec<AddressRange>>,
     /// Home addresses of clients that give a name.
     pub identities: BTreeMap<Nai, HomeAddress>,
+    /// How many care-of addresses a client may have at a time.
+    pub simultaneous_bindings: u32,
 }
 
 /// A home subnet and how it is attached.
@@ -141,6 +143,13 @@ pub(in crate::config) fn validate(
             1 << 24,
             MAXIMUM_BINDINGS,
         )?,
+        simultaneous_bindings: count(
+            source,
+            "simultaneous-bindings",
+            section.simultaneous_bindings.as_ref(),
+            COPIES_LENGTH as u32,
+            1,
+        )?,
     })
 }
 
@@ -173,10 +182,6 @@ fn refuse_what_is_not_carried(source: &Source<'_>, section: &HomeAgentSection) -
     if let Some(other) = section.encapsulation.iter().find(|name| name.get_ref() != "ipip") {
         let message = format!("encapsulation `{}` is not available yet: write [\"ipip\"]", other.get_ref());
         return Err(source.error(&other.span(), message));
-    }
-    if let Some(number) = section.simultaneous_bindings.as_ref().filter(|number| *number.get_ref() != 1) {
-        let message = format!("simultaneous-bindings {} is not available yet: write 1", number.get_ref());
-        return Err(source.error(&number.span(), message));
     }
     if let Some(udp_tunnel) = section.udp_tunnel.as_ref().filter(|udp_tunnel| *udp_tunnel.get_ref()) {
         return Err(source.error(&udp_tunnel.span(), "udp-tunnel is not available yet: write false"));
