@@ -196,8 +196,8 @@ fn identification_floor(
         (true, Elapsed::Known) => None,
         (true, Elapsed::Unknown) => {
             tracing::warn!(
-                "the clock is behind the last registration accepted: none is accepted before it is set. If it is right, \
-                 it was wrong then: remove the file `accepted` from the state directory and start again"
+                "the clock is behind the last registration accepted: each client is given that one's time, until the \
+                 clock is set and the agent started again"
             );
             Some(floor)
         }

@@ -12,7 +12,10 @@ use super::{
     values::HostAddressText,
 };
 pub use crate::mobility::security::Peer;
-use crate::mobility::security::{AddressRange, ReplayProtection, SecurityAssociation};
+use crate::mobility::{
+    proxy::{InvalidNai, NaiTemplate},
+    security::{AddressRange, ReplayProtection, SecurityAssociation},
+};
 use crate::wire::authentication::Algorithm;
 
 /// A mobile–home security association of a range of clients (RFC 5944 §5.1).
@@ -22,6 +25,8 @@ pub struct ClientAssociation {
     pub clients: AddressRange,
     /// What they share.
     pub association: SecurityAssociation,
+    /// What the clients call themselves in requests.
+    pub nai: Option<NaiTemplate>,
     /// Where it is in the file.
     pub line: usize,
 }
@@ -63,6 +68,13 @@ pub enum PeerKind {
     ForeignHome,
     /// Mobile node (or its access point) and foreign agent (extension 33).
     MobileForeign,
+}
+
+impl PeerKind {
+    /// Whether a mobile node is at one end.
+    pub(super) fn is_of_mobile(self) -> bool {
+        self == Self::MobileForeign
+    }
 }
 
 impl fmt::Display for PeerKind {
@@ -161,6 +173,7 @@ pub(super) fn clients(
         ranges.entry(clients).or_default().push(associations.len());
         associations.push(ClientAssociation {
             clients,
+            nai: section.nai.map(|nai| name(source, clients, &nai)).transpose()?,
             association: SecurityAssociation {
                 spi,
                 algorithm: section.algorithm.into(),
@@ -173,6 +186,17 @@ pub(super) fn clients(
         });
     }
     Ok(associations)
+}
+
+/// An identifier for the clients of a range, of which each must have its own (RFC 2794 §1).
+fn name(source: &Source<'_>, clients: AddressRange, text: &Spanned<String>) -> Result<NaiTemplate, ConfigError> {
+    let template: NaiTemplate =
+        text.get_ref().parse().map_err(|error: InvalidNai| source.error(&text.span(), error.to_string()))?;
+    if clients.first() != clients.last() && !template.tells_clients_apart() {
+        let message = format!("all of {clients} would be called the same: write {{address}} or {{mac}} into the nai");
+        return Err(source.error(&text.span(), message));
+    }
+    Ok(template)
 }
 
 /// Validates the `[[peer-association]]` sections.

@@ -2,7 +2,9 @@
 //!
 //! No type here has `Debug`: sections hold keys.
 
-use crate::mobility::{proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel, security::AddressRange};
+use crate::mobility::{
+    proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel, security::AddressRange, tunnel::Encapsulation,
+};
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -63,6 +65,7 @@ pub(super) struct AssociationSection {
     pub accept_any_algorithm: bool,
     #[serde(default)]
     pub replay: ReplayName,
+    pub nai: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -89,7 +92,11 @@ pub(super) struct AccessPointSection {
     pub subnet_map: Vec<Spanned<SubnetMapText>>,
     pub registration_lifetime: Option<Spanned<LifetimeText>>,
     #[serde(default)]
+    pub encapsulation: Vec<Spanned<Encapsulation>>,
+    #[serde(default)]
     pub reverse_tunnel: ReverseTunnelPolicy,
+    #[serde(default)]
+    pub proxy_extensions: bool,
     #[serde(default)]
     pub local_subnets: Vec<Spanned<PrefixText>>,
     #[serde(default)]

@@ -59,7 +59,7 @@ fn every_mistake_has_its_one_line() {
         (
             format!("{ACCESS_POINT}authoritative = []\n"),
             "mipd.toml:6: unknown key `authoritative`: expected uplink, bridge, radios, subnet-map, \
-             registration-lifetime, reverse-tunnel, local-subnets, visitor-ipv6, registration-port, maximum-clients",
+             registration-lifetime, encapsulation, reverse-tunnel, proxy-extensions, local-subnets, visitor-ipv6, registration-port, maximum-clients",
         ),
         (
             format!("{HOME_AGENT}maximum-lifetim = \"10h\"\n"),
@@ -280,10 +280,22 @@ fn every_mistake_has_its_one_line() {
         ),
         (
             format!(
-                "{ACCESS_POINT}\n[[peer-association]]\npeer = \"10.2.0.1\"\nkind = \"mobile-foreign\"\nspi = 300\n\
+                "{ACCESS_POINT}\n[[peer-association]]\npeer = \"10.2.0.1\"\nkind = \"foreign-home\"\nspi = 300\n\
                  key = \"{KEY}\""
             ),
-            "mipd.toml:7: an access point has no [[peer-association]] yet: remove it, here and at the foreign agent",
+            "mipd.toml:7: an access point is neither home agent nor foreign agent: write kind = \"mobile-foreign\", or remove it",
+        ),
+        (
+            format!("{ACCESS_POINT}encapsulation = [\"ipip\", \"gre\"]\n"),
+            "mipd.toml:6: encapsulation `gre` is not available yet: write [\"ipip\"]",
+        ),
+        (
+            association(&format!("clients = \"10.1.0.0/24\"\nspi = 256\nkey = \"{KEY}\"\nnai = \"one@a.example\"")),
+            "mipd.toml:9: all of 10.1.0.0/24 would be called the same: write {address} or {mac} into the nai",
+        ),
+        (
+            association(&format!("clients = \"10.1.0.5\"\nspi = 256\nkey = \"{KEY}\"\nnai = \"one two\"")),
+            "mipd.toml:9: identifier `one two` has control characters or white space: write it like scanner7@warehouse.example",
         ),
         (
             format!("[agent]\nstate-dir = \"state\"\n{HOME_AGENT}"),

@@ -136,6 +136,12 @@ pub struct Client {
     pub lifetime_remaining_s: Option<u64>,
     /// Whether a reverse tunnel was granted.
     pub reverse_tunnel: Option<bool>,
+    /// `ipip`, `gre` or `minimal`: as registered.
+    pub encapsulation: Option<String>,
+    /// The network access identifier in its requests.
+    pub nai: Option<String>,
+    /// The algorithm of its home agent's last valid reply, as the configuration names it.
+    pub algorithm: Option<String>,
     /// The code of the last reply.
     pub last_code: Option<u8>,
     /// Requests sent since the last accepted one.

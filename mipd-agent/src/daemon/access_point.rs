@@ -10,9 +10,9 @@ use crate::{
     dataplane::{Sighting, SightingKind, StationEntry},
     io::frames::{Frame, FrameSocket},
     mobility::{
-        discovery::listener::{Listener, ListenerAction},
+        discovery::listener::{Agent, Listener, ListenerAction},
         link::{InterfaceIndex, Path, Received, Transmit},
-        proxy::{Action, Event, ForeignAgentInfo, HomeAgentOnLink, Proxy, StationState},
+        proxy::{Action, ClientRecord, Event, ForeignAgentInfo, HomeAgentOnLink, Proxy, StationState},
         time::{Instant, Now},
     },
     state::{Remembered, Table},
@@ -47,6 +47,8 @@ pub struct AccessPoint {
     pub proxy: Proxy,
     /// Which agents there are.
     pub listener: Listener,
+    /// The foreign agent that the proxy was told to prefer.
+    pub preferred_agent: Option<Ipv4Addr>,
     /// First packets.
     pub hold: Hold,
     /// What the proxy does not see.
@@ -70,6 +72,8 @@ pub struct AccessPoint {
 pub struct Port {
     /// Its index.
     pub interface: InterfaceIndex,
+    /// Its name.
+    pub name: String,
     /// The packet socket.
     pub socket: Arc<FrameSocket>,
     /// The interface's own address on the link.
@@ -79,10 +83,30 @@ pub struct Port {
 impl AccessPoint {
     /// Takes up the clients of the agent that ran before.
     pub fn restore(&mut self, now: Now, remembered: &Remembered, context: &mut Context<'_>) -> Result<(), DaemonError> {
+        let records = remembered.records(Table::Clients)?;
+        let records = records.into_iter().map(|record| self.relocate(record)).collect::<Vec<_>>();
         let mut actions = Vec::new();
-        self.proxy.restore(remembered.now(now), remembered.records(Table::Clients)?, &mut actions);
+        self.proxy.restore(remembered.now(now), records, &mut actions);
         self.apply(now, actions, context);
         Ok(())
+    }
+
+    /// What outlives us of a client.
+    fn record(&self, now: Now, mac: MacAddress) -> Option<ClientRecord> {
+        let record = self.proxy.record(now, mac)?;
+        let radio = self.radios.get(&InterfaceIndex(record.interface));
+        Some(ClientRecord { interface_name: radio.map(|radio| radio.name.clone()), ..record })
+    }
+
+    /// Finds a record's radio again by its name, since a reboot changes indexes. A client whose radio is no more is not
+    /// taken up: it is noticed anew.
+    fn relocate(&self, mut record: ClientRecord) -> ClientRecord {
+        let Some(name) = &record.interface_name else { return record };
+        match self.radios.values().find(|radio| radio.name == *name) {
+            Some(radio) => record.interface = radio.interface.0,
+            None => record.registration = None,
+        }
+        record
     }
 
     /// A kernel program noticed a station.
@@ -185,6 +209,12 @@ impl AccessPoint {
         let mut actions = Vec::new();
         self.listener.handle_advertisement(now.instant, link.source, &icmp, &mut actions);
         self.apply_discovery(now, actions, context);
+        let challenge = self.listener.agent(icmp.source).and_then(|agent| agent.advertisement.challenge.as_deref());
+        if let Some(challenge) = challenge {
+            let mut actions = Vec::new();
+            self.proxy.challenge_heard(now, icmp.source, challenge, &mut actions);
+            self.apply(now, actions, context);
+        }
     }
 
     /// When [`Self::handle_timeout`] wants to be called next.
@@ -217,9 +247,6 @@ impl AccessPoint {
     }
 
     fn notice(&mut self, now: Now, event: Event, context: &mut Context<'_>) {
-        if matches!(event, Event::Visitor { .. }) && self.listener.foreign_agent().is_none() {
-            self.listener.solicit(now.instant);
-        }
         let mut actions = Vec::new();
         self.proxy.handle_event(now, event, &mut actions);
         self.apply(now, actions, context);
@@ -248,7 +275,6 @@ impl AccessPoint {
     }
 
     fn apply_discovery(&mut self, now: Now, actions: Vec<ListenerAction>, context: &mut Context<'_>) {
-        let mut rebooted = false;
         let mut changed = false;
         for action in actions {
             match action {
@@ -256,7 +282,6 @@ impl AccessPoint {
                 ListenerAction::AgentRebooted(address) => {
                     tracing::info!(agent = %address, "agent rebooted");
                     changed = true;
-                    rebooted |= self.listener.foreign_agent().is_some_and(|agent| agent.address == address);
                 }
                 ListenerAction::AgentFound(address) => {
                     tracing::info!(agent = %address, "agent found");
@@ -267,18 +292,26 @@ impl AccessPoint {
                     changed = true;
                 }
                 ListenerAction::AgentChanged(_) => changed = true,
-                ListenerAction::RegistrationRevoked { agent, home_address, busy } => {
-                    tracing::info!(%agent, %home_address, busy, "the foreign agent has revoked a registration");
+                ListenerAction::RegistrationRevoked { agent, home_address: address, busy } => {
+                    self.notice(now, Event::Dismissed { address, agent, busy }, context);
                 }
             }
         }
-        if changed {
-            self.tell_agents(now, rebooted, context);
+        // After a move of the uplink another agent may be preferred, though nothing about the agents has changed.
+        let preferred = self.listener.foreign_agent().map(|agent| agent.address);
+        if changed || preferred != self.preferred_agent {
+            self.preferred_agent = preferred;
+            self.tell_agents(now, context);
         }
     }
 
-    fn tell_agents(&mut self, now: Now, rebooted: bool, context: &mut Context<'_>) {
-        let foreign_agent = self.listener.foreign_agent().map(ForeignAgentInfo::from);
+    fn tell_agents(&mut self, now: Now, context: &mut Context<'_>) {
+        // One that has fallen silent, but is still listed, may be on a link that the uplink has left.
+        let is_preferred = |agent: &&Agent| Some(agent.address) == self.preferred_agent;
+        let (preferred, others): (Vec<_>, Vec<_>) = self.listener.agents().iter().partition(is_preferred);
+        let others = others.into_iter().filter(|agent| !self.listener.is_overdue(agent, now.instant));
+        let foreign_agents = preferred.into_iter().chain(others).map(ForeignAgentInfo::from);
+        let foreign_agents: Vec<_> = foreign_agents.filter(ForeignAgentInfo::is_usable).collect();
         let home_agents: Vec<_> = self
             .listener
             .agents()
@@ -290,12 +323,12 @@ impl AccessPoint {
             })
             .collect();
         // The gateway of this subnet is the agent on it; without one the virtual MAC leads nowhere here.
-        let gateway = home_agents.first().map(|agent| agent.mac).or(foreign_agent.as_ref().map(|agent| agent.mac));
+        let gateway = home_agents.first().map(|agent| agent.mac).or(foreign_agents.first().map(|agent| agent.mac));
         if let Err(error) = context.dataplane.set_gateway_mac(gateway) {
             tracing::error!(%error, "cannot tell the programs the gateway");
         }
         let mut actions = Vec::new();
-        self.proxy.agent_changed(now, foreign_agent, home_agents, rebooted, &mut actions);
+        self.proxy.agents_changed(now, foreign_agents, home_agents, &mut actions);
         self.apply(now, actions, context);
     }
 
@@ -367,13 +400,14 @@ impl AccessPoint {
                     self.send_on_radio(interface, &request.emit(Link { destination: mac, source: gateway_mac }));
                 }
                 Action::UpdateSwitches { mac } => self.send_on_uplink(&frame::layer_2_update(mac)),
+                Action::Solicit => self.listener.solicit(now.instant),
                 Action::ForgetSeen { mac } => {
                     if let Err(error) = context.dataplane.forget_seen(mac) {
                         tracing::warn!(client = %mac, %error, "cannot have the station reported again");
                     }
                 }
                 Action::ClientChanged { mac } => {
-                    context.state.record(now, Table::Clients, &mac.0, |now| self.proxy.record(now, mac));
+                    context.state.record(now, Table::Clients, &mac.0, |now| self.record(now, mac));
                 }
             }
         }

@@ -30,7 +30,10 @@ use crate::{
         time::Instant,
         tunnel::Encapsulations,
     },
-    wire::types::{CareOfAddress, HomeAgentAddress, Lifetime},
+    wire::{
+        proxy_mode::AccessTechnology,
+        types::{CareOfAddress, HomeAgentAddress, Lifetime},
+    },
 };
 
 /// Registrations of all visitors together that may wait for their home agents.
@@ -315,7 +318,8 @@ impl Plan {
             let socket = inputs
                 .frame_socket(interface, want)
                 .map_err(|source| DaemonError::PacketSocket { interface: name.clone(), source })?;
-            Ok::<_, DaemonError>(access_point::Port { interface, socket, mac: self.network.mac(name.as_str())? })
+            let mac = self.network.mac(name.as_str())?;
+            Ok::<_, DaemonError>(access_point::Port { interface, name: name.as_str().to_owned(), socket, mac })
         };
         let uplink = port(&settings.uplink, Want::Advertisements)?;
         let mut radio_ports = HashMap::new();
@@ -327,20 +331,25 @@ impl Plan {
         let subnet_map = SubnetMap::from_entries(
             settings.subnet_map.iter().map(|entry| (entry.home_agent, entry.prefix.netmask())),
         )?;
+        let names = config.security_associations.iter().filter_map(|entry| Some((entry.clients, entry.nai.clone()?)));
         let proxy = proxy::Config {
-            uplink: uplink.interface,
-            own_subnets: own_subnets.clone(),
             subnet_map,
             associations: Arc::clone(&self.mobile_home),
+            mobile_foreign: Arc::clone(&self.mobile_foreign),
+            names: Arc::new(names.collect()),
             registration_lifetime: settings.registration_lifetime,
+            encapsulations: settings.encapsulations.clone(),
             reverse_tunnel: settings.reverse_tunnel,
+            proxy_extensions: settings.proxy_extensions.then_some(AccessTechnology::WirelessLan),
             registration_port: self.registration_port,
             maximum_clients: settings.maximum_clients as usize,
+            ..proxy::Config::new(uplink.interface, own_subnets.clone())
         };
         let address = self.address(&settings.bridge)?.addr();
         Ok(Some(AccessPoint {
             proxy: Proxy::new(proxy, rand::random()),
             listener: Listener::new(address, rand::random()),
+            preferred_agent: None,
             hold: crate::stations::hold::Hold::default(),
             counters: access_point::Counters::default(),
             address,

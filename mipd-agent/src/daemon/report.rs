@@ -6,6 +6,7 @@ use mipd_common::maps::Action;
 
 use super::Daemon;
 use crate::{
+    config::associations::algorithm_name,
     control::{
         What,
         report::{Agent, Binding, Client, Counter, Interface, Report, Tunnel, Visitor},
@@ -107,7 +108,10 @@ impl Daemon {
                 care_of_address: client.care_of_address.map(|address| address.0),
                 lifetime_granted_s: client.lifetime_granted.map(|lifetime| lifetime.0),
                 lifetime_remaining_s: client.expires.map(|expires| remaining(now, expires)),
-                reverse_tunnel: client.lifetime_granted.map(|_| client.reverse_tunnel),
+                reverse_tunnel: client.mode.map(|mode| mode.is_reverse()),
+                encapsulation: client.mode.map(|mode| mode.encapsulation.name().into()),
+                nai: client.nai.as_ref().map(ToString::to_string),
+                algorithm: client.algorithm.map(|algorithm| algorithm_name(algorithm).into()),
                 last_code: client.last_code.map(|code| code.0),
                 attempts: Some(client.attempts),
                 registered_in_ms: client.registered_in.map(|time| time.as_millis() as u64),

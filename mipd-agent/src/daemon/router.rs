@@ -94,6 +94,7 @@ impl Router {
         }
         if let Some(home_agent) = &mut self.home_agent {
             let mut actions = Vec::new();
+            home_agent.refuse_up_to(remembered.identification_floor());
             home_agent.restore(remembered.now(now), remembered.records(Table::Bindings)?, &mut actions);
             self.apply_home(now, actions, context);
         }
@@ -285,6 +286,15 @@ impl Router {
 
     fn apply_home(&mut self, now: Now, actions: Vec<home_agent::Action>, context: &mut Context<'_>) {
         use home_agent::Action;
+        // Before anything is answered: what is answered must not be forgotten.
+        for action in &actions {
+            let (Action::BindingChanged { home_address }, Some(agent)) = (action, &self.home_agent) else { continue };
+            context.state.record(now, Table::Bindings, &home_address.0.octets(), |recording| {
+                let record = agent.record(recording, *home_address)?;
+                context.state.accepted(now, Identification(record.identification));
+                Some(record)
+            });
+        }
         let mut failed = None;
         for action in actions {
             match action {
@@ -321,14 +331,7 @@ impl Router {
                 Action::AlgorithmMatched { home_address, algorithm } => {
                     tracing::info!(%home_address, algorithm = algorithm_name(algorithm), "authenticated, as by one of any");
                 }
-                Action::BindingChanged { home_address } => {
-                    let Some(agent) = &self.home_agent else { continue };
-                    context.state.record(now, Table::Bindings, &home_address.0.octets(), |now| {
-                        let record = agent.record(now, home_address)?;
-                        context.state.accepted(now, Identification(record.identification));
-                        Some(record)
-                    });
-                }
+                Action::BindingChanged { .. } => {}
             }
         }
         if let Some(home_address) = failed

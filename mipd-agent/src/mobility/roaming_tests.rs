@@ -17,12 +17,15 @@ use super::{
     foreign_agent::{self, ForeignAgent},
     home_agent::{self, HomeAgent},
     link::{InterfaceIndex, Path, Received, Transmit},
-    proxy::{self, Event, ForeignAgentInfo, HomeAgentOnLink, Proxy, ReverseTunnelPolicy, StationState},
+    proxy::{self, Event, ForeignAgentInfo, HomeAgentOnLink, Proxy, StationState},
     security::MobileHomeAssociations,
     subnet_map::SubnetMap,
     time::{Instant, Now},
 };
-use crate::wire::types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification, Lifetime};
+use crate::wire::{
+    advertisement::AgentFlags,
+    types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification, Lifetime},
+};
 
 /// The link of each access point: 0 is home, the first visited network has two.
 const LINKS: [usize; 4] = [0, 1, 1, 2];
@@ -84,18 +87,15 @@ impl Campus {
         let access_points = LINKS.iter().zip(skews).enumerate().map(|(index, (&link, skew))| {
             let mut proxy = Proxy::new(
                 proxy::Config {
-                    uplink: UPLINK,
-                    own_subnets: vec![format!("10.{}.0.0/24", 1 + link).parse().unwrap()],
                     subnet_map: SubnetMap::from_entries([(
                         HomeAgentAddress(HOME_AGENT),
                         Ipv4Addr::new(255, 255, 255, 0),
                     )])
                     .unwrap(),
                     associations: clients.clone(),
-                    registration_lifetime: Lifetime(600),
-                    reverse_tunnel: ReverseTunnelPolicy::WhenOffered,
                     registration_port: CLIENT_PORT,
                     maximum_clients: 10,
+                    ..proxy::Config::new(UPLINK, vec![format!("10.{}.0.0/24", 1 + link).parse().unwrap()])
                 },
                 index as u64,
             );
@@ -105,10 +105,12 @@ impl Campus {
                 mac: router_mac(link),
                 care_of_addresses: vec![CareOfAddress(router(link))],
                 registration_lifetime: Lifetime(36_000),
-                reverse_tunnel: true,
+                flags: AgentFlags { foreign_agent: true, reverse_tunnel: true, ..AgentFlags::default() },
+                challenge: None,
+                reboots: 0,
             });
             let home_agents = if link == 0 { vec![here] } else { vec![] };
-            proxy.agent_changed(clock.0, foreign_agent, home_agents, false, &mut vec![]);
+            proxy.agents_changed(clock.0, foreign_agent.into_iter().collect(), home_agents, &mut vec![]);
             AccessPoint { proxy, link, skew, station: None, requests: vec![] }
         });
         Self {

@@ -63,10 +63,13 @@ impl Mark {
 
     /// Moves it ahead of an Identification, unless it is already, or that is no time.
     pub fn cover(&mut self, wall: Identification, identification: Identification) {
-        let is_time = identification.since(wall).unsigned_abs() <= PLAUSIBLE.unsigned_abs();
-        // One that lies beyond what can be accepted is from a clock that has been corrected since.
-        let is_covered = |value: Identification| value.since(identification) >= RESERVE && !is_beyond(value, wall);
-        if !is_time || self.value.is_some_and(is_covered) {
+        let is_near =
+            |time: Identification, most: i64| identification.since(time).unsigned_abs() <= most.unsigned_abs();
+        // When our clock was set back, what was accepted before stands in for it.
+        let known = self.value.filter(|value| is_near(*value, PLAUSIBLE + LEAD));
+        if known.is_none() && !is_near(wall, PLAUSIBLE)
+            || known.is_some_and(|value| value.since(identification) >= RESERVE)
+        {
             return;
         }
         let value = Identification(identification.0.wrapping_add_signed(LEAD));
@@ -147,6 +150,21 @@ mod tests {
         mark.cover(at(0), at(0));
         let kept = Mark::open(&path).unwrap().1.unwrap();
         assert_eq!(kept, at(1000));
+    }
+
+    #[test]
+    fn it_goes_on_when_the_clock_was_set_back_and_the_nodes_were_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("accepted");
+        let (mut mark, _) = Mark::open(&path).unwrap();
+        mark.cover(at(0), at(0));
+        let set_back = Identification(0x83aa_7e80 << 32);
+        for second in 1..5000 {
+            mark.cover(set_back, at(second * 1000));
+            mark.cover(set_back, at(second * 500));
+            let kept = Mark::open(&path).unwrap().1.unwrap();
+            assert!(kept.since(at(second * 1000)) >= RESERVE);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::count;
-use crate::mobility::proxy::ReverseTunnelPolicy;
+use crate::mobility::{proxy::ReverseTunnelPolicy, tunnel::Encapsulation};
 use crate::{
     config::{
         document::{AccessPointSection, RadioEntry, SubnetMapText},
@@ -34,8 +34,12 @@ pub struct AccessPoint {
     pub subnet_map: Vec<SubnetMapEntry>,
     /// The lifetime asked for.
     pub registration_lifetime: Lifetime,
+    /// Encapsulations asked for, the most wanted first.
+    pub encapsulations: Vec<Encapsulation>,
     /// Whether a reverse tunnel is asked for.
     pub reverse_tunnel: ReverseTunnelPolicy,
+    /// Whether requests say whom they are for and how that client is attached (RFC 5563).
+    pub proxy_extensions: bool,
     /// Subnets of the access point itself; empty: the bridge's prefixes.
     pub local_subnets: Vec<Ipv4Net>,
     /// What happens to visitors' IPv6.
@@ -100,6 +104,8 @@ pub(in crate::config) fn validate(
     }
     Ok(AccessPoint {
         radios,
+        encapsulations: encapsulations(source, &section.encapsulation)?,
+        proxy_extensions: section.proxy_extensions,
         subnet_map,
         registration_lifetime: section
             .registration_lifetime
@@ -112,6 +118,17 @@ pub(in crate::config) fn validate(
         uplink: section.uplink.into_inner(),
         bridge: section.bridge.into_inner(),
     })
+}
+
+/// The role negotiates all of them; the data path carries one.
+fn encapsulations(source: &Source<'_>, given: &[Spanned<Encapsulation>]) -> Result<Vec<Encapsulation>, ConfigError> {
+    match given.iter().find(|given| *given.get_ref() != Encapsulation::IpInIp) {
+        Some(other) => {
+            let message = format!("encapsulation `{}` is not available yet: write [\"ipip\"]", other.get_ref());
+            Err(source.error(&other.span(), message))
+        }
+        None => Ok(vec![Encapsulation::IpInIp]),
+    }
 }
 
 fn radios(source: &Source<'_>, section: &AccessPointSection) -> Result<Vec<Radio>, ConfigError> {

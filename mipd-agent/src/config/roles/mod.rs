@@ -36,11 +36,10 @@ pub(super) fn exclude_unsupported_combinations(source: &Source<'_>, document: &D
             );
             Err(source.error(&access_point.span(), message))
         }
-        (Some(_), None) => match document.peer_association.first() {
-            // Its requests would lack the extension that the peer demands.
+        (Some(_), None) => match document.peer_association.iter().find(|peer| !peer.get_ref().kind.is_of_mobile()) {
             Some(peer) => Err(source.error(
                 &peer.span(),
-                "an access point has no [[peer-association]] yet: remove it, here and at the foreign agent",
+                "an access point is neither home agent nor foreign agent: write kind = \"mobile-foreign\", or remove it",
             )),
             None => Ok(()),
         },

@@ -289,7 +289,7 @@ impl Listener {
     }
 
     /// Whether an agent should have been heard since, if it is still there.
-    fn is_overdue(&self, agent: &Agent, now: Instant) -> bool {
+    pub fn is_overdue(&self, agent: &Agent, now: Instant) -> bool {
         move_detection::overdue(agent) <= now || self.link_changed.is_some_and(|changed| agent.heard < changed)
     }
 

@@ -108,7 +108,7 @@ impl<'k> Examination<'k, '_> {
         match signers.replay_protection() {
             ReplayProtection::Timestamps => {
                 let window = ReplayWindow { window: self.config.replay_window };
-                let last = node.and_then(|node| node.last);
+                let last = self.nodes.last(self.petition.home_address);
                 window.check(self.now.wall, request.identification, last).map(|()| false).map_err(|_| mismatch)
             }
             ReplayProtection::Nonces => {

@@ -232,7 +232,7 @@ impl HomeAgent {
         if signers.uses_nonces() {
             self.renew_nonce(now, petition, None)
         } else if code == ReplyCode::HA_IDENTIFICATION {
-            let last = self.nodes.get(petition.home_address).and_then(|node| node.last);
+            let last = self.nodes.last(petition.home_address);
             ReplayWindow::resynchronisation(now.wall, request.identification, last)
         } else {
             request.identification
@@ -321,6 +321,11 @@ impl HomeAgent {
             binding: bindings.next(),
             more: bindings.collect(),
         })
+    }
+
+    /// From now on accepts no timestamp up to this one: a former process may have accepted it, and its record got lost.
+    pub fn refuse_up_to(&mut self, floor: Option<Identification>) {
+        self.nodes.set_floor(floor);
     }
 
     /// Takes up where a former process stopped. What has expired meanwhile, or is no longer configured, is removed.

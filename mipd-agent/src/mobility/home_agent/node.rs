@@ -86,12 +86,14 @@ pub(super) struct Nodes {
     by_address: HashMap<HomeAddress, Box<Node>, SeedableRandomState>,
     alarms: BTreeSet<(Instant, HomeAddress)>,
     bindings: usize,
+    /// Timestamps up to this one may have been accepted from any node, and forgotten.
+    floor: Option<Identification>,
 }
 
 impl Nodes {
     pub fn new(seed: u64) -> Self {
         let state = SeedableRandomState::with_seed(seed, SharedSeed::global_fixed());
-        Self { by_address: HashMap::with_hasher(state), alarms: BTreeSet::new(), bindings: 0 }
+        Self { by_address: HashMap::with_hasher(state), alarms: BTreeSet::new(), bindings: 0, floor: None }
     }
 
     /// How many there are.
@@ -106,6 +108,20 @@ impl Nodes {
 
     pub fn get(&self, home_address: HomeAddress) -> Option<&Node> {
         self.by_address.get(&home_address).map(|node| &**node)
+    }
+
+    /// The last timestamp that was, or may have been, accepted from a node.
+    pub fn last(&self, home_address: HomeAddress) -> Option<Identification> {
+        let last = self.get(home_address).and_then(|node| node.last);
+        match (last, self.floor) {
+            (Some(last), Some(floor)) => Some(if last.since(floor) < 0 { floor } else { last }),
+            (last, floor) => last.or(floor),
+        }
+    }
+
+    /// No timestamp up to this one is to be accepted.
+    pub fn set_floor(&mut self, floor: Option<Identification>) {
+        self.floor = floor;
     }
 
     /// All, in no order.

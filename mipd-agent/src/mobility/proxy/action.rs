@@ -84,6 +84,8 @@ pub enum Action {
         /// The station.
         mac: MacAddress,
     },
+    /// Ask the agents on the uplink to advertise themselves now: a client waits for something that they have to say.
+    Solicit,
     /// [`Proxy::record`](super::Proxy::record) of this station has changed: persist or delete it.
     ClientChanged {
         /// The station.

@@ -7,16 +7,23 @@ use mipd_common::mac::MacAddress;
 use super::{
     Action, StationState,
     attachment::{FRESH, SILENCE, Watch},
-    clock::IdentificationSequence,
+    challenge::ClientChallenge,
+    identification::Identifications,
     pace::{AddressChanges, RequestPace},
 };
 use crate::{
-    mobility::{link::InterfaceIndex, time::Instant},
-    wire::types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification, Lifetime, ReplyCode},
+    mobility::{link::InterfaceIndex, time::Instant, tunnel::TunnelMode},
+    wire::{
+        authentication::Algorithm,
+        nai::Nai,
+        types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification, Lifetime, ReplyCode},
+    },
 };
 
-/// First wait for a reply; each further one is twice as long (RFC 5944 §3.6.3).
-pub(super) const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// Shortest first wait for a reply; each further one is twice as long (RFC 5944 §3.6.3).
+pub(super) const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+/// The first wait is twice the round trip and this much more (RFC 5944 §3.6.3).
+const ROUND_TRIP_MARGIN: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(super) struct Client {
@@ -35,9 +42,20 @@ pub(super) struct Client {
     pub next: NextRequest,
     /// Wait after the next request.
     pub wait: Duration,
+    /// From the last answered request to its reply.
+    pub round_trip: Duration,
     pub pace: RequestPace,
-    pub sequence: IdentificationSequence,
+    pub identifications: Identifications,
+    pub challenge: ClientChallenge,
+    /// No request can go out before its foreign agent has made a new challenge known.
+    pub awaits_challenge: bool,
     pub amendments: Amendments,
+    /// To be sent first of all.
+    pub retraction: Option<Retraction>,
+    /// What it calls itself in its requests.
+    pub nai: Option<Nai>,
+    /// The algorithm of the home agent's last valid reply.
+    pub algorithm: Option<Algorithm>,
     /// The client may have been elsewhere since the last request.
     pub may_have_been_away: bool,
     pub watch: Watch,
@@ -82,7 +100,7 @@ pub(super) struct Registration {
     pub agent: Agent,
     pub care_of_address: CareOfAddress,
     pub home_agent: HomeAgentAddress,
-    pub reverse_tunnel: bool,
+    pub mode: TunnelMode,
     /// The lesser of what was asked for and what was granted.
     pub lifetime: Lifetime,
     /// `None`: never.
@@ -102,7 +120,7 @@ pub(super) struct Plan {
     pub agent: Agent,
     pub care_of_address: CareOfAddress,
     pub home_agent: HomeAgentAddress,
-    pub reverse_tunnel: bool,
+    pub mode: TunnelMode,
     pub lifetime: Lifetime,
 }
 
@@ -113,6 +131,14 @@ pub(super) struct Exchange {
     pub identification: Identification,
     pub sent: Instant,
     pub outcome: Outcome,
+}
+
+/// A deregistration of what a home agent has accepted and the foreign agent refused (RFC 4636 §3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Retraction {
+    pub plan: Plan,
+    /// When the client may be registered anew.
+    pub then: Instant,
 }
 
 /// What became of a request.
@@ -140,8 +166,16 @@ pub(super) enum NextRequest {
 pub(super) struct Amendments {
     pub lifetime: Option<Lifetime>,
     pub reverse_tunnel: Option<bool>,
+    /// Neither GRE nor minimal encapsulation.
+    pub plain_encapsulation: bool,
+    /// Not the encapsulating delivery style.
+    pub direct_delivery: bool,
     /// Index into the advertised care-of addresses.
     pub care_of_address: usize,
+    /// A foreign agent that refused.
+    pub avoid: Option<Ipv4Addr>,
+    /// How often another foreign agent was tried.
+    pub switches: u8,
     /// How many were made.
     pub count: u8,
 }
@@ -158,10 +192,16 @@ impl Client {
             station: None,
             exchange: None,
             next: NextRequest::Never,
-            wait: FIRST_WAIT,
+            wait: SHORTEST_WAIT,
+            round_trip: Duration::ZERO,
             pace: RequestPace::default(),
-            sequence: IdentificationSequence::default(),
+            identifications: Identifications::default(),
+            challenge: ClientChallenge::default(),
+            awaits_challenge: false,
             amendments: Amendments::default(),
+            retraction: None,
+            nai: None,
+            algorithm: None,
             may_have_been_away: false,
             watch: Watch::new(now),
             noticed: now,
@@ -198,6 +238,17 @@ impl Client {
             State::Registered(registration) => Some(registration),
             _ => None,
         }
+    }
+
+    /// How long to wait for the reply to a request that is no repetition.
+    pub fn first_wait(&self) -> Duration {
+        (self.round_trip * 2 + ROUND_TRIP_MARGIN).max(SHORTEST_WAIT)
+    }
+
+    /// Forgets what denials taught, and starts with short waits.
+    pub fn start_afresh(&mut self) {
+        self.amendments = Amendments::default();
+        self.wait = self.first_wait();
     }
 
     /// When the client's earliest timer runs out.

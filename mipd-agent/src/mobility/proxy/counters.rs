@@ -34,10 +34,13 @@ counters! {
     refused_full: "clients not served: the access point's client limit is reached";
     evicted: "records of unserved clients dropped to make room";
     requests_sent: "registration requests sent";
-    deregistrations_sent: "deregistrations sent on return home";
+    deregistrations_sent: "deregistrations sent, on return home or after a foreign agent's refusal";
     retransmissions: "requests sent again for want of an answer (among those sent)";
+    amended: "requests asked differently after a denial";
     switches_of_agent: "registrations renewed because the foreign agent changed";
     agent_reboots: "foreign agent restarts noticed";
+    dismissals: "registrations renewed because the foreign agent said that they are gone";
+    challenges_awaited: "requests put off until the foreign agent makes a fresh challenge known";
     returns_checked: "registrations renewed because the client may have been elsewhere";
     replies_received: "registration replies received";
     accepted: "registrations accepted";
@@ -55,6 +58,8 @@ counters! {
     discarded_unauthenticated: "replies discarded: not exactly one mobile-home authentication extension";
     discarded_spi: "replies discarded: unknown SPI";
     discarded_authenticator: "replies discarded: wrong authenticator";
+    discarded_foreign_authentication: "replies discarded: not exactly one valid mobile-foreign authentication extension";
+    other_algorithm: "valid replies whose authenticator has another algorithm than requests are signed with";
     security_events: "authentication failures, ours or reported by an agent";
     expired: "registrations that ran out";
     probes_sent: "attachment probes sent";

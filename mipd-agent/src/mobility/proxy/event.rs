@@ -6,7 +6,10 @@ use mipd_common::mac::MacAddress;
 
 use crate::{
     mobility::{discovery::Agent, link::InterfaceIndex},
-    wire::types::{CareOfAddress, HomeAgentAddress, Lifetime},
+    wire::{
+        advertisement::AgentFlags,
+        types::{CareOfAddress, HomeAgentAddress, Lifetime},
+    },
 };
 
 /// Something the access point noticed about a station.
@@ -59,9 +62,19 @@ pub enum Event {
         /// The station.
         mac: MacAddress,
     },
+    /// A foreign agent told one visitor, by a unicast advertisement with sequence number 0, that its registration is gone
+    /// (RFC 3543 §4.4).
+    Dismissed {
+        /// The visitor's address: the advertisement's destination.
+        address: Ipv4Addr,
+        /// The foreign agent: the advertisement's source.
+        agent: Ipv4Addr,
+        /// The B bit: it should go elsewhere.
+        busy: bool,
+    },
 }
 
-/// The foreign agent in use, as its advertisements describe it.
+/// A foreign agent, as its advertisements describe it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ForeignAgentInfo {
     /// Source address of its advertisements: where requests go.
@@ -72,8 +85,19 @@ pub struct ForeignAgentInfo {
     pub care_of_addresses: Vec<CareOfAddress>,
     /// The longest registration that it accepts.
     pub registration_lifetime: Lifetime,
-    /// Whether it offers reverse tunnelling (the T bit, RFC 3024).
-    pub reverse_tunnel: bool,
+    /// What it is and offers: G, M, T, U, X, and B for no new registrations.
+    pub flags: AgentFlags,
+    /// Its newest challenge (RFC 4721 §2).
+    pub challenge: Option<Vec<u8>>,
+    /// How often it restarted since it was first heard. When this grows, it knows none of our clients.
+    pub reboots: u64,
+}
+
+impl ForeignAgentInfo {
+    /// Whether clients can be registered through it at all.
+    pub fn is_usable(&self) -> bool {
+        self.flags.foreign_agent && !self.care_of_addresses.is_empty()
+    }
 }
 
 impl From<&Agent> for ForeignAgentInfo {
@@ -84,7 +108,9 @@ impl From<&Agent> for ForeignAgentInfo {
             mac: agent.mac,
             care_of_addresses: advertisement.care_of_addresses.clone(),
             registration_lifetime: advertisement.registration_lifetime,
-            reverse_tunnel: advertisement.flags.reverse_tunnel,
+            flags: advertisement.flags,
+            challenge: advertisement.challenge.clone(),
+            reboots: agent.reboots,
         }
     }
 }

@@ -40,6 +40,7 @@ impl Registrar {
     ) {
         self.counters.locals_noticed += 1;
         client.home_agent = Some(home_agent);
+        client.nai = self.config.names.of(client.home_address, client.mac);
         client.state = State::ComingHome;
         client.patience = None;
         client.set_station(StationState::Local, actions);
@@ -49,7 +50,8 @@ impl Registrar {
     /// First everybody's ARP caches, then the deregistration: once that is accepted, the home agent no longer takes the
     /// client's packets.
     pub fn return_home(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
-        let Some(home_agent) = client.home_agent.filter(|address| self.home_agent_mac(*address).is_some()) else {
+        let Some(home_agent) = client.home_agent.filter(|address| self.agents.home_agent_mac(*address).is_some())
+        else {
             client.next = NextRequest::WhenAgentKnown;
             return;
         };
@@ -59,7 +61,7 @@ impl Registrar {
     }
 
     pub(super) fn tell_gateway(&self, client: &Client, home_agent: HomeAgentAddress, actions: &mut Vec<Action>) {
-        let Some(gateway_mac) = self.home_agent_mac(home_agent) else { return };
+        let Some(gateway_mac) = self.agents.home_agent_mac(home_agent) else { return };
         actions.push(Action::TellClientGateway {
             mac: client.mac,
             interface: client.interface,
@@ -67,16 +69,6 @@ impl Registrar {
             gateway_address: home_agent,
             gateway_mac,
         });
-    }
-
-    /// The home agent confirmed that the client is at home.
-    pub fn settle_at_home(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
-        self.counters.deregistrations_accepted += 1;
-        client.state = State::AtHome;
-        client.next = NextRequest::Never;
-        client.patience = Some(now.instant + HOME_PATIENCE);
-        client.registered_in.get_or_insert(now.instant.since(client.noticed));
-        actions.push(Action::ClientChanged { mac: client.mac });
     }
 
     /// Somebody announced the client's address. Another MAC than the client's is its home agent, which takes its packets
@@ -104,6 +96,15 @@ impl Registrar {
             _ => self.counters.address_conflicts += 1,
         }
     }
+}
+
+/// The home agent confirmed that the client is at home.
+pub(super) fn settle_at_home(now: Now, client: &mut Client, actions: &mut Vec<Action>) {
+    client.state = State::AtHome;
+    client.next = NextRequest::Never;
+    client.patience = Some(now.instant + HOME_PATIENCE);
+    client.registered_in.get_or_insert(now.instant.since(client.noticed));
+    actions.push(Action::ClientChanged { mac: client.mac });
 }
 
 /// A client at home that was silent for too long is noticed anew when it speaks.

@@ -6,20 +6,30 @@
 //! that comes home is deregistered straight with its home agent.
 //!
 //! * [`event`](Event), [`action`](Action): what goes in and comes out;
+//! * [`config`](Config), [`identity`](ClientNames): settings;
 //! * `client`, `roster`: what is known of each client, and all of them;
+//! * `agents`: what is known of the agents, and which one to take;
 //! * `visitor`, `home`: the two kinds of stay;
-//! * `registration`, `reply`, `denial`: one exchange with the agents;
-//! * `attachment`, `clock`, `pace`: presence, Identifications and rates;
+//! * `registration`, `message`, `reply`, `authenticity`, `denial`: one exchange with the agents;
+//! * `identification`, `timestamp`, `clock`: Identifications; `challenge`: the foreign agents' challenges;
+//! * `attachment`, `pace`: presence and rates;
 //! * `status`: what is shown and what is persisted.
 
 mod action;
+mod agents;
 mod attachment;
+mod authenticity;
+mod challenge;
 mod client;
 mod clock;
+mod config;
 mod counters;
 mod denial;
 mod event;
 mod home;
+mod identification;
+mod identity;
+mod message;
 mod pace;
 mod registration;
 mod reply;
@@ -27,96 +37,40 @@ mod roster;
 mod status;
 #[cfg(test)]
 mod tests;
+mod timestamp;
 mod visitor;
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
 use mipd_common::mac::MacAddress;
 use rand::{SeedableRng, rngs::StdRng};
-use serde::Deserialize;
 
 pub use self::{
     action::{Action, StationState},
+    config::{Config, ReverseTunnelPolicy},
     counters::Counters,
     event::{Event, ForeignAgentInfo, HomeAgentOnLink},
+    identity::{ClientNames, InvalidNai, NaiTemplate},
     status::{ClientRecord, ClientStatus, RegistrationRecord},
 };
 use self::{
+    agents::Agents,
+    challenge::Challenges,
     client::{Client, State},
     clock::Clocks,
     registration::Registrar,
     roster::Roster,
-    visitor::{AgentNews, Fate},
+    visitor::Fate,
 };
 use crate::{
     mobility::{
         link::{InterfaceIndex, Received},
-        security::{MobileHomeAssociations, ViolationLog},
+        security::ViolationLog,
         subnet_map::SubnetMap,
         time::{Instant, Now},
     },
-    wire::{
-        extension::ParseError,
-        registration::RegistrationReply,
-        types::{HomeAddress, Lifetime},
-    },
+    wire::{extension::ParseError, registration::RegistrationReply, types::HomeAddress},
 };
-
-/// Settings of the proxy role.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The wired interface towards the agents.
-    pub uplink: InterfaceIndex,
-    /// The subnets of this link: a client with such an address is at home.
-    pub own_subnets: Vec<Ipv4Net>,
-    /// Who is whose home agent.
-    pub subnet_map: SubnetMap,
-    /// Mobile-home security associations of all potential clients.
-    pub associations: Arc<MobileHomeAssociations>,
-    /// What to ask for; not zero.
-    pub registration_lifetime: Lifetime,
-    /// Whether to ask for reverse tunnels.
-    pub reverse_tunnel: ReverseTunnelPolicy,
-    /// UDP source port of requests.
-    pub registration_port: u16,
-    /// How many clients are served at most.
-    pub maximum_clients: usize,
-}
-
-impl Config {
-    /// What is asked for unless configured: short, because an access point can only fall silent when a client leaves.
-    pub const REGISTRATION_LIFETIME: Lifetime = Lifetime(600);
-    /// How many clients are served unless configured.
-    pub const MAXIMUM_CLIENTS: usize = 4096;
-
-    /// A proxy that knows no home agents and no keys yet.
-    pub fn new(uplink: InterfaceIndex, own_subnets: Vec<Ipv4Net>) -> Self {
-        Self {
-            uplink,
-            own_subnets,
-            subnet_map: SubnetMap::default(),
-            associations: Arc::default(),
-            registration_lifetime: Self::REGISTRATION_LIFETIME,
-            reverse_tunnel: ReverseTunnelPolicy::default(),
-            registration_port: 40_434,
-            maximum_clients: Self::MAXIMUM_CLIENTS,
-        }
-    }
-}
-
-/// When the proxy asks for a reverse tunnel (RFC 3024).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ReverseTunnelPolicy {
-    /// Never.
-    Never,
-    /// When the foreign agent advertises it.
-    #[default]
-    WhenOffered,
-    /// Always; clients are not served without.
-    Require,
-}
 
 /// The proxy role of one access point.
 ///
@@ -135,8 +89,8 @@ impl Proxy {
         let roster = Roster::new(config.maximum_clients);
         let registrar = Registrar {
             config,
-            agent: None,
-            home_agents: Vec::new(),
+            agents: Agents::default(),
+            challenges: Challenges::default(),
             clocks: Clocks::default(),
             counters: Counters::default(),
             violations: ViolationLog::default(),
@@ -170,6 +124,14 @@ impl Proxy {
                 client.part(actions);
                 Fate::Forget
             }),
+            Event::Dismissed { address, agent, busy } => {
+                for client in self.roster.with_address(HomeAddress(address)) {
+                    self.with(client, actions, |registrar, client, _| {
+                        registrar.take_dismissal(now, client, agent, busy);
+                        Fate::Keep
+                    });
+                }
+            }
             Event::Announced { mac, address } => {
                 for client in self.roster.with_address(HomeAddress(address)) {
                     self.with(client, actions, |registrar, client, actions| {
@@ -294,23 +256,40 @@ impl Proxy {
         });
     }
 
-    /// The agents on this link, whenever something about them changed. `rebooted`: the foreign agent has restarted.
-    pub fn agent_changed(
+    /// All agents on this link, whenever something about them changed. Of several foreign agents the first one is preferred.
+    pub fn agents_changed(
         &mut self,
         now: Now,
-        foreign_agent: Option<ForeignAgentInfo>,
+        foreign_agents: Vec<ForeignAgentInfo>,
         home_agents: Vec<HomeAgentOnLink>,
-        rebooted: bool,
         actions: &mut Vec<Action>,
     ) {
-        self.registrar.agent = foreign_agent;
-        self.registrar.home_agents = home_agents;
-        self.registrar.counters.agent_reboots += u64::from(rebooted);
-        let news = if rebooted { AgentNews::Rebooted } else { AgentNews::Advertised };
+        self.registrar.counters.agent_reboots += self.registrar.agents.reboots(&foreign_agents);
+        for agent in &foreign_agents {
+            if let Some(challenge) = &agent.challenge {
+                self.registrar.challenges.hear(agent.address, challenge);
+            }
+        }
+        let forgetful = self.registrar.agents.replace(foreign_agents, home_agents);
         let mut place = 0;
         for mac in self.roster.macs() {
             self.with(mac, actions, |registrar, client, actions| {
-                registrar.meet_agent(now, client, news, &mut place, actions)
+                registrar.meet_agents(now, client, &forgetful, &mut place, actions)
+            });
+        }
+    }
+
+    /// A foreign agent has advertised a challenge (RFC 4721 §2). Agents change theirs with every advertisement, so this is
+    /// not among what [`agents_changed`](Self::agents_changed) is called for.
+    pub fn challenge_heard(&mut self, now: Now, agent: Ipv4Addr, challenge: &[u8], actions: &mut Vec<Action>) {
+        let challenges = &mut self.registrar.challenges;
+        if !challenges.hear(agent, challenge) || !std::mem::take(&mut challenges.are_awaited) {
+            return;
+        }
+        for mac in self.roster.macs() {
+            self.with(mac, actions, |registrar, client, _| {
+                registrar.take_challenge(now, client, agent);
+                Fate::Keep
             });
         }
     }

@@ -4,20 +4,21 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use super::{
     Action, StationState,
-    client::{Amendments, Client, Exchange, FIRST_WAIT, NextRequest, Outcome, Plan, Registration, State},
+    authenticity::Authentic,
+    client::{Client, Exchange, NextRequest, Outcome, Plan, Registration, State},
+    home::settle_at_home,
     registration::Registrar,
     visitor::return_time,
 };
 use crate::{
     mobility::{
-        security::{self, Verification, Violation, ViolationReason},
+        security::ReplayProtection,
         time::{Instant, Now},
     },
     wire::{
-        authentication,
         extension::{Extensions, kind},
         registration::RegistrationReply,
-        types::{Lifetime, ReplyCode},
+        types::{HomeAddress, Lifetime, ReplyCode},
     },
 };
 
@@ -51,14 +52,13 @@ impl Registrar {
             self.counters.discarded_home_agent += 1;
             return;
         }
-        if reply.code.is_from_home_agent() && !self.is_authentic(now, source, reply, extensions) {
-            return;
+        let Some(authentic) = self.authenticate(now, client, &exchange, source, reply, extensions) else { return };
+        client.round_trip = now.instant.since(exchange.sent);
+        if let Some(challenge) = authentic.challenge {
+            client.challenge.offer(exchange.plan.agent.address, challenge, &mut self.challenges);
         }
-        match refusal_after_acceptance(reply, extensions) {
-            Some(code) => {
-                self.counters.refused_after_acceptance += 1;
-                self.take_denial(now, client, exchange, &RegistrationReply { code, ..*reply }, actions);
-            }
+        match refusal_after_acceptance(reply, &authentic, extensions) {
+            Some(code) => self.take_refusal(now, client, exchange, reply, code, actions),
             None if reply.code.is_accepted() => {
                 client.last_code = Some(reply.code);
                 self.accept(now, client, exchange, reply, actions);
@@ -67,36 +67,15 @@ impl Registrar {
         }
     }
 
-    fn is_authentic(
-        &mut self,
-        now: Now,
-        source: Ipv4Addr,
-        reply: &RegistrationReply,
-        extensions: &Extensions<'_>,
-    ) -> bool {
-        let associations = &self.config.associations;
-        let verification = security::verify(extensions, kind::MOBILE_HOME_AUTHENTICATION, |spi| {
-            associations.lookup(reply.home_address, spi)
-        });
-        let (counter, reason) = match verification {
-            Verification::Valid { .. } => return true,
-            Verification::Absent => (&mut self.counters.discarded_unauthenticated, ViolationReason::MissingExtension),
-            Verification::Repeated => (&mut self.counters.discarded_unauthenticated, ViolationReason::BadAuthenticator),
-            Verification::UnknownSpi => (&mut self.counters.discarded_spi, ViolationReason::BadSpi),
-            Verification::Wrong(_) => (&mut self.counters.discarded_authenticator, ViolationReason::BadAuthenticator),
-        };
-        *counter += 1;
-        self.counters.security_events += 1;
-        let mut authenticators = extensions.of_kind(kind::MOBILE_HOME_AUTHENTICATION);
-        self.violations.push(Violation {
-            at: now,
-            peer: source,
-            home_address: reply.home_address,
-            spi: authenticators.next().and_then(|extension| authentication::spi(&extension)),
-            identification: reply.identification,
-            reason,
-        });
-        false
+    pub(super) fn replay_protection(&self, home_address: HomeAddress) -> ReplayProtection {
+        self.config.associations.primary(home_address).map_or(ReplayProtection::default(), |known| known.replay)
+    }
+
+    /// Whatever becomes of the registration: the home agent has accepted this Identification.
+    pub(super) fn note_acceptance(&self, client: &mut Client, exchange: &Exchange, reply: &RegistrationReply) {
+        client.exchange = Some(Exchange { outcome: Outcome::Answered, ..*exchange });
+        let style = self.replay_protection(client.home_address);
+        client.identifications.accept(style, exchange.identification, reply.identification);
     }
 
     fn accept(
@@ -107,27 +86,27 @@ impl Registrar {
         reply: &RegistrationReply,
         actions: &mut Vec<Action>,
     ) {
-        client.exchange = Some(Exchange { outcome: Outcome::Answered, ..exchange });
-        client.sequence.accept(exchange.identification);
-        client.amendments = Amendments::default();
-        client.wait = FIRST_WAIT;
+        self.note_acceptance(client, &exchange, reply);
         if exchange.plan.lifetime == Lifetime::DEREGISTER {
+            self.counters.deregistrations_accepted += 1;
             if client.state == State::ComingHome {
-                self.settle_at_home(now, client, actions);
+                client.start_afresh();
+                settle_at_home(now, client, actions);
             }
             return;
         }
+        client.start_afresh();
+        client.retraction = None;
         let lifetime = exchange.plan.lifetime.min(reply.lifetime);
         if lifetime == Lifetime::DEREGISTER {
             client.next = NextRequest::At(now.instant + RENEWAL_MARGIN);
             return;
         }
         self.counters.accepted += 1;
-        let Plan { agent, care_of_address, home_agent, reverse_tunnel, .. } = exchange.plan;
+        let Plan { agent, care_of_address, home_agent, mode, .. } = exchange.plan;
         let expires = lifetime.duration().map(|duration| exchange.sent + duration);
         let was_held = client.registration().is_none();
-        client.state =
-            State::Registered(Registration { agent, care_of_address, home_agent, reverse_tunnel, lifetime, expires });
+        client.state = State::Registered(Registration { agent, care_of_address, home_agent, mode, lifetime, expires });
         client.patience = None;
         client.set_station(StationState::Forward { home_address: client.home_address, agent_mac: agent.mac }, actions);
         if was_held {
@@ -143,10 +122,16 @@ impl Registrar {
     }
 }
 
-/// RFC 4636: the foreign agent refuses what the home agent has accepted.
-fn refusal_after_acceptance(reply: &RegistrationReply, extensions: &Extensions<'_>) -> Option<ReplyCode> {
-    let mut errors = extensions.of_kind(kind::FOREIGN_AGENT_ERROR).filter(|_| reply.code.is_accepted());
-    errors.next().and_then(|extension| extension.data.last().map(|status| ReplyCode(*status)))
+/// RFC 4636: the foreign agent refuses what the home agent has accepted. What comes after the mobile-foreign
+/// authentication, if there is one, anybody may have added.
+fn refusal_after_acceptance(
+    reply: &RegistrationReply,
+    authentic: &Authentic<'_>,
+    extensions: &Extensions<'_>,
+) -> Option<ReplyCode> {
+    let mut errors = extensions.of_kind(kind::FOREIGN_AGENT_ERROR).filter(|error| authentic.covers(error.offset));
+    let status = errors.next()?.data.last()?;
+    reply.code.is_accepted().then_some(ReplyCode(*status))
 }
 
 /// Early enough for several attempts; `None`: never.

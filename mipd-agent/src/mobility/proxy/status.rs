@@ -5,13 +5,22 @@ use std::{net::Ipv4Addr, time::Duration};
 use mipd_common::mac::MacAddress;
 use serde::{Deserialize, Serialize};
 
-use super::client::{Agent, Client, Missing, NextRequest, Outcome, Registration, State};
+use super::{
+    attachment::Watch,
+    client::{Agent, Client, Exchange, Missing, NextRequest, Outcome, Registration, State},
+    identification::Identifications,
+};
 use crate::{
     mobility::{
         link::InterfaceIndex,
         time::{Instant, Now},
+        tunnel::{Delivery, Encapsulation, TunnelMode},
     },
-    wire::types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification, Lifetime, ReplyCode},
+    wire::{
+        authentication::Algorithm,
+        nai::Nai,
+        types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification, Lifetime, ReplyCode},
+    },
 };
 
 /// One client as an operator sees it.
@@ -37,8 +46,12 @@ pub struct ClientStatus {
     pub lifetime_granted: Option<Lifetime>,
     /// When the registration in force runs out; `None` without one, or if it never does.
     pub expires: Option<Instant>,
-    /// Whether the registration in force has a reverse tunnel.
-    pub reverse_tunnel: bool,
+    /// What was agreed on about the tunnel of the registration in force.
+    pub mode: Option<TunnelMode>,
+    /// What the client calls itself in its requests.
+    pub nai: Option<Nai>,
+    /// The algorithm of the home agent's last valid reply.
+    pub algorithm: Option<Algorithm>,
     /// The code of the last valid reply.
     pub last_code: Option<ReplyCode>,
     /// Requests sent so far.
@@ -54,7 +67,7 @@ impl Missing {
         match self {
             Self::HomeAgent => "no home agent in the subnet map",
             Self::Association => "no security association",
-            Self::ForeignAgent => "no foreign agent",
+            Self::ForeignAgent => "no foreign agent that takes visitors",
             Self::ReverseTunnel => "foreign agent offers no reverse tunnel",
         }
     }
@@ -63,7 +76,9 @@ impl Missing {
 impl Client {
     pub(super) fn status(&self) -> ClientStatus {
         let registration = self.registration();
-        let is_pending = self.exchange.is_some_and(|exchange| exchange.outcome == Outcome::Pending);
+        let is_retraction = |exchange: &Exchange| self.is_visitor() && exchange.plan.lifetime == Lifetime::DEREGISTER;
+        let is_pending =
+            self.exchange.is_some_and(|exchange| exchange.outcome == Outcome::Pending && !is_retraction(&exchange));
         let denial = self.last_code.filter(|code| !code.is_accepted());
         let state = match self.state {
             State::AwaitingAgent => "awaiting_agent",
@@ -91,7 +106,9 @@ impl Client {
             care_of_address: registration.map(|registration| registration.care_of_address),
             lifetime_granted: registration.map(|registration| registration.lifetime),
             expires: registration.and_then(|registration| registration.expires),
-            reverse_tunnel: registration.is_some_and(|registration| registration.reverse_tunnel),
+            mode: registration.map(|registration| registration.mode),
+            nai: self.nai.clone(),
+            algorithm: self.algorithm,
             last_code: self.last_code,
             attempts: self.attempts,
             registered_in: self.registered_in,
@@ -105,14 +122,20 @@ impl Client {
 pub struct ClientRecord {
     /// The station.
     pub mac: [u8; 6],
-    /// Index of the radio.
+    /// Index of the radio, which a reboot may change.
     pub interface: u32,
+    /// Name of the radio, to find it again by; for whoever keeps the record to fill in.
+    #[serde(default)]
+    pub interface_name: Option<String>,
     /// Its address.
     pub home_address: Ipv4Addr,
     /// Its home agent.
     pub home_agent: Ipv4Addr,
     /// The last Identification accepted.
     pub identification: Option<u64>,
+    /// With nonces: what the home agent wants to see next.
+    #[serde(default)]
+    pub nonce: Option<u32>,
     /// The registration in force; `None`: at home.
     pub registration: Option<RegistrationRecord>,
 }
@@ -126,8 +149,14 @@ pub struct RegistrationRecord {
     pub foreign_agent_mac: [u8; 6],
     /// The care-of address.
     pub care_of_address: Ipv4Addr,
+    /// How packets are wrapped.
+    #[serde(default)]
+    pub encapsulation: Encapsulation,
     /// Whether packets go back through the tunnel.
     pub reverse_tunnel: bool,
+    /// How they reach the foreign agent then.
+    #[serde(default)]
+    pub delivery: Delivery,
     /// Lifetime granted, seconds; 65535 = infinite.
     pub lifetime: u16,
     /// When it runs out by the wall clock, NTP format; `None` = never.
@@ -142,14 +171,18 @@ impl Client {
         Some(ClientRecord {
             mac: self.mac.0,
             interface: self.interface.0,
+            interface_name: None,
             home_address: self.home_address.0,
             home_agent: self.home_agent?.0,
-            identification: self.sequence.last_accepted().map(|identification| identification.0),
+            identification: self.identifications.timestamps.last_accepted().map(|identification| identification.0),
+            nonce: self.identifications.nonce,
             registration: self.registration().map(|registration| RegistrationRecord {
                 foreign_agent: registration.agent.address,
                 foreign_agent_mac: registration.agent.mac.0,
                 care_of_address: registration.care_of_address.0,
-                reverse_tunnel: registration.reverse_tunnel,
+                encapsulation: registration.mode.encapsulation,
+                reverse_tunnel: registration.mode.is_reverse(),
+                delivery: registration.mode.reverse.unwrap_or_default(),
                 lifetime: registration.lifetime.0,
                 expires: registration.expires.map(|at| now.wall_at(at).0),
             }),
@@ -163,20 +196,21 @@ impl Client {
         let mut client =
             Self::new(now.instant, InterfaceIndex(record.interface), mac, HomeAddress(record.home_address));
         client.home_agent = Some(HomeAgentAddress(record.home_agent));
-        client.sequence = super::clock::IdentificationSequence::resume(record.identification.map(Identification));
-        client.watch = super::attachment::Watch::unheard(now.instant);
+        client.identifications = Identifications::resume(record.identification.map(Identification), record.nonce);
+        client.watch = Watch::unheard(now.instant);
         let registration = record.registration.as_ref()?;
-        let expires = match registration.expires {
-            Some(at) => Some(now.instant + Some(now.until(Identification(at))).filter(|left| !left.is_zero())?),
-            None => None,
-        };
+        let lifetime = Lifetime(registration.lifetime);
         client.state = State::Registered(Registration {
             agent: Agent { address: registration.foreign_agent, mac: MacAddress(registration.foreign_agent_mac) },
             care_of_address: CareOfAddress(registration.care_of_address),
             home_agent: HomeAgentAddress(record.home_agent),
-            reverse_tunnel: registration.reverse_tunnel,
-            lifetime: Lifetime(registration.lifetime),
-            expires,
+            mode: TunnelMode {
+                encapsulation: registration.encapsulation,
+                reverse: registration.reverse_tunnel.then_some(registration.delivery),
+                ..TunnelMode::default()
+            },
+            lifetime,
+            expires: now.revived_expiry(lifetime, registration.expires.map(Identification))?,
         });
         client.next = NextRequest::WhenHeard;
         Some(client)

@@ -1,11 +1,11 @@
 //! A visitor's stay: noticed, held, forwarded, watched, gone.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use super::{
     Action, ReverseTunnelPolicy, StationState,
     attachment::{Due, Presence},
-    client::{Agent, Amendments, Client, FIRST_WAIT, Missing, NextRequest, Registration, State},
+    client::{Agent, Client, Missing, NextRequest, State},
     home::doubt_presence_at_home,
     registration::Registrar,
 };
@@ -30,15 +30,6 @@ pub(super) enum Fate {
     Forget,
 }
 
-/// What is new of the agents.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum AgentNews {
-    /// What they advertise.
-    Advertised,
-    /// The foreign agent has restarted and knows no visitors.
-    Rebooted,
-}
-
 impl Registrar {
     /// Serves a new visitor, or says why not.
     pub fn begin_visit(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
@@ -49,20 +40,22 @@ impl Registrar {
         if !self.config.associations.covers(client.home_address) {
             return self.leave_unserved(now, client, Missing::Association, actions);
         }
+        let has_agent = self.foreign_agent(client).is_some();
         let requires_reverse_tunnel = self.config.reverse_tunnel == ReverseTunnelPolicy::Require;
-        let agent_offers = self.usable_agent().map(|agent| agent.reverse_tunnel);
-        if requires_reverse_tunnel && agent_offers == Some(false) {
+        if requires_reverse_tunnel && !has_agent && self.agents.open() > 0 {
             return self.leave_unserved(now, client, Missing::ReverseTunnel, actions);
         }
+        client.nai = self.config.names.of(client.home_address, client.mac);
         client.set_station(StationState::Hold { home_address: client.home_address }, actions);
         actions.push(Action::UpdateSwitches { mac: client.mac });
-        if agent_offers.is_some() {
+        if has_agent {
             client.state = State::Registering;
             client.patience = None;
             self.request_afresh(now, client, actions);
         } else {
             client.state = State::AwaitingAgent;
             client.patience = Some(now.instant + AGENT_PATIENCE);
+            actions.push(Action::Solicit);
         }
     }
 
@@ -201,48 +194,68 @@ impl Registrar {
         }
     }
 
-    /// The foreign agent, or the home agents on this link, have changed. `place` is the client's among those that must
-    /// register again at the same time.
-    pub fn meet_agent(
+    /// The agents on this link have changed; the `forgetful` ones know none of our clients. `place` is the client's among
+    /// those that must register again at the same time.
+    pub fn meet_agents(
         &mut self,
         now: Now,
         client: &mut Client,
-        news: AgentNews,
+        forgetful: &[Ipv4Addr],
         place: &mut u32,
         actions: &mut Vec<Action>,
     ) -> Fate {
         match client.state {
-            State::AwaitingAgent if self.usable_agent().is_some() => self.begin_visit(now, client, actions),
-            State::Unserved(Missing::ForeignAgent | Missing::ReverseTunnel) if self.usable_agent().is_some() => {
+            State::AwaitingAgent if self.foreign_agent(client).is_some() => self.begin_visit(now, client, actions),
+            State::Unserved(Missing::ForeignAgent | Missing::ReverseTunnel) if self.foreign_agent(client).is_some() => {
                 return self.reconsider(now, client, actions);
             }
-            State::Registering | State::Registered(_) => self.follow_agent(now, client, news, place),
+            State::Registering | State::Registered(_) => self.follow_agents(now, client, forgetful, place),
             State::ComingHome if client.next == NextRequest::WhenAgentKnown => self.return_home(now, client, actions),
             _ => {}
         }
         Fate::Keep
     }
 
-    fn follow_agent(&mut self, now: Now, client: &mut Client, news: AgentNews, place: &mut u32) {
-        let Some(agent) = self.usable_agent() else { return };
-        let reached = Agent { address: agent.address, mac: agent.mac };
-        let in_use = match (&client.state, &client.exchange) {
-            (State::Registered(Registration { agent, care_of_address, .. }), _) => Some((*agent, *care_of_address)),
-            (_, Some(exchange)) => Some((exchange.plan.agent, exchange.plan.care_of_address)),
-            _ => None,
-        };
-        let fits = in_use.is_some_and(|(used, care_of)| used == reached && agent.care_of_addresses.contains(&care_of));
-        if fits && news != AgentNews::Rebooted {
+    /// RFC 5944 §2.4: another agent alone is no reason to register again; that ours is gone, offers another care-of
+    /// address, or has forgotten the client is one.
+    fn follow_agents(&mut self, now: Now, client: &mut Client, forgetful: &[Ipv4Addr], place: &mut u32) {
+        let Some(chosen) = self.foreign_agent(client) else { return };
+        let reached = Agent { address: chosen.address, mac: chosen.mac };
+        let asked = client.exchange.map(|exchange| (exchange.plan.agent, exchange.plan.care_of_address));
+        let in_force = client.registration().map(|registration| (registration.agent, registration.care_of_address));
+        let in_use = in_force.or(asked);
+        let fits = in_use.is_some_and(|(used, care_of)| used == reached && chosen.care_of_addresses.contains(&care_of));
+        if fits && !forgetful.contains(&reached.address) {
             if client.next == NextRequest::WhenAgentKnown {
                 client.request_by(now.instant);
             }
             return;
         }
-        self.counters.switches_of_agent += u64::from(!fits);
-        client.amendments = Amendments::default();
-        client.wait = FIRST_WAIT;
+        self.counters.switches_of_agent += u64::from(in_use.is_some() && !fits);
+        client.start_afresh();
         client.request_by(now.instant + CROWD_SPACING * *place);
         *place += 1;
+    }
+
+    /// A foreign agent says that the client's registration is gone (RFC 3543 §4.4). Anybody can say that, so the
+    /// registration in force stays, and the client is registered again, at no higher rate than when it returns.
+    pub fn take_dismissal(&mut self, now: Now, client: &mut Client, agent: Ipv4Addr, busy: bool) {
+        if client.registration().is_none_or(|registration| registration.agent.address != agent) {
+            return;
+        }
+        self.counters.dismissals += 1;
+        client.start_afresh();
+        if busy {
+            client.amendments.avoid = Some(agent);
+        }
+        client.request_by(return_time(now, client));
+    }
+
+    /// A foreign agent has made a new challenge known.
+    pub fn take_challenge(&mut self, now: Now, client: &mut Client, agent: Ipv4Addr) {
+        if client.awaits_challenge && self.foreign_agent(client).is_some_and(|chosen| chosen.address == agent) {
+            client.request_by(now.instant);
+        }
     }
 }
 

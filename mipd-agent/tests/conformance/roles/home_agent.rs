@@ -10,6 +10,7 @@ use mipd_agent::{
         reverse_tunnel::ReverseTunnel,
         security::ViolationLog,
         time::{Instant, Now},
+        tunnel::Encapsulation,
     },
     wire::types::{HomeAddress, HomeAgentAddress, Lifetime},
 };
@@ -33,7 +34,10 @@ pub struct Configuration {
     maximum_lifetime: u16,
     #[serde(with = "humantime_text")]
     replay_window: Duration,
+    encapsulations: Vec<Encapsulation>,
     reverse_tunnel: ReverseTunnel,
+    broadcast: bool,
+    simultaneous_bindings: usize,
     maximum_bindings: usize,
     client_keys: Vec<String>,
     /// Foreign agents that share the key `agents`.
@@ -46,7 +50,10 @@ impl Default for Configuration {
             other_addresses: Vec::new(),
             maximum_lifetime: 36_000,
             replay_window: Duration::from_secs(7),
+            encapsulations: vec![Encapsulation::IpInIp],
             reverse_tunnel: ReverseTunnel::Offered,
+            broadcast: false,
+            simultaneous_bindings: 1,
             maximum_bindings: 100,
             client_keys: vec!["client".to_owned()],
             foreign_agents: Vec::new(),
@@ -92,7 +99,10 @@ impl Role for Home {
             other_addresses: addresses.collect(),
             maximum_lifetime: Lifetime(configuration.maximum_lifetime),
             replay_window: configuration.replay_window,
+            encapsulations: configuration.encapsulations.into_iter().collect(),
             reverse_tunnel: configuration.reverse_tunnel,
+            broadcast: configuration.broadcast,
+            simultaneous_bindings: configuration.simultaneous_bindings,
             maximum_bindings: configuration.maximum_bindings,
             mobile_home: client_keys(&configuration.client_keys)?,
             foreign_home: peer_keys(&configuration.foreign_agents, "agents")?,
@@ -186,7 +196,7 @@ fn describe_all(scene: &mut Scene, actions: Vec<Action>, transcript: &mut Transc
         )]
         match action {
             Action::Send(transmit) => describe::transmit(scene, &transmit, transcript),
-            Action::InstallBinding { home_address, exits } => {
+            Action::InstallBinding { home_address, exits, .. } => {
                 for exit in exits {
                     let (home_agent, care_of_address) = (exit.home_agent, exit.care_of_address);
                     let tunnel = describe::tunnel(&exit.tunnel);

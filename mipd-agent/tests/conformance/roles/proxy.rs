@@ -95,6 +95,8 @@ pub struct AccessPoint {
     proxy: Proxy,
     attached: bool,
     at_home: bool,
+    /// How often the foreign agent restarted so far.
+    reboots: u64,
 }
 
 impl AccessPoint {
@@ -122,13 +124,16 @@ impl AccessPoint {
         foreign_agent: Option<ForeignAgentInfo>,
         rebooted: bool,
     ) {
+        self.reboots += u64::from(rebooted);
+        let reboots = self.reboots;
+        let foreign_agents = foreign_agent.into_iter().map(|agent| ForeignAgentInfo { reboots, ..agent }).collect();
         let home_agents = if self.at_home {
             vec![HomeAgentOnLink { address: HomeAgentAddress(HOME_AGENT), mac: FOREIGN_AGENT }]
         } else {
             Vec::new()
         };
         self.drive(scene, transcript, |proxy, now, actions| {
-            proxy.agent_changed(now, foreign_agent, home_agents, rebooted, actions);
+            proxy.agents_changed(now, foreign_agents, home_agents, actions);
         });
     }
 }
@@ -148,8 +153,8 @@ impl Role for AccessPoint {
             reverse_tunnel: configuration.reverse_tunnel,
             ..Config::new(interface("uplink")?, vec![own.parse()?])
         };
-        let mut access_point =
-            Self { proxy: Proxy::new(config, SEED), attached: configuration.attached, at_home: configuration.at_home };
+        let Configuration { attached, at_home, .. } = configuration;
+        let mut access_point = Self { proxy: Proxy::new(config, SEED), attached, at_home, reboots: 0 };
         let agent = foreign_agent(now, &Advertisement::default())?;
         let mut scene = Scene::new();
         access_point.meet(&mut scene, &mut Transcript::default(), Some(agent), false);
@@ -274,6 +279,7 @@ fn describe_all(scene: &mut Scene, actions: Vec<Action>, transcript: &mut Transc
                 transcript.push(format!("tell {client_address} by ARP that {gateway_address} has {gateway_mac}"));
             }
             Action::UpdateSwitches { mac } => transcript.push(format!("tell the switches where {mac} is")),
+            Action::Solicit => transcript.push("solicit".to_owned()),
             Action::ForgetSeen { mac } => transcript.push(format!("report {mac} again when it speaks")),
             Action::ClientChanged { mac } => transcript.push(format!("persist {mac}")),
             other => transcript.push(format!("{other:?}")),

@@ -216,7 +216,7 @@ fn our_proxy_registers_with_agents_of_scapys() {
             1,
         );
         let mut actions = Vec::new();
-        proxy.agent_changed(now, Some(ForeignAgentInfo::from(agent)), Vec::new(), false, &mut actions);
+        proxy.agents_changed(now, vec![ForeignAgentInfo::from(agent)], Vec::new(), &mut actions);
         proxy.handle_event(now, Event::Visitor { interface: ACCESS, mac: CLIENT_MAC, address: HOME }, &mut actions);
         let sent = actions.iter().find_map(|action| match action {
             proxy::Action::Send(transmit) => Some(transmit.clone()),

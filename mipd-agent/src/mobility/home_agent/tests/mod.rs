@@ -784,6 +784,23 @@ fn a_clock_set_back_during_the_restart_gives_no_extra_lifetime_and_locks_nobody_
 }
 
 #[test]
+fn what_may_have_been_accepted_before_a_crash_is_refused_once_and_nobody_is_locked_out() {
+    for ahead in [Duration::from_millis(1500), 86_400 * SECOND] {
+        let mut bench = Bench::new(config());
+        let lost = request(bench.now());
+        let floor = bench.now().wall_at(bench.now().instant + ahead);
+        bench.agent.refuse_up_to(Some(floor));
+        let actions = bench.register(&lost);
+        assert_eq!(denied(&actions), ReplyCode::HA_IDENTIFICATION, "its record got lost");
+        assert!(read_reply(sent(&actions)).identification.since(floor) > 0);
+        let mut request = request(bench.now());
+        request.identification = read_reply(sent(&actions)).identification;
+        assert!(read_reply(sent(&bench.register(&request))).code.is_accepted());
+        assert_eq!(denied(&bench.register(&lost)), ReplyCode::HA_IDENTIFICATION);
+    }
+}
+
+#[test]
 fn the_return_home_is_remembered_across_a_restart() {
     let mut bench = Bench::new(config());
     let away = request(bench.now());

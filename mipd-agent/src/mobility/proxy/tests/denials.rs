@@ -31,6 +31,10 @@ fn a_forged_denial_cannot_shorten_lifetimes_to_nothing() {
     assert_eq!(scene.last_request().lifetime, Lifetime(10));
 }
 
+fn is_reverse(scene: &Scene) -> bool {
+    scene.status().mode.is_some_and(|mode| mode.is_reverse())
+}
+
 fn mismatch(scene: &mut Scene, home_agent_seconds: u32) {
     let reply = scene.reply(ReplyCode::HA_IDENTIFICATION);
     let identification = Identification((u64::from(home_agent_seconds) << 32) | u64::from(reply.identification.low()));
@@ -75,12 +79,16 @@ fn repeated_mismatches_are_answered_once_per_second() {
 }
 
 #[test]
-fn a_mismatch_with_agreeing_clocks_moves_the_identification_ahead() {
+fn a_second_mismatch_moves_the_identification_to_the_edge_of_the_window() {
     let mut scene = Scene::new();
     scene.visit();
-    let seconds = scene.now.wall.seconds();
-    mismatch(&mut scene, seconds);
-    assert_eq!(scene.last_request().identification.seconds(), seconds + 2);
+    let start = scene.now.wall.seconds();
+    mismatch(&mut scene, start);
+    assert_eq!(scene.last_request().identification.seconds(), start);
+    mismatch(&mut scene, start);
+    scene.talk(seconds(1));
+    assert_eq!(scene.sent_at(), [0, 0, 1000]);
+    assert_eq!(scene.last_request().identification.seconds(), start + 7, "a second has passed since the answer");
 }
 
 #[test]
@@ -118,20 +126,20 @@ fn a_reverse_tunnel_that_is_unavailable_is_not_asked_for_again() {
         Code::HA_MALFORMED,
     ] {
         let mut scene = Scene::new();
-        scene.agent(Some(ForeignAgentInfo { reverse_tunnel: true, ..foreign_agent() }), false);
+        scene.agent(Some(tunnelling_agent()));
         scene.visit();
         assert!(scene.last_request().flags.reverse_tunnel);
         scene.deny(code);
         assert!(!scene.last_request().flags.reverse_tunnel, "{code}");
         scene.accept();
-        assert!(!scene.status().reverse_tunnel);
+        assert!(!is_reverse(&scene));
     }
 }
 
 #[test]
 fn a_required_reverse_tunnel_is_never_given_up() {
     let mut scene = Scene::with(Config { reverse_tunnel: ReverseTunnelPolicy::Require, ..config() });
-    scene.agent(Some(ForeignAgentInfo { reverse_tunnel: true, ..foreign_agent() }), false);
+    scene.agent(Some(tunnelling_agent()));
     scene.visit();
     scene.deny(ReplyCode::HA_REVERSE_TUNNEL_UNAVAILABLE);
     scene.talk(seconds(60));
@@ -145,7 +153,7 @@ fn a_mandatory_reverse_tunnel_is_asked_for_unless_policy_forbids() {
         let mut scene = denied(code);
         assert!(scene.last_request().flags.reverse_tunnel, "{code}");
         scene.accept();
-        assert!(scene.status().reverse_tunnel);
+        assert!(is_reverse(&scene));
 
         let mut scene = Scene::with(Config { reverse_tunnel: ReverseTunnelPolicy::Never, ..config() });
         scene.visit();
@@ -158,15 +166,27 @@ fn a_mandatory_reverse_tunnel_is_asked_for_unless_policy_forbids() {
 fn after_an_invalid_care_of_address_the_next_one_is_tried_then_there_is_a_wait() {
     let addresses = [2, 3].map(|last| CareOfAddress(Ipv4Addr::new(10, 2, 0, last)));
     let mut scene = Scene::new();
-    scene.agent(Some(ForeignAgentInfo { care_of_addresses: addresses.to_vec(), ..foreign_agent() }), false);
+    scene.agent(Some(ForeignAgentInfo { care_of_addresses: addresses.to_vec(), ..foreign_agent() }));
     scene.visit();
     assert_eq!(scene.last_request().care_of_address, addresses[0]);
     scene.deny(ReplyCode::FA_CARE_OF_ADDRESS);
     assert_eq!(scene.last_request().care_of_address, addresses[1]);
+    scene.take();
     scene.deny(ReplyCode::FA_CARE_OF_ADDRESS);
     assert_eq!(scene.sent_at(), [0, 0]);
+    assert_eq!(scene.take(), [Action::Solicit], "they may have changed");
     scene.advance(seconds(4));
     assert_eq!(scene.requests.len(), 3);
+}
+
+#[test]
+fn after_an_invalid_care_of_address_the_one_of_a_fresh_advertisement_is_taken_at_once() {
+    let mut scene = denied(ReplyCode::FA_CARE_OF_ADDRESS);
+    let fresh = CareOfAddress(Ipv4Addr::new(10, 2, 0, 9));
+    scene.agent(Some(ForeignAgentInfo { care_of_addresses: vec![fresh], ..foreign_agent() }));
+    scene.advance(milliseconds(1));
+    assert_eq!(scene.sent_at(), [0, 0]);
+    assert_eq!(scene.last_request().care_of_address, fresh);
 }
 
 #[test]
@@ -200,7 +220,7 @@ fn authentication_failures_are_security_events_with_a_long_pause() {
 
 #[test]
 fn other_denials_are_reported_and_not_retried_soon() {
-    for code in [2, 64, 65, 76, 79, 101, 128, 129, 135, 149, 150, 194, 255].map(ReplyCode) {
+    for code in [2, 64, 65, 76, 79, 101, 128, 129, 135, 194, 255].map(ReplyCode) {
         let mut scene = denied(code);
         scene.talk(seconds(200));
         assert_eq!(scene.requests.len(), 1, "{code}");
@@ -208,6 +228,37 @@ fn other_denials_are_reported_and_not_retried_soon() {
         assert_eq!(scene.counters().denied.get(code), 1);
         scene.talk(seconds(101));
         assert_eq!(scene.requests.len(), 2, "{code}");
+    }
+}
+
+#[test]
+fn a_home_agent_that_wants_no_proxy_is_left_alone_for_an_hour() {
+    for code in [ReplyCode::HA_PROXY_UNSUPPORTED, ReplyCode::HA_PROXY_PROHIBITED] {
+        let mut scene = denied(code);
+        scene.talk(seconds(3599));
+        assert_eq!(scene.requests.len(), 1, "{code}");
+        assert_eq!(scene.state(), "denied");
+    }
+}
+
+#[test]
+fn requests_cannot_be_sent_from_nearer_so_a_distant_node_is_reported() {
+    let mut scene = Scene::new();
+    scene.visit();
+    assert_eq!(transmits(&scene.take())[0].ttl, 255);
+    scene.deny(ReplyCode::FA_TOO_DISTANT);
+    assert_eq!((scene.state(), scene.requests.len()), ("denied", 1));
+}
+
+#[test]
+fn a_home_agent_that_cannot_be_one_is_not_taken_from_a_denial() {
+    for named in [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, Ipv4Addr::new(224, 0, 0, 11), HOME_AGENT.0] {
+        let mut scene = Scene::new();
+        scene.visit();
+        let reply =
+            RegistrationReply { home_agent: HomeAgentAddress(named), ..scene.reply(ReplyCode::HA_UNKNOWN_AGENT) };
+        scene.deliver(&signed(&reply));
+        assert_eq!((scene.state(), scene.requests.len()), ("denied", 1), "{named}");
     }
 }
 
@@ -265,7 +316,7 @@ fn forged_denials_do_not_keep_a_renewal_from_being_repeated() {
 #[test]
 fn what_a_denial_taught_is_forgotten_with_the_next_acceptance() {
     let mut scene = Scene::new();
-    scene.agent(Some(ForeignAgentInfo { reverse_tunnel: true, ..foreign_agent() }), false);
+    scene.agent(Some(tunnelling_agent()));
     scene.visit();
     scene.deny(ReplyCode::FA_REVERSE_TUNNEL_UNAVAILABLE);
     scene.accept();

@@ -115,11 +115,11 @@ fn a_foreign_agents_code_means_nothing_at_home() {
 #[test]
 fn a_return_waits_for_the_home_agents_first_advertisement() {
     let mut scene = Scene::new();
-    scene.drive(|proxy, now, actions| proxy.agent_changed(now, None, vec![], false, actions));
+    scene.drive(|proxy, now, actions| proxy.agents_changed(now, vec![], vec![], actions));
     scene.come_home();
     assert_eq!(scene.take(), [set(StationState::Local)]);
     scene.advance(milliseconds(800));
-    scene.agent(None, false);
+    scene.agent(None);
     assert_eq!(scene.requests.len(), 1);
     assert!(scene.take().contains(&tell_gateway()));
 }

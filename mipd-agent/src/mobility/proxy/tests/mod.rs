@@ -1,10 +1,18 @@
 //! The proxy on a simulated clock: a scene with one access point, and agents played by the test.
 
+mod agents;
 mod bounds;
+mod challenge;
+mod codes;
 mod denials;
+mod encapsulation;
+mod foreign_authentication;
 mod home;
 mod hostile;
+mod identification;
+mod message;
 mod presence;
+mod refusals;
 mod replies;
 mod restart;
 mod visit;
@@ -17,13 +25,14 @@ use super::*;
 use crate::{
     mobility::{
         link::{Path, Transmit},
-        security::SecurityAssociation,
+        security::{MobileHomeAssociations, Peer, PeerAssociations, SecurityAssociation},
     },
     wire::{
+        advertisement::AgentFlags,
         authentication::{Algorithm, Key},
         extension::kind,
         registration::RegistrationRequest,
-        types::{CareOfAddress, HomeAgentAddress, Identification, ReplyCode, Spi},
+        types::{CareOfAddress, HomeAgentAddress, Identification, Lifetime, ReplyCode, Spi},
     },
 };
 
@@ -45,13 +54,11 @@ fn key() -> Key {
 }
 
 fn config() -> Config {
-    let association = SecurityAssociation::new(Spi::new(SPI).unwrap(), Algorithm::HmacMd5, key());
+    let association = association(SPI);
     let ranges = ["10.1.0.0/24", "10.2.0.0/25", "10.7.0.0/24"];
     let associations = ranges.map(|range| (range.parse().unwrap(), association.clone()));
     let mask = Ipv4Addr::new(255, 255, 255, 0);
     Config {
-        uplink: UPLINK,
-        own_subnets: vec!["10.2.0.0/24".parse().unwrap()],
         subnet_map: SubnetMap::from_entries([
             (HOME_AGENT, mask),
             (LOCAL_AGENT, mask),
@@ -59,10 +66,9 @@ fn config() -> Config {
         ])
         .unwrap(),
         associations: Arc::new(MobileHomeAssociations::new(associations).unwrap()),
-        registration_lifetime: Config::REGISTRATION_LIFETIME,
-        reverse_tunnel: ReverseTunnelPolicy::WhenOffered,
         registration_port: PORT,
         maximum_clients: 16,
+        ..Config::new(UPLINK, vec!["10.2.0.0/24".parse().unwrap()])
     }
 }
 
@@ -72,8 +78,16 @@ fn foreign_agent() -> ForeignAgentInfo {
         mac: FOREIGN_AGENT,
         care_of_addresses: vec![CareOfAddress(LOCAL_AGENT.0)],
         registration_lifetime: Lifetime(36000),
-        reverse_tunnel: false,
+        flags: AgentFlags { foreign_agent: true, ..AgentFlags::default() },
+        challenge: None,
+        reboots: 0,
     }
+}
+
+/// The same, with reverse tunnels.
+fn tunnelling_agent() -> ForeignAgentInfo {
+    let flags = AgentFlags { reverse_tunnel: true, ..foreign_agent().flags };
+    ForeignAgentInfo { flags, ..foreign_agent() }
 }
 
 fn home_agents() -> Vec<HomeAgentOnLink> {
@@ -104,7 +118,7 @@ impl Scene {
         let start = Now { instant: Instant(seconds(1000)), wall: Identification(0xe5a1_b2c3_0000_0000) };
         let mut proxy = Proxy::new(config, 7);
         let mut actions = vec![];
-        proxy.agent_changed(start, Some(foreign_agent()), home_agents(), false, &mut actions);
+        proxy.agents_changed(start, vec![foreign_agent()], home_agents(), &mut actions);
         assert_eq!(actions, [], "nobody is here yet");
         Self { proxy, now: start, actions, attached: true, requests: vec![] }
     }
@@ -148,8 +162,9 @@ impl Scene {
         self.drive(|proxy, now, actions| proxy.last_active(now, CLIENT, at, actions));
     }
 
-    fn agent(&mut self, agent: Option<ForeignAgentInfo>, rebooted: bool) {
-        self.drive(|proxy, now, actions| proxy.agent_changed(now, agent, home_agents(), rebooted, actions));
+    fn agent(&mut self, agents: impl IntoIterator<Item = ForeignAgentInfo>) {
+        let agents = agents.into_iter().collect();
+        self.drive(|proxy, now, actions| proxy.agents_changed(now, agents, home_agents(), actions));
     }
 
     /// Runs the proxy, records what it sends, answers its probes.
@@ -251,6 +266,29 @@ impl Scene {
     }
 }
 
+fn association(spi: u32) -> SecurityAssociation {
+    SecurityAssociation::new(Spi::new(spi).unwrap(), Algorithm::HmacMd5, key())
+}
+
+/// Shared with every foreign agent in the scenes that have one.
+fn foreign_key() -> SecurityAssociation {
+    association(400)
+}
+
+fn with_foreign_key(config: Config) -> Config {
+    Config { mobile_foreign: Arc::new(PeerAssociations::new([(Peer::Any, foreign_key())]).unwrap()), ..config }
+}
+
+/// The last request, whole.
+fn last_message(scene: &Scene) -> Vec<u8> {
+    transmits(&scene.actions).last().expect("no request was sent").payload.clone()
+}
+
+/// The types of the extensions of a request.
+fn extension_kinds(message: &[u8]) -> Vec<u8> {
+    RegistrationRequest::parse(message).unwrap().1.iter().map(|extension| extension.kind).collect()
+}
+
 fn plain(reply: &RegistrationReply) -> Vec<u8> {
     let mut payload = vec![];
     reply.emit(&mut payload);
@@ -291,8 +329,9 @@ fn transmits(actions: &[Action]) -> Vec<&Transmit> {
         .collect()
 }
 
-/// The actions other than requests and probes.
+/// The actions other than requests and questions.
 fn effects(actions: Vec<Action>) -> Vec<Action> {
-    let is_effect = |action: &Action| !matches!(action, Action::Send(_) | Action::ProbeAttachment { .. });
+    let is_question = |action: &Action| matches!(action, Action::Solicit | Action::ProbeAttachment { .. });
+    let is_effect = |action: &Action| !matches!(action, Action::Send(_)) && !is_question(action);
     actions.into_iter().filter(is_effect).collect()
 }

@@ -147,19 +147,6 @@ fn a_reply_after_the_client_has_gone_is_discarded() {
 }
 
 #[test]
-fn a_foreign_agents_refusal_of_an_acceptance_is_a_denial() {
-    let mut scene = Scene::new();
-    scene.visit();
-    scene.take();
-    let mut payload = signed(&scene.reply(ReplyCode::ACCEPTED));
-    payload.extend([kind::FOREIGN_AGENT_ERROR, 2, 0, 66]);
-    scene.deliver(&payload);
-    assert_eq!(scene.take(), []);
-    assert_eq!(scene.counters().refused_after_acceptance, 1);
-    assert_eq!(scene.status().last_code, Some(ReplyCode::FA_RESOURCES));
-}
-
-#[test]
 fn two_visitors_with_the_same_address_get_their_own_replies() {
     let mut scene = Scene::new();
     scene.visit();

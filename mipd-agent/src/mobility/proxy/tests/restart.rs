@@ -21,7 +21,7 @@ fn a_registered_client_is_forwarded_again_at_once_and_registered_again_once_it_i
     assert_eq!(scene.take(), [forward()]);
     let remaining = scene.status().expires.unwrap().since(scene.now.instant);
     assert!((449_900..=450_000).contains(&remaining.as_millis()), "{remaining:?}");
-    scene.agent(Some(foreign_agent()), false);
+    scene.agent(Some(foreign_agent()));
     assert_eq!(scene.requests.len(), 0, "it has not been heard yet");
     scene.advance(milliseconds(1));
     assert_eq!(scene.requests.len(), 1, "it was asked and answered");
@@ -32,7 +32,7 @@ fn a_registered_client_is_forwarded_again_at_once_and_registered_again_once_it_i
 fn a_client_that_left_during_the_restart_is_forgotten_silently() {
     let mut scene = restarted(&Scene::registered(), seconds(1));
     scene.attached = false;
-    scene.agent(Some(foreign_agent()), false);
+    scene.agent(Some(foreign_agent()));
     scene.advance(seconds(10));
     assert_eq!(scene.requests.len(), 0);
     assert_eq!(scene.state(), "gone");
@@ -44,7 +44,7 @@ fn a_client_that_left_before_the_agent_was_known_again_is_not_registered_here() 
     scene.advance(milliseconds(1));
     scene.attached = false;
     scene.advance(milliseconds(300));
-    scene.agent(Some(foreign_agent()), false);
+    scene.agent(Some(foreign_agent()));
     scene.advance(seconds(10));
     assert_eq!(scene.requests.len(), 0, "it would take the client from the access point that it has gone to");
     assert_eq!(scene.state(), "gone");

@@ -68,7 +68,7 @@ fn code_1_is_full_success() {
 #[test]
 fn no_more_than_advertised_is_asked_for() {
     let mut scene = Scene::new();
-    scene.agent(Some(ForeignAgentInfo { registration_lifetime: Lifetime(120), ..foreign_agent() }), false);
+    scene.agent(Some(ForeignAgentInfo { registration_lifetime: Lifetime(120), ..foreign_agent() }));
     scene.visit();
     assert_eq!(scene.last_request().lifetime, Lifetime(120));
 }
@@ -84,7 +84,7 @@ fn the_reverse_tunnel_follows_policy_and_advertisement() {
         (Require, false, None),
     ] {
         let mut scene = Scene::with(Config { reverse_tunnel: policy, ..config() });
-        scene.agent(Some(ForeignAgentInfo { reverse_tunnel: offered, ..foreign_agent() }), false);
+        scene.agent(Some(if offered { tunnelling_agent() } else { foreign_agent() }));
         scene.visit();
         let sent = scene.requests.last().map(|(_, request)| request.flags.reverse_tunnel);
         assert_eq!(sent, asked, "{policy:?}, offered: {offered}");
@@ -126,6 +126,16 @@ fn a_request_is_repeated_after_one_two_four_seconds_with_a_fresh_identification(
 }
 
 #[test]
+fn the_first_wait_is_twice_the_round_trip_if_that_is_long() {
+    let mut scene = Scene::new();
+    scene.visit();
+    scene.advance(milliseconds(900));
+    scene.accept();
+    scene.talk(seconds(600));
+    assert_eq!(scene.sent_at(), [0, 540_000, 541_900, 545_700, 553_300, 568_500, 598_900]);
+}
+
+#[test]
 fn no_wait_is_longer_than_the_requested_lifetime() {
     let mut scene = Scene::with(Config { registration_lifetime: Lifetime(10), ..config() });
     scene.visit();
@@ -154,7 +164,7 @@ fn renewal_is_due_a_minute_before_expiry_but_not_before_half_time() {
 #[test]
 fn an_infinite_registration_needs_no_renewal() {
     let mut scene = Scene::with(Config { registration_lifetime: Lifetime::INFINITE, ..config() });
-    scene.agent(Some(ForeignAgentInfo { registration_lifetime: Lifetime::INFINITE, ..foreign_agent() }), false);
+    scene.agent(Some(ForeignAgentInfo { registration_lifetime: Lifetime::INFINITE, ..foreign_agent() }));
     scene.visit();
     scene.accept();
     scene.advance(seconds(100_000));
@@ -209,34 +219,34 @@ fn a_new_subnet_map_serves_those_that_it_was_missing_for() {
 #[test]
 fn a_visitor_waits_two_seconds_for_a_foreign_agent() {
     let mut scene = Scene::new();
-    scene.agent(None, false);
+    scene.agent(None);
     scene.visit();
-    assert_eq!(scene.take(), [hold(), Action::UpdateSwitches { mac: CLIENT }]);
+    assert_eq!(scene.take(), [hold(), Action::UpdateSwitches { mac: CLIENT }, Action::Solicit]);
     scene.advance(milliseconds(1900));
     assert_eq!(scene.state(), "awaiting_agent");
     scene.speak();
-    scene.agent(Some(foreign_agent()), false);
+    scene.agent(Some(foreign_agent()));
     assert_eq!(scene.requests.len(), 1);
 
     let mut scene = Scene::new();
-    scene.agent(None, false);
+    scene.agent(None);
     scene.visit();
     scene.take();
     scene.advance(seconds(2));
     assert_eq!(scene.take(), [Action::RemoveStation { mac: CLIENT }, Action::DropHeld { mac: CLIENT }]);
     assert_eq!(scene.counters().no_foreign_agent, 1);
-    scene.agent(Some(foreign_agent()), false);
+    scene.agent(Some(foreign_agent()));
     assert_eq!(scene.state(), "registering", "it was heard just now");
 }
 
 #[test]
 fn a_foreign_agent_that_comes_late_serves_those_who_speak_then() {
     let mut scene = Scene::new();
-    scene.agent(None, false);
+    scene.agent(None);
     scene.visit();
     scene.advance(seconds(10));
     scene.take();
-    scene.agent(Some(foreign_agent()), false);
+    scene.agent(Some(foreign_agent()));
     assert_eq!(scene.take(), [Action::ForgetSeen { mac: CLIENT }]);
     assert_eq!(scene.requests.len(), 0, "the client may be elsewhere");
 }
@@ -247,7 +257,7 @@ fn another_foreign_agent_gets_a_registration_and_the_old_one_serves_until_then()
     let mac = MacAddress([2, 0, 0, 0, 0, 0xfb]);
     let care_of_addresses = vec![CareOfAddress(Ipv4Addr::new(10, 2, 0, 2))];
     let other = ForeignAgentInfo { address: Ipv4Addr::new(10, 2, 0, 2), mac, care_of_addresses, ..foreign_agent() };
-    scene.agent(Some(other), false);
+    scene.agent(Some(other));
     scene.advance(milliseconds(1));
     assert_eq!(scene.requests.len(), 2);
     assert_eq!(effects(scene.take()), []);
@@ -259,7 +269,7 @@ fn another_foreign_agent_gets_a_registration_and_the_old_one_serves_until_then()
 #[test]
 fn a_rebooted_foreign_agent_gets_a_new_registration() {
     let mut scene = Scene::registered();
-    scene.agent(Some(foreign_agent()), true);
+    scene.agent(Some(ForeignAgentInfo { reboots: 1, ..foreign_agent() }));
     scene.advance(milliseconds(1));
     assert_eq!(scene.requests.len(), 2);
     assert_eq!(scene.counters().agent_reboots, 1);
@@ -270,7 +280,7 @@ fn more_advertisements_of_the_same_agent_change_nothing() {
     let mut scene = Scene::registered();
     for _ in 0..5 {
         scene.advance(milliseconds(100));
-        scene.agent(Some(foreign_agent()), false);
+        scene.agent(Some(foreign_agent()));
     }
     assert_eq!(scene.take(), []);
     assert_eq!(scene.requests.len(), 1);
@@ -279,11 +289,11 @@ fn more_advertisements_of_the_same_agent_change_nothing() {
 #[test]
 fn a_lost_foreign_agent_does_not_end_a_registration_and_the_renewal_waits_for_it() {
     let mut scene = Scene::registered();
-    scene.agent(None, false);
+    scene.agent(None);
     scene.talk(seconds(550));
     assert_eq!(scene.state(), "registered");
     assert_eq!(scene.requests.len(), 1);
-    scene.agent(Some(foreign_agent()), false);
+    scene.agent(Some(foreign_agent()));
     scene.advance(milliseconds(1));
     assert_eq!(scene.requests.len(), 2);
 }
@@ -296,7 +306,7 @@ fn many_clients_do_not_register_with_a_rebooted_agent_all_at_once() {
         scene.event(Event::Visitor { interface: RADIO, mac, address: [10, 1, 0, last].into() });
         scene.accept();
     }
-    scene.agent(Some(foreign_agent()), true);
+    scene.agent(Some(ForeignAgentInfo { reboots: 1, ..foreign_agent() }));
     scene.advance(milliseconds(100));
     let times: Vec<_> = scene.sent_at()[10..].to_vec();
     assert_eq!(times, (0..10).map(|place| place * 5).collect::<Vec<_>>());
