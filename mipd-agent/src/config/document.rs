@@ -31,6 +31,7 @@ pub(super) struct Document {
     pub access_point: Option<Spanned<AccessPointSection>>,
     pub foreign_agent: Option<Spanned<ForeignAgentSection>>,
     pub home_agent: Option<Spanned<HomeAgentSection>>,
+    pub advertisement: Option<Spanned<AdvertisementSection>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -178,4 +179,16 @@ pub(super) struct HomeSubnetEntry {
     pub prefix: Spanned<PrefixText>,
     pub interface: InterfaceName,
     pub routes: Option<HomeRoutes>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct AdvertisementSection {
+    pub routes_common_traffic: bool,
+    pub preference: i32,
+    pub registration_required: bool,
+    pub only_when_solicited: bool,
+    pub limited_broadcast: bool,
+    pub shortest_interval: Option<Spanned<DurationText>>,
+    pub lifetime: Option<Spanned<DurationText>>,
 }

@@ -30,7 +30,9 @@ pub use self::{
     associations::{ClientAssociation, Peer, PeerAssociation, PeerKind},
     error::ConfigError,
     locations::Locations,
-    roles::{AccessPoint, ForeignAgent, HomeAgent, HomeRoutes, HomeSubnet, Radio, SubnetMapEntry, VisitorIpv6},
+    roles::{
+        AccessPoint, Advertisement, ForeignAgent, HomeAgent, HomeRoutes, HomeSubnet, Radio, SubnetMapEntry, VisitorIpv6,
+    },
     settings::{AgentSettings, InterfaceSettings},
     values::{FastPath, InterfaceName},
 };
@@ -56,6 +58,8 @@ pub struct Config {
     pub foreign_agent: Option<ForeignAgent>,
     /// The home agent role.
     pub home_agent: Option<HomeAgent>,
+    /// How the two agents make themselves known.
+    pub advertisement: Advertisement,
 }
 
 impl Config {
@@ -76,14 +80,23 @@ impl Config {
         let agent = settings::agent(&source, document.agent)?;
         let security_associations = associations::clients(&source, document.security_association)?;
         let peer_associations = associations::peers(&source, document.peer_association)?;
+        let access_point = document.access_point.map(|section| roles::access_point(&source, section)).transpose()?;
+        let foreign_agent = document.foreign_agent.map(|section| roles::foreign_agent(&source, section)).transpose()?;
+        let home_agent = document.home_agent.map(|section| roles::home_agent(&source, section)).transpose()?;
+        let intervals = home_agent.iter().map(|agent| agent.advertisement_interval);
+        let intervals = intervals.chain(foreign_agent.iter().map(|agent| agent.advertisement_interval));
+        let advertisement = document.advertisement;
+        let advertisement =
+            advertisement.map(|section| roles::advertisement(&source, section, intervals)).transpose()?;
         Ok(Self {
             agent,
             interfaces,
             security_associations,
             peer_associations,
-            access_point: document.access_point.map(|section| roles::access_point(&source, section)).transpose()?,
-            foreign_agent: document.foreign_agent.map(|section| roles::foreign_agent(&source, section)).transpose()?,
-            home_agent: document.home_agent.map(|section| roles::home_agent(&source, section)).transpose()?,
+            access_point,
+            foreign_agent,
+            home_agent,
+            advertisement: advertisement.unwrap_or_default(),
         })
     }
 

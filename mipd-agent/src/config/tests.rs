@@ -50,11 +50,23 @@ fn every_mistake_has_its_one_line() {
             String::new(),
             "mipd.toml:1: no role is configured: add a section [home-agent], [foreign-agent] or [access-point]",
         ),
+        (
+            format!("{ACCESS_POINT}[advertisement]\nlifetime = \"9s\"\n"),
+            "mipd.toml:6: an access point does not advertise itself: remove [advertisement]",
+        ),
+        (
+            format!("{HOME_AGENT}[advertisement]\nlifetime = \"8s\"\n"),
+            "mipd.toml:6: lifetime 8s is out of bounds: write 9s to 2h 30m",
+        ),
+        (
+            format!("{HOME_AGENT}[advertisement]\nshortest-interval = \"4s\"\n"),
+            "mipd.toml:6: shortest-interval 4s is out of bounds: write 500ms to 3s",
+        ),
         ("[home-agent\n".into(), "mipd.toml:1: unclosed table, expected `]`"),
         (
             format!("{HOME_AGENT}[radius]\nservers = []\n"),
             "mipd.toml:5: unknown key `radius`: expected agent, interface, security-association, peer-association, \
-             access-point, foreign-agent, home-agent",
+             access-point, foreign-agent, home-agent, advertisement",
         ),
         (
             format!("{ACCESS_POINT}authoritative = []\n"),
@@ -497,4 +509,23 @@ fn the_examples_of_the_documentation_are_valid() {
         let example = example.replace("/etc/mipd/keys/campus", key_file.to_str().unwrap());
         parse(&example).unwrap_or_else(|error| panic!("{error} in\n{example}"));
     }
+}
+
+#[test]
+fn advertisements_are_as_configured() {
+    assert_eq!(parse(HOME_AGENT).unwrap().advertisement, Advertisement::default());
+    let text = format!(
+        "{HOME_AGENT}[advertisement]\nroutes-common-traffic = true\npreference = -5\nregistration-required = true\n\
+         only-when-solicited = true\nlimited-broadcast = true\nshortest-interval = \"1s\"\nlifetime = \"1min\"\n"
+    );
+    let expected = Advertisement {
+        routes_common_traffic: true,
+        preference: -5,
+        registration_required: true,
+        only_when_solicited: true,
+        limited_broadcast: true,
+        shortest_interval: Some(Duration::from_secs(1)),
+        lifetime: Some(Duration::from_mins(1)),
+    };
+    assert_eq!(parse(&text).unwrap().advertisement, expected);
 }

@@ -24,7 +24,6 @@ use crate::{
         home_agent::{self, HomeAgent, HomeSubnet},
         link::InterfaceIndex,
         proxy::{self, Proxy},
-        reverse_tunnel::ReverseTunnel,
         security::{MobileHomeAssociations, PeerAssociations},
         subnet_map::SubnetMap,
         time::Instant,
@@ -226,7 +225,7 @@ impl Plan {
                 .map_err(|source| DaemonError::PacketSocket { interface: name.clone(), source })?;
             let address = self.address(name)?;
             let access = config.foreign_agent.as_ref().is_some_and(|agent| agent.interfaces.contains(name));
-            let advertiser = advertiser(config, name, interface, address);
+            let advertiser = advertiser(config, name, interface, address, foreign_agent.as_ref());
             ports.insert(
                 interface,
                 router::Port {
@@ -375,20 +374,34 @@ fn distinct(config: &Config) -> Vec<&InterfaceName> {
     names
 }
 
-fn advertiser(config: &Config, name: &InterfaceName, interface: InterfaceIndex, address: Ipv4Net) -> AdvertiserConfig {
+fn advertiser(
+    config: &Config,
+    name: &InterfaceName,
+    interface: InterfaceIndex,
+    address: Ipv4Net,
+    foreign_agent: Option<&foreign_agent::Config>,
+) -> AdvertiserConfig {
     let home = config.home_agent.as_ref().filter(|agent| agent.subnets.iter().any(|subnet| subnet.interface == *name));
     let visit = config.foreign_agent.as_ref().filter(|agent| agent.interfaces.contains(name));
     let intervals = home.map(|agent| agent.advertisement_interval).into_iter();
     let intervals = intervals.chain(visit.map(|agent| agent.advertisement_interval));
-    let interval = intervals.min().unwrap_or(DEFAULT_ADVERTISEMENT_INTERVAL);
-    AdvertiserConfig {
+    let settings = &config.advertisement;
+    let advertiser = AdvertiserConfig {
         home_agent: home.is_some(),
-        foreign_agent: visit.is_some(),
-        care_of_addresses: visit.iter().map(|agent| agent.care_of_address).collect(),
-        reverse_tunnel: visit.is_some_and(|agent| agent.reverse_tunnel != ReverseTunnel::Off),
-        registration_lifetime: visit.map_or(Lifetime::INFINITE, |agent| agent.registration_lifetime),
-        interval,
+        registration_lifetime: Lifetime::INFINITE,
+        registration_required: settings.registration_required,
+        routes_common_traffic: settings.routes_common_traffic,
+        preference: settings.preference,
+        interval: intervals.min().unwrap_or(DEFAULT_ADVERTISEMENT_INTERVAL),
+        shortest_interval: settings.shortest_interval,
+        lifetime: settings.lifetime,
+        limited_broadcast: settings.limited_broadcast,
+        only_when_solicited: settings.only_when_solicited,
         ..AdvertiserConfig::new(interface, address.addr(), address.prefix_len())
+    };
+    match foreign_agent.filter(|_| visit.is_some()) {
+        Some(agent) => advertiser.offering(agent),
+        None => advertiser,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::mobility::{proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel};
 use crate::{
     cli::table::{columns, render},
-    config::{AccessPoint, Config, ForeignAgent, HomeAgent, HomeRoutes, InterfaceName, VisitorIpv6},
+    config::{AccessPoint, Advertisement, Config, ForeignAgent, HomeAgent, HomeRoutes, InterfaceName, VisitorIpv6},
     control::{Report, report},
     wire::types::Lifetime,
 };
@@ -13,8 +13,8 @@ use crate::{
 /// The explanation, without a line end at its end.
 pub(super) fn explain(config: &Config) -> String {
     let mut sections = Vec::new();
-    sections.extend(config.home_agent.as_ref().map(home_agent));
-    sections.extend(config.foreign_agent.as_ref().map(foreign_agent));
+    sections.extend(config.home_agent.as_ref().map(|role| home_agent(role, &config.advertisement)));
+    sections.extend(config.foreign_agent.as_ref().map(|role| foreign_agent(role, &config.advertisement)));
     sections.extend(config.access_point.as_ref().map(access_point));
     sections.push(interfaces(config));
     sections.push(associations(config));
@@ -38,7 +38,7 @@ fn section(title: &str, lines: impl IntoIterator<Item = String>) -> String {
     text
 }
 
-fn home_agent(role: &HomeAgent) -> String {
+fn home_agent(role: &HomeAgent, advertisement: &Advertisement) -> String {
     let mut lines: Vec<String> = role
         .subnets
         .iter()
@@ -58,11 +58,20 @@ fn home_agent(role: &HomeAgent) -> String {
         role.maximum_bindings,
     ));
     lines.push(reverse_tunnel(role.reverse_tunnel).to_owned());
-    lines.push(format!("advertises itself at least every {}", duration(role.advertisement_interval)));
+    lines.push(advertised(role.advertisement_interval, advertisement));
     section(&format!("Home agent {}", role.address), lines)
 }
 
-fn foreign_agent(role: &ForeignAgent) -> String {
+fn advertised(interval: Duration, advertisement: &Advertisement) -> String {
+    let often = if advertisement.only_when_solicited {
+        "advertises itself only when asked".to_owned()
+    } else {
+        format!("advertises itself at least every {}", duration(interval))
+    };
+    if advertisement.routes_common_traffic { format!("{often}, as a router for everybody") } else { often }
+}
+
+fn foreign_agent(role: &ForeignAgent, advertisement: &Advertisement) -> String {
     let interfaces: Vec<&str> = role.interfaces.iter().map(InterfaceName::as_str).collect();
     section(
         &format!("Foreign agent with care-of address {}", role.care_of_address),
@@ -74,7 +83,7 @@ fn foreign_agent(role: &ForeignAgent) -> String {
                 duration(role.pending_timeout),
             ),
             reverse_tunnel(role.reverse_tunnel).to_owned(),
-            format!("advertises itself at least every {}", duration(role.advertisement_interval)),
+            advertised(role.advertisement_interval, advertisement),
         ],
     )
 }

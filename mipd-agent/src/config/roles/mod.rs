@@ -1,6 +1,7 @@
-//! The role sections: `[access-point]`, `[foreign-agent]`, `[home-agent]`.
+//! The role sections: `[access-point]`, `[foreign-agent]`, `[home-agent]`, and `[advertisement]` of the two agents.
 
 mod access_point;
+mod advertisement;
 mod foreign_agent;
 mod home_agent;
 
@@ -9,11 +10,12 @@ use std::{ops::RangeInclusive, time::Duration};
 use toml::Spanned;
 
 pub(super) use self::{
-    access_point::validate as access_point, foreign_agent::validate as foreign_agent,
-    home_agent::validate as home_agent,
+    access_point::validate as access_point, advertisement::validate as advertisement,
+    foreign_agent::validate as foreign_agent, home_agent::validate as home_agent,
 };
 pub use self::{
     access_point::{AccessPoint, Radio, SubnetMapEntry, VisitorIpv6},
+    advertisement::Advertisement,
     foreign_agent::ForeignAgent,
     home_agent::{HomeAgent, HomeRoutes, HomeSubnet},
 };
@@ -35,6 +37,10 @@ pub(super) fn exclude_unsupported_combinations(source: &Source<'_>, document: &D
                 "[access-point] together with [{agent}] on one box is not supported yet: run them on two boxes",
             );
             Err(source.error(&access_point.span(), message))
+        }
+        (Some(_), None) if document.advertisement.is_some() => {
+            let at = document.advertisement.as_ref().map_or(0..0, Spanned::span);
+            Err(source.error(&at, "an access point does not advertise itself: remove [advertisement]"))
         }
         (Some(_), None) => match document.peer_association.iter().find(|peer| !peer.get_ref().kind.is_of_mobile()) {
             Some(peer) => Err(source.error(

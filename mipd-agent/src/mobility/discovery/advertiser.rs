@@ -7,7 +7,10 @@ use mipd_common::mac::MacAddress;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::{
-    mobility::{counters::counters, link::InterfaceIndex, time::Instant},
+    mobility::{
+        counters::counters, foreign_agent, link::InterfaceIndex, reverse_tunnel::ReverseTunnel, time::Instant,
+        tunnel::Encapsulation,
+    },
     wire::{
         advertisement::{
             ALL_SYSTEMS, AgentAdvertisement, AgentFlags, CODE_NO_COMMON_TRAFFIC, CODE_ROUTES_COMMON_TRAFFIC,
@@ -102,6 +105,20 @@ impl AdvertiserConfig {
             lifetime: None,
             limited_broadcast: false,
             only_when_solicited: false,
+        }
+    }
+
+    /// The same with a foreign agent that has these settings: says of it what it does, no more and no less.
+    #[must_use]
+    pub fn offering(self, agent: &foreign_agent::Config) -> Self {
+        Self {
+            foreign_agent: true,
+            care_of_addresses: agent.care_of_addresses.clone(),
+            minimal_encapsulation: agent.encapsulations.contains(Encapsulation::Minimal),
+            gre: agent.encapsulations.contains(Encapsulation::Gre),
+            reverse_tunnel: agent.reverse_tunnel != ReverseTunnel::Off,
+            registration_lifetime: agent.maximum_lifetime,
+            ..self
         }
     }
 

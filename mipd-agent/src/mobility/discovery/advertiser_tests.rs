@@ -1,6 +1,7 @@
 //! The advertiser on a simulated clock.
 
 use super::*;
+use crate::mobility::tunnel::Encapsulations;
 use proptest::prelude::*;
 
 const AGENT: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 1);
@@ -192,6 +193,32 @@ fn each_flag_is_said_only_if_it_is_configured() {
     ] {
         let sent = run(&mut Advertiser::new(config, 1), at(0));
         assert_eq!(sent[0].1.flags.to_bits(), bits);
+    }
+}
+
+#[test]
+fn what_a_foreign_agent_does_is_what_is_said_of_it() {
+    let settings = foreign_agent::Config::new(CareOfAddress(LISTENER), Vec::new());
+    let said = |settings: &foreign_agent::Config| {
+        let config = AdvertiserConfig::new(InterfaceIndex(3), AGENT, 24).offering(settings);
+        run(&mut Advertiser::new(config, 1), at(0)).remove(0).1
+    };
+    let plain = foreign_agent::Config {
+        reverse_tunnel: ReverseTunnel::Off,
+        encapsulations: Encapsulations::IP_IN_IP,
+        ..settings.clone()
+    };
+    assert_eq!(said(&plain).flags.to_bits(), 0x1000);
+    assert_eq!(said(&plain).care_of_addresses, [CareOfAddress(LISTENER)]);
+    let lifetime = foreign_agent::Config { maximum_lifetime: Lifetime(77), ..plain.clone() };
+    assert_eq!(said(&lifetime).registration_lifetime, Lifetime(77));
+    for reverse_tunnel in [ReverseTunnel::Offered, ReverseTunnel::Required] {
+        let settings = foreign_agent::Config { reverse_tunnel, ..plain.clone() };
+        assert_eq!(said(&settings).flags.to_bits(), 0x1100);
+    }
+    for (encapsulation, bits) in [(Encapsulation::Gre, 0x1400), (Encapsulation::Minimal, 0x1800)] {
+        let settings = foreign_agent::Config { encapsulations: [encapsulation].into_iter().collect(), ..plain.clone() };
+        assert_eq!(said(&settings).flags.to_bits(), bits);
     }
 }
 
