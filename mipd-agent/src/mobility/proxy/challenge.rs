@@ -7,6 +7,8 @@ use std::{collections::VecDeque, net::Ipv4Addr};
 
 /// Challenges of advertisements that are remembered, so that a repeated one is not taken for a new one.
 const REMEMBERED: usize = 8;
+/// Anything shorter is no challenge (RFC 4721 §2).
+const SHORTEST: usize = 4;
 
 /// A challenge and its place in the order of hearing.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,7 +29,8 @@ pub(super) struct Challenges {
 impl Challenges {
     /// Whether the advertised challenge is a new one.
     pub fn hear(&mut self, agent: Ipv4Addr, bytes: &[u8]) -> bool {
-        if self.advertised.iter().any(|(of, known)| *of == agent && *known.bytes == *bytes) {
+        let is_known = self.advertised.iter().any(|(of, known)| *of == agent && *known.bytes == *bytes);
+        if is_known || bytes.len() < SHORTEST {
             return false;
         }
         if self.advertised.len() == REMEMBERED {
@@ -63,7 +66,7 @@ pub(super) struct ClientChallenge {
 impl ClientChallenge {
     /// A reply of the agent brought a challenge. The echo of what was used is none: the home agent returns it.
     pub fn offer(&mut self, agent: Ipv4Addr, bytes: &[u8], all: &mut Challenges) {
-        if self.used.as_ref().is_none_or(|(_, used)| *used.bytes != *bytes) {
+        if bytes.len() >= SHORTEST && self.used.as_ref().is_none_or(|(_, used)| *used.bytes != *bytes) {
             self.offered = Some((agent, all.number(bytes)));
         }
     }
@@ -134,6 +137,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_short_is_no_challenge() {
+        let mut all = Challenges::default();
+        let mut client = ClientChallenge::default();
+        assert!(!all.hear(AGENT, &[1; 3]));
+        client.offer(AGENT, &[2; 3], &mut all);
+        assert_eq!(taken(&mut client, &all), None);
+    }
+
+    #[test]
     fn the_home_agents_echo_is_no_new_challenge() {
         let mut all = Challenges::default();
         let mut client = ClientChallenge::default();
@@ -155,9 +167,9 @@ mod tests {
                 if advertised {
                     // What was advertised lately may be advertised again.
                     let number = if old == 0 && fresh > 3 { fresh - 3 } else { fresh };
-                    all.hear(AGENT, &[&[0], &number.to_be_bytes()[..]].concat());
+                    all.hear(AGENT, &[&[0; 4], &number.to_be_bytes()[..]].concat());
                 } else {
-                    client.offer(AGENT, &[&[1], &fresh.to_be_bytes()[..]].concat(), &mut all);
+                    client.offer(AGENT, &[&[1; 4], &fresh.to_be_bytes()[..]].concat(), &mut all);
                 }
                 if let Some(bytes) = client.take(AGENT, false, &all) {
                     prop_assert!(!used.contains(&bytes), "{:?} again", bytes);

@@ -13,7 +13,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     let mac = (0u8..4).prop_map(|last| MacAddress([2, 0, 0, 0, 0, 0x10 + last]));
     let address =
         (prop::sample::select(vec![1u8, 2, 7, 9]), 99u8..103).prop_map(|(net, host)| Ipv4Addr::new(10, net, 0, host));
-    (0u8..7, mac, address, 3u32..5).prop_map(|(kind, mac, address, interface)| {
+    (0u8..8, mac, address, 3u32..5).prop_map(|(kind, mac, address, interface)| {
         let interface = InterfaceIndex(interface);
         match kind {
             0 => Event::Visitor { interface, mac, address },
@@ -22,6 +22,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             3 => Event::Moved { mac },
             4 => Event::Left { mac },
             5 => Event::Announced { mac: MacAddress([2, 0, 0, 0, 0, mac.0[5] + 1]), address },
+            6 => Event::Dismissed { address, agent: LOCAL_AGENT.0, busy: mac.0[5] % 2 == 0 },
             _ => Event::Attached { mac },
         }
     })
@@ -50,6 +51,47 @@ proptest! {
         scene.talk(seconds(10));
         scene.accept();
         prop_assert_eq!(scene.state(), "registered");
+    }
+
+    #[test]
+    fn whoever_can_forge_everything_but_authenticators_registers_nobody_anywhere(
+        steps in prop::collection::vec((hostile_reply(), any::<bool>(), 0u64..3000), 1..40),
+    ) {
+        let mut scene = Scene::with(with_foreign_key(config()));
+        let challenge = Some(vec![1; 8]);
+        scene.agent(Some(ForeignAgentInfo { challenge, ..tunnelling_agent() }));
+        scene.visit();
+        for ((code, bytes), busy, pause) in steps {
+            let code = ReplyCode(code.unwrap_or(0));
+            let mut payload = if code.is_from_home_agent() { plain(&scene.reply(code)) } else { signed(&scene.reply(code)) };
+            payload.extend(&bytes);
+            scene.deliver(&payload);
+            scene.event(Event::Dismissed { address: HOME, agent: LOCAL_AGENT.0, busy });
+            scene.drive(|proxy, now, actions| proxy.challenge_heard(now, LOCAL_AGENT.0, &bytes, actions));
+            scene.talk(milliseconds(pause));
+            prop_assert_eq!(scene.status().foreign_agent, None);
+            prop_assert_eq!(scene.status().home_agent, Some(HOME_AGENT));
+        }
+        let elapsed = scene.now.instant.since(Instant(seconds(1000))).as_secs();
+        prop_assert!(scene.requests.len() as u64 <= elapsed + 3);
+        prop_assert_eq!(scene.last_request().lifetime, Lifetime(600), "nor talks us out of anything");
+    }
+
+    #[test]
+    fn refused_acceptances_cost_no_more_than_one_request_per_second(
+        steps in prop::collection::vec((any::<u8>(), 0u64..1500), 1..60),
+    ) {
+        let mut scene = Scene::new();
+        scene.visit();
+        for (status, pause) in steps {
+            let mut payload = signed(&scene.reply(ReplyCode::ACCEPTED));
+            payload.extend([kind::FOREIGN_AGENT_ERROR, 2, 0, status]);
+            scene.deliver(&payload);
+            scene.talk(milliseconds(pause));
+            prop_assert_eq!(scene.status().foreign_agent, None);
+        }
+        let elapsed = scene.now.instant.since(Instant(seconds(1000))).as_secs();
+        prop_assert!(scene.requests.len() as u64 <= elapsed + 3);
     }
 
     #[test]
