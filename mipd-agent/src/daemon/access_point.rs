@@ -84,7 +84,8 @@ impl AccessPoint {
     /// Takes up the clients of the agent that ran before.
     pub fn restore(&mut self, now: Now, remembered: &Remembered, context: &mut Context<'_>) -> Result<(), DaemonError> {
         let records = remembered.records(Table::Clients)?;
-        let records = records.into_iter().map(|record| self.relocate(record)).collect::<Vec<_>>();
+        let radio = |name: &str| self.radios.values().find(|radio| radio.name == name).map(|radio| radio.interface);
+        let records: Vec<_> = records.into_iter().map(|record: ClientRecord| record.relocated(radio)).collect();
         let mut actions = Vec::new();
         self.proxy.restore(remembered.now(now), records, &mut actions);
         self.apply(now, actions, context);
@@ -96,17 +97,6 @@ impl AccessPoint {
         let record = self.proxy.record(now, mac)?;
         let radio = self.radios.get(&InterfaceIndex(record.interface));
         Some(ClientRecord { interface_name: radio.map(|radio| radio.name.clone()), ..record })
-    }
-
-    /// Finds a record's radio again by its name, since a reboot changes indexes. A client whose radio is no more is not
-    /// taken up: it is noticed anew.
-    fn relocate(&self, mut record: ClientRecord) -> ClientRecord {
-        let Some(name) = &record.interface_name else { return record };
-        match self.radios.values().find(|radio| radio.name == *name) {
-            Some(radio) => record.interface = radio.interface.0,
-            None => record.registration = None,
-        }
-        record
     }
 
     /// A kernel program noticed a station.

@@ -421,6 +421,22 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
+    fn between_access_points_whose_clocks_differ_by_five_seconds_a_roam_costs_one_extra_round_trip(
+        first in -5i32..=5,
+        distance in -5i32..=5,
+        stops in prop::collection::vec((0usize..4, 5000u64..9000), 1..6),
+    ) {
+        let mut campus = Campus::new([0, first, first, (first + distance).clamp(-5, 5)]);
+        for (to, dwell) in stops {
+            let before = campus.requests();
+            campus.roam(to);
+            prop_assert_eq!(campus.reaches_client(), Ok(()));
+            prop_assert!(campus.requests() - before <= 2);
+            campus.run(Duration::from_millis(dwell), true);
+        }
+    }
+
+    #[test]
     fn wherever_a_client_has_been_it_is_reachable_where_it_is(
         skews in prop::array::uniform4(prop::sample::select(vec![0, 0, 0, 1, -2, 5, -6, 100, -100])),
         stops in prop::collection::vec((0usize..4, 1300u64..9000, any::<bool>()), 1..8),

@@ -119,6 +119,9 @@ fn access_point(role: &AccessPoint) -> String {
     };
     let port = role.registration_port.map_or_else(|| "a free UDP port".to_owned(), |port| format!("UDP port {port}"));
     lines.push(format!("asks for {}, {tunnel}, from {port}", lifetime(role.registration_lifetime)));
+    if role.proxy_extensions {
+        lines.push("says in each request which client it is for, and that it is attached by Wi-Fi".to_owned());
+    }
     lines.push(match role.visitor_ipv6 {
         VisitorIpv6::Bridge => "bridges visitors' IPv6 like everybody's".to_owned(),
         VisitorIpv6::Drop => "drops visitors' IPv6".to_owned(),

@@ -140,6 +140,20 @@ pub struct ClientRecord {
     pub registration: Option<RegistrationRecord>,
 }
 
+impl ClientRecord {
+    /// Finds the radio again by its name. A client whose radio is no more is not taken up: it will be noticed anew.
+    #[must_use]
+    pub fn relocated(mut self, radio: impl FnOnce(&str) -> Option<InterfaceIndex>) -> Self {
+        if let Some(name) = &self.interface_name {
+            match radio(name) {
+                Some(InterfaceIndex(index)) => self.interface = index,
+                None => self.registration = None,
+            }
+        }
+        self
+    }
+}
+
 /// A registration in force.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RegistrationRecord {
