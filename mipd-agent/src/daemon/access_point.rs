@@ -223,8 +223,9 @@ impl AccessPoint {
             self.next_activity = now.instant + ACTIVITY_INTERVAL;
             let mut actions = Vec::new();
             for (mac, silence) in context.dataplane.stations_last_seen() {
-                let seen = Instant(now.instant.0.saturating_sub(silence));
-                self.proxy.last_active(now, mac, seen, &mut actions);
+                // What was last heard before we started may have left since: it is not taken for heard at the start.
+                let Some(seen) = now.instant.0.checked_sub(silence) else { continue };
+                self.proxy.last_active(now, mac, Instant(seen), &mut actions);
             }
             self.apply(now, actions, context);
         }

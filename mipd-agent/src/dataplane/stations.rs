@@ -210,11 +210,13 @@ impl DataPlane {
         Ok(())
     }
 
-    /// Removes stations that were adopted but not set again.
+    /// Removes stations that were adopted but not set again. Whoever of them is still there is new when it speaks; a client
+    /// at home would never be reported again otherwise.
     pub(super) fn remove_unclaimed_stations(&mut self) -> Result<usize, DataPlaneError> {
         let unclaimed: Vec<_> = self.stations.unclaimed.drain().collect();
         for mac in &unclaimed {
             self.remove_station(*mac)?;
+            self.forget_seen(*mac)?;
         }
         Ok(unclaimed.len())
     }

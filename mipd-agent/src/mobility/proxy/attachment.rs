@@ -21,6 +21,10 @@ const UNANSWERED_LIMIT: u8 = 3;
 /// A frame that soon after a question may be its answer: kernel programs report the answer as a frame first. If nothing
 /// says so in this time, the client has missed the question.
 const ANSWER_TIME: Duration = Duration::from_millis(300);
+/// The time of the same frame, read twice, may differ by this: the kernel's clock and ours are not read at the same moment,
+/// and the agent may be interrupted in between.
+const READING_ERROR: Duration = Duration::from_millis(10);
+
 /// Watches one client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Watch {
@@ -92,7 +96,7 @@ impl Watch {
 
     /// The client sent a frame at `at`, which may lie in the past.
     pub fn hear(&mut self, at: Instant) -> Presence {
-        if self.heard.is_some_and(|heard| at <= heard) {
+        if self.heard.is_some_and(|heard| at <= heard + READING_ERROR) {
             return Presence::Unbroken;
         }
         let was_silent = self.heard.is_none_or(|heard| at.since(heard) >= SILENCE);
@@ -194,7 +198,7 @@ mod tests {
         assert_eq!(watch.hear(at(1004)), Presence::Unbroken);
         assert_eq!(watch.answer(at(1005)), Presence::Unbroken);
         watch.hear(at(1006));
-        assert_eq!(watch.next(), at(3006));
+        assert_eq!(watch.next(), at(3005));
     }
 
     #[test]
@@ -257,6 +261,18 @@ mod tests {
         assert_eq!(watch.hear(at(4000)), Presence::Unbroken);
         assert_eq!(watch.last_heard(), Some(at(5000)));
         assert_eq!(watch.next(), at(7000));
+    }
+
+    #[test]
+    fn the_same_frame_read_a_little_later_is_no_new_one() {
+        let mut watch = Watch::new(at(5000));
+        watch.due(at(6000));
+        assert_eq!(watch.hear(at(5001)), Presence::Unbroken);
+        assert_eq!(watch.next(), at(7000), "not taken for an answer");
+        watch.due(at(7000));
+        watch.hear(at(5003));
+        watch.due(at(8000));
+        assert_eq!(watch.due(at(9000)), Due::Departed);
     }
 
     #[test]
