@@ -175,6 +175,11 @@ impl ForeignAgent {
         self.pending.iter()
     }
 
+    /// How many visitors, pending registrations and timers there are.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        (self.visitors.len(), self.pending.len(), self.deadlines.len())
+    }
+
     /// Whether no further visitor would be taken: advertise B.
     pub fn is_busy(&self) -> bool {
         self.visitors.len() >= self.config.maximum_visitors || self.pending.len() >= self.config.maximum_pending

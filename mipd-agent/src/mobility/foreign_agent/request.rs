@@ -144,6 +144,9 @@ impl ForeignAgent {
         {
             association.sign(&mut payload, kind::FOREIGN_HOME_AUTHENTICATION);
         }
+        if let Some(repeated) = self.pending.find(request, identified.nai.as_ref()) {
+            self.take_pending(repeated);
+        }
         let id = self.pending.insert(PendingRegistration {
             request: *request,
             nai: identified.nai.clone(),

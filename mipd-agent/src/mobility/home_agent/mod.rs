@@ -310,6 +310,11 @@ impl HomeAgent {
         self.nodes.binding_count()
     }
 
+    /// How many nodes are remembered, bound or not, and how many timers there are.
+    pub fn sizes(&self) -> (usize, usize) {
+        self.nodes.sizes()
+    }
+
     /// What must be kept on disk of the client; `None` = nothing.
     pub fn record(&self, now: Now, home_address: HomeAddress) -> Option<BindingRecord> {
         let node = self.nodes.get(home_address)?;

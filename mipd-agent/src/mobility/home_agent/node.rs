@@ -101,6 +101,11 @@ impl Nodes {
         self.by_address.len()
     }
 
+    /// How many there are, and how many timers.
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.by_address.len(), self.alarms.len())
+    }
+
     /// How many bindings they have together.
     pub fn binding_count(&self) -> usize {
         self.bindings

@@ -374,6 +374,11 @@ impl Proxy {
         self.roster.is_empty()
     }
 
+    /// How many clients and timers there are.
+    pub fn sizes(&self) -> (usize, usize) {
+        self.roster.sizes()
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> &Counters {
         &self.registrar.counters

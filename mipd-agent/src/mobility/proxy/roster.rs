@@ -43,6 +43,11 @@ impl Roster {
         self.clients.is_empty()
     }
 
+    /// How many clients and timers there are.
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.clients.len(), self.deadlines.len() + self.expendable.len())
+    }
+
     /// Drops the oldest record that nobody will miss.
     pub fn evict(&mut self) -> Option<Client> {
         let mac = self.expendable.pop_due(Instant(Duration::MAX))?;

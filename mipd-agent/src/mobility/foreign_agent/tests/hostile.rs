@@ -50,3 +50,13 @@ proptest! {
         prop_assert_eq!(bench.agent.poll_timeout(), None);
     }
 }
+
+#[test]
+fn a_request_repeated_at_any_rate_has_one_timer() {
+    let mut bench = Bench::new(config());
+    let message = signed(&bench.fresh(), &client_key());
+    for _ in 0..100 {
+        bench.receive(&from_client(&message));
+    }
+    assert_eq!(bench.agent.sizes(), (0, 1, 1));
+}
