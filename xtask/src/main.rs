@@ -10,6 +10,7 @@ mod kernel;
 mod lint;
 mod load;
 mod setup;
+mod simulate;
 mod test;
 mod workspace;
 
@@ -46,6 +47,9 @@ enum Verb {
     /// Build everything with optimisation and measure how fast it is
     #[command(disable_help_flag = true)]
     Bench(bench::Arguments),
+    /// Let thousands of clients roam in memory, on a simulated clock and network
+    #[command(disable_help_flag = true)]
+    Simulate(simulate::Arguments),
     /// Build everything and run all tests
     Test(test::Arguments),
     /// Fuzz decoders and roles, guided by coverage
@@ -77,6 +81,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Verb::BuildAndLoad(arguments) => load::main(&workspace, arguments, route),
         Verb::Demo(arguments) => demo::main(&workspace, arguments, route),
         Verb::Bench(arguments) => bench::main(&workspace, arguments, route),
+        Verb::Simulate(arguments) => simulate::main(&workspace, arguments),
         Verb::Test(arguments) => test::main(&workspace, arguments, route),
         Verb::Fuzz(arguments) => fuzz::main(&workspace, arguments, route),
         Verb::Lint => lint::main(&workspace, route),
