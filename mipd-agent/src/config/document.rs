@@ -139,6 +139,15 @@ pub(super) struct ForeignAgentSection {
     pub advertisement_interval: Option<Spanned<DurationText>>,
     pub maximum_visitors: Option<Spanned<u32>>,
     pub pending_timeout: Option<Spanned<DurationText>>,
+    #[serde(default)]
+    pub challenge: bool,
+    #[serde(default)]
+    pub revocation: bool,
+    #[serde(default)]
+    pub strict_flags: bool,
+    pub gre_key: Option<Spanned<String>>,
+    pub udp_tunnel: Option<Spanned<String>>,
+    pub delivery: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

@@ -177,6 +177,18 @@ fn every_mistake_has_its_one_line() {
             "mipd.toml:5: encapsulation `gre` is not available yet: write [\"ipip\"]",
         ),
         (
+            format!("{FOREIGN_AGENT}gre-key = \"with-gre\"\n"),
+            "mipd.toml:5: gre-key `with-gre` is not available yet: write \"never\", or leave it out",
+        ),
+        (
+            format!("{FOREIGN_AGENT}udp-tunnel = \"forced\"\n"),
+            "mipd.toml:5: udp-tunnel `forced` is not available yet: write \"off\", or leave it out",
+        ),
+        (
+            format!("{FOREIGN_AGENT}delivery = \"encapsulating\"\n"),
+            "mipd.toml:5: delivery `encapsulating` is not available yet: write \"direct\", or leave it out",
+        ),
+        (
             FOREIGN_AGENT.replace("[\"lan0\"]", "[\"lan0\", \"lan0\"]"),
             "mipd.toml:3: interface lan0 is named twice in interfaces: remove one",
         ),

@@ -20,14 +20,13 @@ use crate::{
             advertiser::{Advertiser, AdvertiserConfig},
             listener::Listener,
         },
-        foreign_agent::{self, AccessInterface, ForeignAgent},
+        foreign_agent::{self, AccessInterface, ForeignAgent, RevocationPolicy},
         home_agent::{self, HomeAgent, HomeSubnet},
         link::InterfaceIndex,
         proxy::{self, Proxy},
         security::{MobileHomeAssociations, PeerAssociations},
         subnet_map::SubnetMap,
         time::Instant,
-        tunnel::Encapsulations,
     },
     wire::{
         proxy_mode::AccessTechnology,
@@ -39,6 +38,8 @@ use crate::{
 const MAXIMUM_PENDING: usize = 4096;
 /// The same for one visitor (RFC 5944 §3.7.1 calls 5 typical).
 const MAXIMUM_PENDING_PER_CLIENT: usize = 5;
+/// Challenges of an interface that may still be answered (RFC 4721 §12).
+const CHALLENGE_WINDOW: usize = 2;
 /// Of an agent that the configuration gives none (RFC 5944 §2.3 leaves it open; clients are lost for three intervals).
 const DEFAULT_ADVERTISEMENT_INTERVAL: Duration = Duration::from_secs(3);
 /// Where access points take the source port of requests from, if none is configured: the dynamic ports.
@@ -239,7 +240,7 @@ impl Plan {
         }
         Ok(Some(Router {
             home_agent: home_agent.map(HomeAgent::new),
-            foreign_agent: foreign_agent.map(ForeignAgent::new),
+            foreign_agent: foreign_agent.map(|settings| ForeignAgent::new(settings, rand::random())),
             ports,
             socket: inputs.registration_socket().map_err(DaemonError::RegistrationPort)?,
             counters: router::Counters::default(),
@@ -291,21 +292,20 @@ impl Plan {
             .map(|name| Ok(AccessInterface { interface: self.index(name)?, address: self.address(name)?.addr() }))
             .collect::<Result<Vec<_>, DaemonError>>()?;
         Ok(Some(foreign_agent::Config {
-            interfaces,
             own_addresses: self.network.addresses().collect(),
             own_home_agents: home_agent_addresses.to_vec(),
-            care_of_addresses: vec![settings.care_of_address],
             maximum_lifetime: settings.registration_lifetime,
-            encapsulations: Encapsulations::IP_IN_IP,
             reverse_tunnel: settings.reverse_tunnel,
-            encapsulating_delivery: false,
-            strict_flags: false,
+            revocation: settings.revocation.then_some(RevocationPolicy { inform: true }),
+            challenge_window: settings.challenge.then_some(CHALLENGE_WINDOW),
+            strict_flags: settings.strict_flags,
             pending_timeout: settings.pending_timeout,
             maximum_pending: MAXIMUM_PENDING,
             maximum_pending_per_client: MAXIMUM_PENDING_PER_CLIENT,
             maximum_visitors: settings.maximum_visitors as usize,
             mobile_foreign: Arc::clone(&self.mobile_foreign),
             foreign_home: Arc::clone(&self.foreign_home),
+            ..foreign_agent::Config::new(settings.care_of_address, interfaces)
         }))
     }
 

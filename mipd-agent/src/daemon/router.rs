@@ -116,6 +116,16 @@ impl Router {
             Some(MessageType::Revocation | MessageType::RevocationAcknowledgement) => {
                 self.handle_revocation(now, &received, context);
             }
+            Some(MessageType::TunnelData) => self.handle_tunnel_data(now, &received),
+            None => self.counters.unexpected += 1,
+        }
+    }
+
+    fn handle_tunnel_data(&mut self, now: Now, received: &Received<'_>) {
+        match &mut self.foreign_agent {
+            Some(foreign_agent) if foreign_agent.relays_from(received.destination) => {
+                foreign_agent.handle_tunnel_data(now, received);
+            }
             _ => self.counters.unexpected += 1,
         }
     }
@@ -150,10 +160,9 @@ impl Router {
                 self.handle_visitor_request(now, &received, context);
             }
             Some(MessageType::RegistrationRequest) => self.handle_home_request(now, &received, context),
-            // The kernel delivers it as well.
-            Some(MessageType::RegistrationReply | MessageType::Revocation | MessageType::RevocationAcknowledgement) => {
-            }
-            _ => self.counters.unexpected += 1,
+            // The kernel delivers these as well.
+            Some(_) => {}
+            None => self.counters.unexpected += 1,
         }
     }
 
@@ -183,15 +192,22 @@ impl Router {
         self.apply_home(now, actions, context);
     }
 
-    /// A revocation says which agent it is from; of acknowledgements, an agent takes those that it waits for.
+    /// A revocation says which agent it is from; of acknowledgements, each role takes those that it waits for.
     fn handle_revocation(&mut self, now: Now, received: &Received<'_>, context: &mut Context<'_>) {
-        let home_agent = self.home_agent.as_ref();
-        let is_for_home_agent = match Revocation::parse(received.payload) {
-            Ok((revocation, _)) => !revocation.from_home_agent,
-            Err(_) => home_agent.is_some_and(|agent| agent.awaits_acknowledgement(received)),
+        let (home_agent, foreign_agent) = (self.home_agent.as_ref(), self.foreign_agent.as_ref());
+        let (is_for_home_agent, is_for_foreign_agent) = match Revocation::parse(received.payload) {
+            Ok((revocation, _)) => (!revocation.from_home_agent, revocation.from_home_agent),
+            Err(_) => (
+                home_agent.is_some_and(|agent| agent.awaits_acknowledgement(received)),
+                foreign_agent.is_some_and(|agent| agent.awaits_acknowledgement(received)),
+            ),
         };
         if is_for_home_agent {
             self.handle_home_request(now, received, context);
+        } else if is_for_foreign_agent && let Some(foreign_agent) = &mut self.foreign_agent {
+            let mut actions = Vec::new();
+            foreign_agent.handle_revocation(now, received, &mut actions);
+            self.apply_visit(now, actions, context);
         } else {
             self.counters.unexpected += 1;
         }
@@ -236,7 +252,16 @@ impl Router {
     /// Does what has become due.
     pub fn handle_timeout(&mut self, now: Now, context: &mut Context<'_>) {
         let mut actions = Vec::new();
-        for port in self.ports.values_mut() {
+        for (interface, port) in &mut self.ports {
+            if let Some(foreign_agent) = self.foreign_agent.as_mut().filter(|_| port.access) {
+                // Only what nobody asked for may push an older challenge out (RFC 4721 §3.1).
+                let challenge = if port.advertiser.is_unsolicited_due(now.instant) {
+                    foreign_agent.renew_challenge(*interface)
+                } else {
+                    foreign_agent.challenge(*interface)
+                };
+                port.advertiser.set_challenge(challenge.map(|challenge| challenge.to_vec()));
+            }
             port.advertiser.handle_timeout(now.instant, &mut actions);
         }
         self.apply_advertisements(actions);
@@ -268,7 +293,7 @@ impl Router {
                 .map(|visitor| visitor.home_agent)
                 .collect();
             for home_agent in home_agents {
-                found |= foreign_agent.remove_visitor(home_agent, home_address, &mut actions);
+                found |= foreign_agent.remove_visitor(now, home_agent, home_address, &mut actions);
             }
             self.apply_visit(now, actions, context);
         }
@@ -363,6 +388,13 @@ impl Router {
                             tracing::error!(%home_address, %mac, %error, "cannot carry the visitor's packets");
                         }
                     }
+                }
+                Action::Inform { interface, mac, home_address, elsewhere } => {
+                    let mut actions = Vec::new();
+                    if let Some(port) = self.ports.get_mut(&interface) {
+                        port.advertiser.inform(home_address.0, mac, elsewhere, &mut actions);
+                    }
+                    self.apply_advertisements(actions);
                 }
                 Action::RemoveVisitor { home_address, home_agent } => {
                     match context.dataplane.remove_visitor(home_agent.0, home_address.0) {

@@ -39,10 +39,13 @@ impl Campus {
                 foreign_home: peers(CARE_OF),
                 ..home_agent::Config::new(HomeAgentAddress(HOME_AGENT), vec![subnet])
             }),
-            foreign_agent: ForeignAgent::new(foreign_agent::Config {
-                foreign_home: peers(HOME_AGENT),
-                ..foreign_agent::Config::new(CareOfAddress(CARE_OF), vec![access])
-            }),
+            foreign_agent: ForeignAgent::new(
+                foreign_agent::Config {
+                    foreign_home: peers(HOME_AGENT),
+                    ..foreign_agent::Config::new(CareOfAddress(CARE_OF), vec![access])
+                },
+                1,
+            ),
             clock: Clock::new(),
         }
     }

@@ -81,7 +81,7 @@ impl Campus {
         });
         let foreign_agent = |link| {
             let access = foreign_agent::AccessInterface { interface: ACCESS_LINK, address: router(link) };
-            ForeignAgent::new(foreign_agent::Config::new(CareOfAddress(router(link)), vec![access]))
+            ForeignAgent::new(foreign_agent::Config::new(CareOfAddress(router(link)), vec![access]), 1)
         };
         let clock = Clock::new();
         let access_points = LINKS.iter().zip(skews).enumerate().map(|(index, (&link, skew))| {

@@ -179,6 +179,17 @@ impl<'a> Extensions<'a> {
         self.message
     }
 
+    /// The rest of the list from this offset in the message on, where an extension must begin or the message end.
+    #[must_use]
+    pub fn since(&self, offset: usize) -> Self {
+        Self { start: offset.max(self.start), ..*self }
+    }
+
+    /// Where in the message the list begins.
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
     /// All extensions in their order, skippable unknown ones included, padding left out.
     pub fn iter(&self) -> Iter<'a> {
         Iter { message: self.message, offset: self.start, space: self.space }
@@ -340,6 +351,16 @@ mod tests {
     fn both_readings_of_the_dynamic_home_agent_extension_are_accepted() {
         assert_eq!(parse(&[139, 2, 0, 4, 10, 0, 0, 1, 200, 0]), Ok(vec![(139, 0, 4), (200, 8, 0)]));
         assert_eq!(parse(&[139, 5, 2, 10, 0, 0, 1, 200, 0]), Ok(vec![(139, 0, 5), (200, 7, 0)]));
+    }
+
+    #[test]
+    fn the_rest_of_a_list_begins_where_it_is_cut() {
+        let bytes = [200, 0, 201, 1, 7, 202, 0];
+        let list = Extensions::parse(&bytes, 0, Space::Control).unwrap();
+        let kinds = |offset| list.since(offset).iter().map(|extension| extension.kind).collect::<Vec<_>>();
+        assert_eq!(kinds(0), [200, 201, 202]);
+        assert_eq!(kinds(2), [201, 202]);
+        assert_eq!(kinds(7), [0; 0]);
     }
 
     #[test]

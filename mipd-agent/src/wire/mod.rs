@@ -10,6 +10,7 @@
 //! * [`revocation`]: registration revocation, its messages and its extension (RFC 3543);
 //! * [`ip`], [`frame`], [`arp`]: the headers around them, for raw frames;
 //! * [`radius`]: the exchange that downloads security associations (RFC 2865);
+//! * [`echo`]: what keeps tunnels over UDP alive;
 //! * [`dhcp`]: what a client's DHCP message says about its address.
 
 pub mod advertisement;
@@ -19,6 +20,7 @@ pub mod challenge;
 mod checksum;
 pub mod dhcp;
 pub mod dynamic_home_agent;
+pub mod echo;
 pub mod extension;
 pub mod foreign_agent_error;
 pub mod frame;

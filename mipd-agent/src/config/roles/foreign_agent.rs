@@ -32,6 +32,12 @@ pub struct ForeignAgent {
     pub registration_lifetime: Lifetime,
     /// What it does about reverse tunnelling.
     pub reverse_tunnel: ReverseTunnel,
+    /// Whether requests must answer a challenge.
+    pub challenge: bool,
+    /// Whether registrations can be revoked, by the home agents that share an association.
+    pub revocation: bool,
+    /// Whether requests with reserved flags are refused.
+    pub strict_flags: bool,
     /// Longest time between two advertisements.
     pub advertisement_interval: Duration,
     /// Registrations beyond this number are denied.
@@ -53,6 +59,9 @@ pub(in crate::config) fn validate(
         let message = format!("encapsulation `{}` is not available yet: write [\"ipip\"]", other.get_ref());
         return Err(source.error(&other.span(), message));
     }
+    not_yet(source, "gre-key", section.gre_key.as_ref(), "never")?;
+    not_yet(source, "udp-tunnel", section.udp_tunnel.as_ref(), "off")?;
+    not_yet(source, "delivery", section.delivery.as_ref(), "direct")?;
     let HostAddressText(care_of_address) = section.care_of_address;
     let bounds = Duration::from_secs(1)..=Duration::from_mins(1);
     Ok(ForeignAgent {
@@ -62,6 +71,9 @@ pub(in crate::config) fn validate(
             .registration_lifetime
             .map_or(REGISTRATION_LIFETIME, |LifetimeText(lifetime)| lifetime),
         reverse_tunnel: section.reverse_tunnel,
+        challenge: section.challenge,
+        revocation: section.revocation,
+        strict_flags: section.strict_flags,
         advertisement_interval: advertisement_interval(source, section.advertisement_interval.as_ref())?,
         maximum_visitors: count(
             source,
@@ -78,4 +90,16 @@ pub(in crate::config) fn validate(
             PENDING_TIMEOUT,
         )?,
     })
+}
+
+/// What the agents would agree on but the data path does not carry.
+fn not_yet(source: &Source<'_>, key: &str, value: Option<&Spanned<String>>, only: &str) -> Result<(), ConfigError> {
+    match value.filter(|value| value.get_ref() != only) {
+        Some(other) => {
+            let message =
+                format!("{key} `{}` is not available yet: write \"{only}\", or leave it out", other.get_ref());
+            Err(source.error(&other.span(), message))
+        }
+        None => Ok(()),
+    }
 }

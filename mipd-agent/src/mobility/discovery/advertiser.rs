@@ -117,6 +117,10 @@ impl AdvertiserConfig {
             minimal_encapsulation: agent.encapsulations.contains(Encapsulation::Minimal),
             gre: agent.encapsulations.contains(Encapsulation::Gre),
             reverse_tunnel: agent.reverse_tunnel != ReverseTunnel::Off,
+            udp_tunnelling: agent.udp_tunnel.is_some(),
+            revocation: agent.revocation.is_some(),
+            // A foreign agent that revokes must know of everybody (RFC 3543 §5.1).
+            registration_required: self.registration_required || agent.revocation.is_some(),
             registration_lifetime: agent.maximum_lifetime,
             ..self
         }
@@ -277,6 +281,22 @@ impl Advertiser {
     /// retire a challenge (RFC 4721 §2 and §12).
     pub fn is_unsolicited_due(&self, now: Instant) -> bool {
         !self.solicited && self.next.is_some_and(|next| next <= now)
+    }
+
+    /// Tells one node that it is not registered here any more: sequence number 0 makes it take the agent for rebooted, and
+    /// register again, or with another one if this one is busy (RFC 3543 §4.2).
+    pub fn inform(&mut self, address: Ipv4Addr, mac: MacAddress, elsewhere: bool, out: &mut Vec<Action>) {
+        let mut advertisement = self.advertisement(self.config.lifetime());
+        advertisement.sequence = 0;
+        advertisement.flags.busy |= elsewhere && self.config.is_foreign_agent();
+        self.counters.advertisements_sent += 1;
+        out.push(Action::Send {
+            interface: self.config.interface,
+            icmp: advertisement.emit(),
+            source: self.config.address,
+            destination: address,
+            destination_mac: Some(mac),
+        });
     }
 
     /// Whether an advertisement may go to this address alone: a host, and not the broadcast address of the link (RFC 5944

@@ -339,3 +339,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_node_that_is_not_registered_any_more_sees_a_rebooted_agent_and_nobody_else_does() {
+    for elsewhere in [false, true] {
+        let mut advertiser = Advertiser::new(config(4), 1);
+        run(&mut advertiser, at(9_000));
+        let before = (advertiser.sequence, advertiser.poll_timeout());
+        let mut out = Vec::new();
+        advertiser.inform(LISTENER, LISTENER_MAC, elsewhere, &mut out);
+        let [Action::Send { destination_mac, .. }] = &out[..] else { panic!("{out:?}") };
+        assert_eq!(*destination_mac, Some(LISTENER_MAC));
+        let (advertisement, destination) = &read(&out)[0];
+        assert_eq!((advertisement.sequence, *destination), (0, LISTENER));
+        assert_eq!(advertisement.flags.busy, elsewhere);
+        assert_eq!((advertiser.sequence, advertiser.poll_timeout()), before);
+    }
+}

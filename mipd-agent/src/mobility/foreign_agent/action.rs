@@ -2,6 +2,7 @@
 
 use mipd_common::mac::MacAddress;
 
+use super::{pending::Requester, visitor::VisitorEntry};
 use crate::{
     mobility::{
         link::{InterfaceIndex, Transmit},
@@ -37,6 +38,18 @@ pub enum Action {
         /// Its home agent.
         home_agent: HomeAgentAddress,
     },
+    /// Have a client notice that it is not registered any more: an advertisement with sequence number 0, to it alone (RFC
+    /// 3543 §4.2).
+    Inform {
+        /// Where it is.
+        interface: InterfaceIndex,
+        /// Its Ethernet address.
+        mac: MacAddress,
+        /// The client.
+        home_address: HomeAddress,
+        /// It should register with another agent: advertise B.
+        elsewhere: bool,
+    },
     /// What [`ForeignAgent::record`](super::ForeignAgent::record) says of the visitor has changed.
     VisitorChanged {
         /// Its home agent.
@@ -44,6 +57,14 @@ pub enum Action {
         /// The client.
         home_address: HomeAddress,
     },
+}
+
+impl Action {
+    /// Informs a client that is, or was, a visitor.
+    pub(super) fn inform(visitor: &VisitorEntry, elsewhere: bool) -> Self {
+        let Requester { interface, mac, .. } = visitor.requester;
+        Self::Inform { interface, mac, home_address: visitor.home_address, elsewhere }
+    }
 }
 
 /// Which ICMP "destination unreachable" a relayed request met (RFC 5944 §3.7.2.3).

@@ -17,6 +17,7 @@ use crate::{
     },
     wire::{
         authentication::MOBILE_AAA,
+        challenge,
         dynamic_home_agent::DynamicHomeAgent,
         extension::{Extension, Extensions, ParseError, kind},
         nai::Nai,
@@ -129,7 +130,7 @@ impl Identified<'_> {
 
     /// What the request asks of our end of the tunnel. `Ok` is the delivery style.
     pub fn check_tunnel(&self, config: &Config) -> Result<Delivery, ReplyCode> {
-        if self.for_us().any(|extension| extension.kind == kind::CRITICAL_VENDOR) {
+        if self.extensions.since(self.end).of_kind(kind::CRITICAL_VENDOR).next().is_some() {
             return Err(ReplyCode::FA_VENDOR_FROM_MOBILE);
         }
         let flags = self.request.flags;
@@ -140,11 +141,27 @@ impl Identified<'_> {
         if !self.through_us() {
             return Ok(delivery);
         }
+        if !flags.reverse_tunnel && config.udp_tunnel.is_some_and(|udp| udp.everything_translated) {
+            return Err(ReplyCode::FA_REVERSE_TUNNEL_MANDATORY);
+        }
         match config.reverse_tunnel.refuses(flags.reverse_tunnel) {
             Some(reverse_tunnel::Refusal::Mandatory) => Err(ReplyCode::FA_REVERSE_TUNNEL_MANDATORY),
             Some(reverse_tunnel::Refusal::Unavailable) => Err(ReplyCode::FA_REVERSE_TUNNEL_UNAVAILABLE),
             None => Ok(delivery),
         }
+    }
+
+    /// The challenge that the request answers to, if it is protected by what must follow it (RFC 4721 §3.2).
+    pub fn challenge(&self) -> Result<&[u8], Refused> {
+        let challenge = challenge::find(&self.extensions).ok_or(ReplyCode::FA_MISSING_CHALLENGE)?;
+        let signed = self.signer.is_some_and(|signer| signer.offset > challenge.offset);
+        let authorized = self
+            .extensions
+            .since(challenge.end())
+            .of_kind(kind::GENERALIZED_AUTHENTICATION)
+            .any(|extension| extension.long_subtype() == MOBILE_AAA);
+        let protected = signed || authorized;
+        if protected { Ok(challenge.data) } else { Err(Refused::Discard(Discard::UnprotectedChallenge)) }
     }
 
     /// RFC 3024 §3.3: extension 130 comes behind the Mobile-Home authentication and before ours, and only with T.
@@ -158,11 +175,6 @@ impl Identified<'_> {
             return Err(ReplyCode::FA_MALFORMED_REQUEST);
         }
         if config.encapsulating_delivery { Ok(Delivery::Encapsulating) } else { Err(ReplyCode::FA_DELIVERY_STYLE) }
-    }
-
-    /// The extensions behind those for the home agent.
-    fn for_us(&self) -> impl Iterator<Item = Extension<'_>> {
-        self.extensions.iter().filter(|extension| extension.offset >= self.end)
     }
 }
 

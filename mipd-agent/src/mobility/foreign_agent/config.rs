@@ -18,6 +18,35 @@ pub struct AccessInterface {
     pub address: Ipv4Addr,
 }
 
+/// When we ask the home agent for GRE keys (RFC 6245).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum GreKeyPolicy {
+    /// Not at all.
+    #[default]
+    Never,
+    /// In sessions whose client asks for GRE.
+    WithGre,
+    /// In all sessions but those with minimal encapsulation: this asks for GRE where the client did not.
+    Always,
+}
+
+/// How we ask for tunnels over UDP (RFC 3519).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UdpTunnelling {
+    /// Also if there seems to be no NAT between us and the home agent.
+    pub forced: bool,
+    /// The NAT translates everything that leaves this network, so that without a reverse tunnel the client's packets would
+    /// lose their address: requests without T are refused with code 75.
+    pub everything_translated: bool,
+}
+
+/// How registrations are revoked (RFC 3543).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RevocationPolicy {
+    /// Whether we inform a client, by an advertisement, that its registration was revoked, if the home agent agrees.
+    pub inform: bool,
+}
+
 /// Settings of a foreign agent.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -33,11 +62,19 @@ pub struct Config {
     pub maximum_lifetime: Lifetime,
     /// What our end of a tunnel can do; requests for anything else are refused with code 72.
     pub encapsulations: Encapsulations,
+    /// When we ask for GRE keys.
+    pub gre_key: GreKeyPolicy,
+    /// Whether and how we ask for tunnels over UDP.
+    pub udp_tunnel: Option<UdpTunnelling>,
     /// What to do about the T bit.
     pub reverse_tunnel: ReverseTunnel,
     /// Whether visitors may send their packets encapsulated to us (RFC 3024 §5.2); otherwise such requests are refused with
     /// code 79.
     pub encapsulating_delivery: bool,
+    /// Whether and how registrations can be revoked; advertise X, and R beside it.
+    pub revocation: Option<RevocationPolicy>,
+    /// How many challenges of each interface are accepted (RFC 4721 §12: 2 by default); `None`: there are no challenges.
+    pub challenge_window: Option<usize>,
     /// Refuse requests that set the reserved flags r or x, which RFC 5944 §3.3 tells us to ignore, with code 70.
     pub strict_flags: bool,
     /// How long the home agent may take before the client gets code 78; 7 s by default (RFC 5944 §3.7.2.2).
@@ -65,8 +102,12 @@ impl Config {
             care_of_addresses: vec![care_of_address],
             maximum_lifetime: Lifetime(36_000),
             encapsulations: Encapsulations::IP_IN_IP,
+            gre_key: GreKeyPolicy::Never,
+            udp_tunnel: None,
             reverse_tunnel: ReverseTunnel::default(),
             encapsulating_delivery: false,
+            revocation: None,
+            challenge_window: None,
             strict_flags: false,
             pending_timeout: Duration::from_secs(7),
             maximum_pending: 1024,

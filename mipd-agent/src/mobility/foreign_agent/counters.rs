@@ -17,6 +17,22 @@ pub enum Discard {
     RevocationFromMobileNode,
     /// The same home address and Identification as a pending request of another client.
     Imitation,
+    /// A challenge that no authentication follows (RFC 4721 §3.2).
+    UnprotectedChallenge,
+    /// Not a revocation or acknowledgement, or one whose extensions are broken.
+    MalformedRevocation,
+    /// A revocation by a foreign agent, such as our own sent back (RFC 3543 §4.3).
+    ReflectedRevocation,
+    /// A revocation of a registration that does not exist, is not revocable or is another agent's.
+    UnmatchedRevocation,
+    /// A revocation or acknowledgement without the right authentication.
+    UnauthenticRevocation,
+    /// A revocation that is older than the registration, or seen already.
+    OldRevocation,
+    /// An acknowledgement of nothing that we revoke.
+    UnmatchedAcknowledgement,
+    /// Tunnelled data over UDP that is no answer to a keepalive.
+    UnexpectedTunnelData,
     /// A reply that no pending registration matches, or one that a newer reply has overtaken.
     Unsolicited,
 }
@@ -31,6 +47,14 @@ impl Discard {
             Self::UnknownExtension => "unknown_extension",
             Self::RevocationFromMobileNode => "revocation_from_mobile_node",
             Self::Imitation => "imitation",
+            Self::UnprotectedChallenge => "unprotected_challenge",
+            Self::MalformedRevocation => "malformed_revocation",
+            Self::ReflectedRevocation => "reflected_revocation",
+            Self::UnmatchedRevocation => "unmatched_revocation",
+            Self::UnauthenticRevocation => "unauthentic_revocation",
+            Self::OldRevocation => "old_revocation",
+            Self::UnmatchedAcknowledgement => "unmatched_acknowledgement",
+            Self::UnexpectedTunnelData => "unexpected_tunnel_data",
             Self::Unsolicited => "unsolicited",
         }
     }
@@ -67,6 +91,24 @@ pub struct Counters {
     pub visitors_expired: u64,
     /// Visitors that the operator removed.
     pub visitors_removed: u64,
+    /// Visitors whose home agent revoked their registration.
+    pub visitors_revoked: u64,
+    /// Revocations by home agents, whatever became of them.
+    pub revocations_received: u64,
+    /// Of those, acknowledged.
+    pub revocations_acknowledged: u64,
+    /// Revocations sent to home agents, repetitions included.
+    pub revocations_sent: u64,
+    /// Revocations that the home agent acknowledged.
+    pub revocations_confirmed: u64,
+    /// Revocations that it never acknowledged.
+    pub revocations_unanswered: u64,
+    /// Keepalives through UDP tunnels.
+    pub keepalives_sent: u64,
+    /// Of those, answered.
+    pub keepalives_answered: u64,
+    /// UDP tunnels that did not answer several of them.
+    pub tunnels_lost: u64,
 }
 
 impl Counters {
@@ -84,6 +126,15 @@ impl Counters {
             ("requests_timed_out", self.requests_timed_out),
             ("visitors_expired", self.visitors_expired),
             ("visitors_removed", self.visitors_removed),
+            ("visitors_revoked", self.visitors_revoked),
+            ("revocations_received", self.revocations_received),
+            ("revocations_acknowledged", self.revocations_acknowledged),
+            ("revocations_sent", self.revocations_sent),
+            ("revocations_confirmed", self.revocations_confirmed),
+            ("revocations_unanswered", self.revocations_unanswered),
+            ("keepalives_sent", self.keepalives_sent),
+            ("keepalives_answered", self.keepalives_answered),
+            ("tunnels_lost", self.tunnels_lost),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();

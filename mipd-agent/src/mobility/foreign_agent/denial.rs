@@ -15,6 +15,8 @@ use super::{
 use crate::{
     mobility::{link::Transmit, time::Instant},
     wire::{
+        challenge::{Challenge, append_challenge},
+        nai::Nai,
         registration::{RegistrationReply, RegistrationRequest},
         types::ReplyCode,
     },
@@ -51,17 +53,23 @@ impl DenialLimiter {
 }
 
 /// Whom a reply of our own goes to, and what it answers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Addressee {
     pub requester: Requester,
     pub request: RegistrationRequest,
+    pub nai: Option<Nai>,
     pub signer: Option<Signer>,
 }
 
 /// A reply that a foreign agent makes itself (RFC 5944 §3.7.2.3): it copies the request, names our maximum with code 69,
 /// and has no Mobile-Home authentication.
-pub(super) fn denial(config: &Config, addressee: &Addressee, code: ReplyCode) -> Transmit {
-    let Addressee { requester, request, signer } = addressee;
+pub(super) fn denial(
+    config: &Config,
+    addressee: &Addressee,
+    code: ReplyCode,
+    challenge: Option<Challenge>,
+) -> Transmit {
+    let Addressee { requester, request, signer, .. } = addressee;
     let mut payload = Vec::new();
     RegistrationReply {
         code,
@@ -71,6 +79,9 @@ pub(super) fn denial(config: &Config, addressee: &Addressee, code: ReplyCode) ->
         identification: request.identification,
     }
     .emit(&mut payload);
+    if let Some(challenge) = challenge {
+        append_challenge(&mut payload, &challenge);
+    }
     sign_for_client(config, request.home_address, *signer, &mut payload);
     requester.transmit(request.home_address, payload)
 }

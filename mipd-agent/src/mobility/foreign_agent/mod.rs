@@ -1,20 +1,24 @@
 //! The foreign agent: checks and relays registrations, keeps the visitor list (RFC 5944 §3.7).
 //!
-//! * [`config`]: its settings; [`action`]: what it wants done;
+//! * [`config`]: its settings; [`action`]: what it wants done; [`counters`];
 //! * `request` with its ordered checks in `check`, and `reply`: the two directions; `denial`: the foreign agent's own replies;
-//! * `signature`: what it signs for clients;
+//!   `signature`: what it signs for clients;
 //! * [`pending`]: relayed and not yet answered; [`visitor`]: registered, and its form on disk in [`record`];
-//! * [`counters`].
+//! * `tunnel`: what is negotiated about tunnels; `keepalive`: those over UDP;
+//! * `challenge`: what clients must prove to be no replay to us; [`revocation`]: registrations that end early.
 
 pub mod action;
+mod challenge;
 mod check;
 pub mod config;
 pub mod counters;
 mod denial;
+mod keepalive;
 pub mod pending;
 pub mod record;
 mod reply;
 mod request;
+pub mod revocation;
 mod signature;
 #[cfg(test)]
 mod tests;
@@ -23,25 +27,33 @@ pub mod visitor;
 
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
+use rand::{SeedableRng as _, rngs::StdRng};
+
 pub use action::{Action, Unreachable};
-pub use config::{AccessInterface, Config};
+pub use config::{AccessInterface, Config, GreKeyPolicy, RevocationPolicy, UdpTunnelling};
 pub use counters::{Counters, Discard};
 pub use pending::{PendingRegistration, Requester};
 pub use record::VisitorRecord;
+pub use revocation::Revocable;
 pub use visitor::VisitorEntry;
 
 use self::{
+    challenge::Challenges,
     denial::DenialLimiter,
+    keepalive::UdpTunnels,
     pending::{PendingId, PendingList},
+    revocation::{Revoked, Revoking},
+    tunnel::Keyless,
 };
 use crate::{
     mobility::{
         deadlines::Deadlines,
-        link::Received,
+        link::{InterfaceIndex, Received},
         security::ViolationLog,
         time::{Instant, Now},
     },
     wire::{
+        challenge::Challenge,
         registration::{MessageType, RegistrationRequest, message_type},
         types::{CareOfAddress, HomeAddress, HomeAgentAddress, ReplyCode},
     },
@@ -51,14 +63,24 @@ use crate::{
 enum Deadline {
     Pending(PendingId),
     Visitor(visitor::Key),
+    Keepalive(keepalive::Ends),
+    Keyless(Ipv4Addr),
+    Revocation(visitor::Key),
+    Revoked(visitor::Key),
 }
 
 /// A foreign agent.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ForeignAgent {
     config: Arc<Config>,
     pending: PendingList,
     visitors: BTreeMap<visitor::Key, VisitorEntry>,
+    udp_tunnels: UdpTunnels,
+    keyless: Keyless,
+    challenges: Option<Challenges>,
+    revoking: BTreeMap<visitor::Key, Revoking>,
+    revoked: BTreeMap<visitor::Key, Revoked>,
+    random: StdRng,
     deadlines: Deadlines<Deadline>,
     limiter: DenialLimiter,
     counters: Counters,
@@ -66,9 +88,16 @@ pub struct ForeignAgent {
 }
 
 impl ForeignAgent {
-    /// A foreign agent without visitors.
-    pub fn new(config: Config) -> Self {
+    /// A foreign agent without visitors. Keys and challenges come from the seed, which nobody may foresee.
+    pub fn new(config: Config, seed: u64) -> Self {
+        let nodes = config.maximum_visitors.saturating_add(config.maximum_pending);
         Self {
+            udp_tunnels: UdpTunnels::default(),
+            keyless: Keyless::default(),
+            challenges: config.challenge_window.map(|window| Challenges::new(window, nodes)),
+            revoking: BTreeMap::new(),
+            revoked: BTreeMap::new(),
+            random: StdRng::seed_from_u64(seed),
             config: Arc::new(config),
             pending: PendingList::default(),
             visitors: BTreeMap::new(),
@@ -107,6 +136,9 @@ impl ForeignAgent {
                 Deadline::Pending(id) => {
                     let Some(pending) = self.take_pending(id) else { continue };
                     self.counters.requests_timed_out += 1;
+                    if pending.proposal.gre_key.is_some() && !self.has_keys(&pending) {
+                        self.forgo_keys(now, &pending);
+                    }
                     if !pending.denied {
                         self.deny(now, &pending.addressee(), ReplyCode::FA_TIMEOUT, actions);
                     }
@@ -115,6 +147,12 @@ impl ForeignAgent {
                     if self.remove(home_agent, home_address, actions) {
                         self.counters.visitors_expired += 1;
                     }
+                }
+                Deadline::Keepalive(ends) => self.keep_alive(now, ends, actions),
+                Deadline::Keyless(home_agent) => self.keyless.remove(home_agent),
+                Deadline::Revocation(key) => self.continue_revoking(now, key, actions),
+                Deadline::Revoked(key) => {
+                    self.revoked.remove(&key);
                 }
             }
         }
@@ -148,16 +186,29 @@ impl ForeignAgent {
         }
     }
 
-    /// Removes a visitor on the operator's order. `false` if there is none.
+    /// Removes a visitor on the operator's order; its home agent is told if that was agreed on. `false` if there is none.
     pub fn remove_visitor(
         &mut self,
+        now: Now,
         home_agent: HomeAgentAddress,
         home_address: HomeAddress,
         actions: &mut Vec<Action>,
     ) -> bool {
-        let removed = self.remove(home_agent, home_address, actions);
-        self.counters.visitors_removed += u64::from(removed);
-        removed
+        let Some(visitor) = self.visitor(home_agent, home_address).copied() else { return false };
+        self.remove(home_agent, home_address, actions);
+        self.start_revoking(now, &visitor);
+        self.counters.visitors_removed += 1;
+        true
+    }
+
+    /// The challenge to advertise on an interface, again or for the first time; `None` if there are none.
+    pub fn challenge(&mut self, interface: InterfaceIndex) -> Option<Challenge> {
+        Some(self.challenges.as_mut()?.newest(interface, &mut self.random))
+    }
+
+    /// A new challenge for an advertisement that nobody asked for; the oldest is not accepted any more (RFC 4721 §3.1).
+    pub fn renew_challenge(&mut self, interface: InterfaceIndex) -> Option<Challenge> {
+        Some(self.challenges.as_mut()?.renew(interface, &mut self.random))
     }
 
     /// All visitors, ascending by home agent and home address.
@@ -195,7 +246,7 @@ impl ForeignAgent {
         for record in records {
             let visitor = record.revive(now, &self.config);
             if let Some(visitor) = visitor.filter(|_| self.visitors.len() < self.config.maximum_visitors) {
-                self.install(visitor, actions);
+                self.install(now, visitor, actions);
             } else {
                 let (home_agent, home_address) =
                     (HomeAgentAddress(record.home_agent), HomeAddress(record.home_address));
@@ -215,13 +266,17 @@ impl ForeignAgent {
         &self.violations
     }
 
+    fn has_keys(&self, pending: &PendingRegistration) -> bool {
+        let key = (HomeAgentAddress(pending.relayed_to), pending.request.home_address);
+        self.visitors.get(&key).is_some_and(|visitor| visitor.tunnel.gre_keys.is_some())
+    }
+
     fn remove(&mut self, home_agent: HomeAgentAddress, home_address: HomeAddress, actions: &mut Vec<Action>) -> bool {
-        let removed = self.visitors.remove(&(home_agent, home_address)).is_some();
-        if removed {
-            self.deadlines.clear(Deadline::Visitor((home_agent, home_address)));
-            actions.push(Action::RemoveVisitor { home_address, home_agent });
-            actions.push(Action::VisitorChanged { home_agent, home_address });
-        }
-        removed
+        let Some(removed) = self.visitors.remove(&(home_agent, home_address)) else { return false };
+        self.leave_udp_tunnel(&removed);
+        self.deadlines.clear(Deadline::Visitor((home_agent, home_address)));
+        actions.push(Action::RemoveVisitor { home_address, home_agent });
+        actions.push(Action::VisitorChanged { home_agent, home_address });
+        true
     }
 }

@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use mipd_common::mac::MacAddress;
 
-use super::{denial::Addressee, signature::Signer, tunnel::agreed};
+use super::{denial::Addressee, signature::Signer, tunnel::Proposal};
 use crate::{
     mobility::{
         link::{InterfaceIndex, Path, Transmit},
         time::Instant,
-        tunnel::{Delivery, TunnelMode},
+        tunnel::Delivery,
     },
     wire::{
         nai::Nai,
@@ -71,7 +71,11 @@ pub struct PendingRegistration {
     pub care_of_address: Option<CareOfAddress>,
     /// How the client wants to deliver what goes into the reverse tunnel.
     pub delivery: Delivery,
-    /// How it authenticated itself to us.
+    /// What we added to the request.
+    pub(super) proposal: Proposal,
+    /// The challenge that it answers to.
+    pub(super) challenge: Option<Vec<u8>>,
+    /// How the client authenticated itself to us.
     pub(super) signer: Option<Signer>,
     /// When it was relayed.
     pub relayed_at: Instant,
@@ -80,14 +84,15 @@ pub struct PendingRegistration {
 }
 
 impl PendingRegistration {
-    /// Whom a reply of our own would go to.
-    pub(super) fn addressee(&self) -> Addressee {
-        Addressee { requester: self.requester, request: self.request, signer: self.signer }
+    /// Whether a request is this one again: alike but for the Identification (RFC 4721 §3.2).
+    pub(super) fn is_repeated_by(&self, request: &RegistrationRequest, mac: MacAddress) -> bool {
+        let RegistrationRequest { identification, .. } = self.request;
+        self.requester.mac == mac && self.request == RegistrationRequest { identification, ..*request }
     }
 
-    /// The tunnel that the request asks for.
-    pub fn asks_for(&self) -> TunnelMode {
-        agreed(self)
+    /// Whom a reply of our own would go to.
+    pub(super) fn addressee(&self) -> Addressee {
+        Addressee { requester: self.requester, request: self.request, nai: self.nai.clone(), signer: self.signer }
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     config::Config,
     pending::{Requester, is_host},
+    revocation::Revocable,
     visitor::VisitorEntry,
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
         tunnel::{Delivery, TunnelMode},
     },
     wire::{
+        challenge::Challenge,
         registration::RequestFlags,
         types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification, Lifetime},
     },
@@ -58,6 +60,12 @@ pub struct VisitorRecord {
     /// What was agreed on about the tunnel. Older versions had only what the flags say.
     #[serde(default)]
     pub tunnel: Option<TunnelMode>,
+    /// What makes its registration revocable.
+    #[serde(default)]
+    pub revocation: Option<Revocable>,
+    /// The challenge that it may use.
+    #[serde(default)]
+    pub challenge: Option<Challenge>,
 }
 
 impl VisitorRecord {
@@ -78,6 +86,8 @@ impl VisitorRecord {
             identification: visitor.identification.0,
             expires: visitor.expires.map(|at| now.wall_at(at).0),
             tunnel: Some(visitor.tunnel),
+            revocation: visitor.revocation,
+            challenge: visitor.challenge,
         }
     }
 
@@ -107,6 +117,9 @@ impl VisitorRecord {
             },
             flags,
             tunnel,
+            revocation: self.revocation,
+            challenge: self.challenge,
+            renewed_at: now.instant,
             lifetime_requested: Lifetime(self.lifetime_requested),
             lifetime_granted: granted,
             identification: Identification(self.identification),

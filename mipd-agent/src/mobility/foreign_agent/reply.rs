@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use super::{
-    Action, Deadline, ForeignAgent,
+    Action, Deadline, ForeignAgent, challenge,
     check::authorization_end,
     config::Config,
     counters::Discard,
     pending::{PendingId, PendingRegistration, is_host},
+    revocation::Revocable,
     signature::{reason, sign_for_client},
-    visitor::VisitorEntry,
+    tunnel::KEYLESS_TIME,
+    visitor::{Agreement, VisitorEntry},
 };
 use crate::{
     mobility::{
@@ -18,7 +20,9 @@ use crate::{
         time::Now,
     },
     wire::{
+        challenge::{Challenge, append_challenge, find as challenge_in},
         extension::{Extensions, ParseError, kind},
+        foreign_agent_error::append_error,
         nai::Nai,
         registration::RegistrationReply,
         types::{HomeAgentAddress, Lifetime, ReplyCode},
@@ -57,25 +61,29 @@ impl ForeignAgent {
             Err(_) => Err(ReplyCode::FA_MALFORMED_REPLY),
         };
         match checked {
-            Ok(end) => {
+            Ok(for_us) if returns_another_challenge(&pending, &for_us) => {
+                self.refuse_reply(now, id, &pending, &reply, &for_us, actions);
+            }
+            Ok(for_us) => {
                 self.take_pending(id);
-                self.apply(now, &config, &pending, &reply, actions);
-                self.relay_reply(&config, &pending, &reply, &received.payload[..end], actions);
+                let challenge = self.apply(now, &config, &pending, &reply, &for_us, actions);
+                let challenge = challenge.or_else(|| self.offer_challenge(&pending.addressee()));
+                self.relay_reply(&config, &pending, &reply, for_the_client(&for_us), challenge, actions);
             }
             Err(code) => self.deny_pending(now, id, code, actions),
         }
     }
 
-    /// All checks. `Ok` is how much of the message is to be relayed: everything through what the client authenticates.
-    fn check_reply(
+    /// All checks that end in a denial. `Ok` is what is for us: everything behind what the client authenticates.
+    fn check_reply<'a>(
         &mut self,
         now: Now,
         config: &Config,
         received: &Received<'_>,
         pending: &PendingRegistration,
         reply: &RegistrationReply,
-        extensions: &Extensions<'_>,
-    ) -> Result<usize, ReplyCode> {
+        extensions: &Extensions<'a>,
+    ) -> Result<Extensions<'a>, ReplyCode> {
         let end = authorization_end(extensions);
         match check_foreign_authentication(config, pending, extensions, end) {
             Ok(deviates) => self.counters.authenticated_by_other_algorithm += u64::from(deviates),
@@ -97,26 +105,31 @@ impl ForeignAgent {
             None if reply.code.is_from_home_agent() => return Err(ReplyCode::FA_MALFORMED_REPLY),
             None => RegistrationReply::LENGTH,
         };
-        let mut for_us = extensions.iter().filter(|extension| extension.offset >= end);
-        if for_us.any(|extension| extension.kind == kind::CRITICAL_VENDOR) {
+        let for_us = extensions.since(end);
+        if for_us.of_kind(kind::CRITICAL_VENDOR).next().is_some() {
             return Err(ReplyCode::FA_VENDOR_FROM_HOME);
         }
-        Ok(end)
+        Ok(for_us)
     }
 
     /// Brings visitor list and data path up to date (RFC 5944 §3.7.3.2). Older requests of the same node are
-    /// over with it, whatever their replies, still under way, may say.
+    /// over with it, whatever their replies, still under way, may say. Returns the challenge that the visitor was given.
     fn apply(
         &mut self,
         now: Now,
         config: &Config,
         pending: &PendingRegistration,
         reply: &RegistrationReply,
+        for_us: &Extensions<'_>,
         actions: &mut Vec<Action>,
-    ) {
+    ) -> Option<Challenge> {
         if !reply.code.is_accepted() {
             self.counters.denied_by_home_agent.add(reply.code);
-            return;
+            let keys_refused = reply.code == ReplyCode::HA_ENCAPSULATION && pending.proposal.gre_key.is_some();
+            if keys_refused && !pending.request.flags.gre {
+                self.forgo_keys(now, pending);
+            }
+            return None;
         }
         let request = &pending.request;
         let current = self.visitors.get(&(reply.home_agent, reply.home_address)).copied();
@@ -130,12 +143,26 @@ impl ForeignAgent {
             if all || current.is_some_and(|current| current.care_of_address == request.care_of_address) {
                 self.remove(reply.home_agent, reply.home_address, actions);
             }
-        } else {
-            self.counters.registrations_accepted += 1;
-            if let Some(care_of_address) = pending.care_of_address {
-                let visitor = VisitorEntry::new(now, pending, reply, care_of_address, granted, current.as_ref());
-                self.install(visitor, actions);
-            }
+            return None;
+        }
+        self.counters.registrations_accepted += 1;
+        let care_of_address = pending.care_of_address?;
+        let agreement = Agreement {
+            care_of_address,
+            tunnel: pending.agrees_on(reply, for_us),
+            revocation: Revocable::agreed(pending.proposal.revocation, for_us),
+            challenge: self.challenges.is_some().then(|| challenge::fresh(&mut self.random)),
+        };
+        let visitor = VisitorEntry::new(now, pending, reply, agreement, granted, current.as_ref());
+        self.stop_revoking(visitor.key());
+        self.install(now, visitor, actions);
+        visitor.challenge
+    }
+
+    /// The home agent seems not to know GRE keys.
+    pub(super) fn forgo_keys(&mut self, now: Now, pending: &PendingRegistration) {
+        if self.keyless.insert(pending.relayed_to) {
+            self.deadlines.set(Deadline::Keyless(pending.relayed_to), now.instant + KEYLESS_TIME);
         }
     }
 
@@ -145,16 +172,46 @@ impl ForeignAgent {
         pending: &PendingRegistration,
         reply: &RegistrationReply,
         message: &[u8],
+        challenge: Option<Challenge>,
         actions: &mut Vec<Action>,
     ) {
         let mut payload = message.to_vec();
+        if let Some(challenge) = challenge {
+            append_challenge(&mut payload, &challenge);
+        }
         sign_for_client(config, pending.request.home_address, pending.signer, &mut payload);
         self.counters.replies_relayed += 1;
         actions.push(Action::Send(pending.requester.transmit(reply.home_address, payload)));
     }
 
+    /// The client gets what the home agent said, and beside it that we do not agree (RFC 4636 §3, RFC 4721 §3.4).
+    fn refuse_reply(
+        &mut self,
+        now: Now,
+        id: PendingId,
+        pending: &PendingRegistration,
+        reply: &RegistrationReply,
+        for_us: &Extensions<'_>,
+        actions: &mut Vec<Action>,
+    ) {
+        let code = ReplyCode::FA_CHALLENGE_FROM_HOME;
+        self.counters.denied.add(code);
+        if let Some(pending) = self.pending.get_mut(id) {
+            pending.denied = true;
+        }
+        if !self.limiter.admit(now.instant, pending.requester.mac) {
+            self.counters.denials_suppressed += 1;
+            return;
+        }
+        let mut message = for_the_client(for_us).to_vec();
+        append_error(&mut message, code);
+        let challenge = self.offer_challenge(&pending.addressee());
+        let config = Arc::clone(&self.config);
+        self.relay_reply(&config, pending, reply, &message, challenge, actions);
+    }
+
     /// Adds or replaces a visitor. The data path hears of it only if it must do something else than before.
-    pub(super) fn install(&mut self, visitor: VisitorEntry, actions: &mut Vec<Action>) {
+    pub(super) fn install(&mut self, now: Now, visitor: VisitorEntry, actions: &mut Vec<Action>) {
         let VisitorEntry { home_address, home_agent, care_of_address, requester, tunnel, .. } = visitor;
         let key = visitor.key();
         match visitor.expires {
@@ -162,6 +219,7 @@ impl ForeignAgent {
             None => self.deadlines.clear(Deadline::Visitor(key)),
         }
         let replaced = self.visitors.insert(key, visitor);
+        self.follow_udp_tunnel(now, replaced.as_ref(), &visitor);
         if !replaced.is_some_and(|replaced| replaced.forwards_like(&visitor)) {
             actions.push(Action::InstallVisitor {
                 home_address,
@@ -187,6 +245,18 @@ impl ForeignAgent {
         let addressee = pending.addressee();
         self.deny(now, &addressee, code, actions);
     }
+}
+
+/// Everything before what is for us.
+fn for_the_client<'a>(for_us: &Extensions<'a>) -> &'a [u8] {
+    &for_us.message()[..for_us.start()]
+}
+
+/// Whether the home agent returns a challenge, but not the one that it got (RFC 4721 §3.4).
+fn returns_another_challenge(pending: &PendingRegistration, for_us: &Extensions<'_>) -> bool {
+    let returned = challenge_in(for_us);
+    let own = pending.challenge.as_deref();
+    own.is_some() && returned.is_some_and(|returned| own != Some(returned.data))
 }
 
 /// RFC 2794 §4: what the client sent names of, the reply names. A denial of a client without a home address has none to

@@ -2,13 +2,17 @@
 
 use std::{net::Ipv4Addr, sync::Arc};
 
+use rand::RngExt as _;
+
 use super::{
     Action, Deadline, ForeignAgent,
+    challenge::Node,
     check::{Identified, Refused, identify},
     config::Config,
     counters::Discard,
     denial::{Addressee, denial},
     pending::{PendingRegistration, Requester},
+    tunnel::Proposal,
 };
 use crate::{
     mobility::{
@@ -18,9 +22,10 @@ use crate::{
         tunnel::Delivery,
     },
     wire::{
+        challenge::Challenge,
         extension::{ParseError, kind},
         registration::RegistrationRequest,
-        types::{Lifetime, ReplyCode},
+        types::{HomeAgentAddress, Lifetime, ReplyCode},
     },
 };
 
@@ -29,9 +34,10 @@ pub(super) const PORT: u16 = 434;
 pub(super) const TTL: u8 = 64;
 
 /// Which of the many things that a request may get it gets: to be relayed there, in this way.
-struct Passed {
+struct Passed<'a> {
     home_agent: Ipv4Addr,
     delivery: Delivery,
+    challenge: Option<&'a [u8]>,
 }
 
 impl ForeignAgent {
@@ -53,12 +59,13 @@ impl ForeignAgent {
             self.counters.discarded.add(Discard::NotFromAnAccessInterface);
             return;
         };
-        let mut addressee = Addressee { requester, request, signer: None };
+        let mut addressee = Addressee { requester, request, nai: None, signer: None };
         let identified = match identify(&config, received, parsed) {
             Ok(identified) => identified,
             Err(refused) => return self.refuse(now, received, &addressee, refused, actions),
         };
         addressee.signer = identified.signer;
+        addressee.nai.clone_from(&identified.nai);
         if identified.signer.is_some_and(|signer| signer.deviates) {
             self.counters.authenticated_by_other_algorithm += 1;
         }
@@ -94,17 +101,47 @@ impl ForeignAgent {
     }
 
     /// All checks but those of form and authentication, in their order.
-    fn check(
+    fn check<'a>(
         &self,
         config: &Config,
         received: &Received<'_>,
         requester: &Requester,
-        identified: &Identified<'_>,
-    ) -> Result<Passed, Refused> {
+        identified: &'a Identified<'_>,
+    ) -> Result<Passed<'a>, Refused> {
         let home_agent = identified.check_addresses(config, received.ttl)?;
         self.check_room(config, requester, identified)?;
+        let challenge = self.check_challenge(requester, identified, home_agent)?;
         let delivery = identified.check_tunnel(config)?;
-        Ok(Passed { home_agent, delivery })
+        Ok(Passed { home_agent, delivery, challenge })
+    }
+
+    /// RFC 4721 §3.2. A challenge that was used already passes again in a repetition of the request that used it, while that
+    /// one is pending.
+    fn check_challenge<'a>(
+        &self,
+        requester: &Requester,
+        identified: &'a Identified<'_>,
+        home_agent: Ipv4Addr,
+    ) -> Result<Option<&'a [u8]>, Refused> {
+        let Some(challenges) = &self.challenges else { return Ok(None) };
+        let challenge = identified.challenge()?;
+        let request = &identified.request;
+        let node = Node::new(request.home_address, identified.nai.as_ref());
+        let visitor = self.visitors.get(&(HomeAgentAddress(home_agent), request.home_address));
+        let kept = visitor.and_then(|visitor| visitor.challenge);
+        match challenges.check(requester.interface, &node, kept, challenge) {
+            Ok(()) => Ok(Some(challenge)),
+            Err(ReplyCode::FA_STALE_CHALLENGE)
+                if self.pending.of_node(request.home_address).any(|(_, pending)| {
+                    pending.challenge.as_deref() == Some(challenge)
+                        && pending.nai == identified.nai
+                        && pending.is_repeated_by(request, requester.mac)
+                }) =>
+            {
+                Ok(Some(challenge))
+            }
+            Err(code) => Err(code.into()),
+        }
     }
 
     /// A repeated request takes the place it has; one that another client already sent is not taken over.
@@ -129,7 +166,7 @@ impl ForeignAgent {
         config: &Config,
         addressee: &Addressee,
         identified: &Identified<'_>,
-        passed: &Passed,
+        passed: &Passed<'_>,
         actions: &mut Vec<Action>,
     ) {
         let request = &identified.request;
@@ -137,7 +174,13 @@ impl ForeignAgent {
         let Some(source) = named.or_else(|| config.care_of_addresses.first().copied()) else {
             return self.deny(now, addressee, ReplyCode::FA_CARE_OF_ADDRESS, actions);
         };
+        let key = (HomeAgentAddress(passed.home_agent), request.home_address);
+        let random = &mut self.random;
+        let current = self.visitors.get(&key);
+        let proposal =
+            Proposal::of(config, &self.keyless, identified, passed.home_agent, current, now, || random.random());
         let mut payload = identified.extensions.message()[..identified.end].to_vec();
+        proposal.append(config, identified, &mut payload);
         if named.is_some()
             && request.lifetime != Lifetime::DEREGISTER
             && let Some(association) = config.foreign_home.primary(passed.home_agent)
@@ -154,11 +197,21 @@ impl ForeignAgent {
             relayed_to: passed.home_agent,
             care_of_address: named.filter(|_| !request.flags.co_located),
             delivery: passed.delivery,
+            proposal,
+            challenge: passed.challenge.map(<[u8]>::to_vec),
             signer: identified.signer,
             relayed_at: now.instant,
             denied: false,
         });
         self.deadlines.set(Deadline::Pending(id), now.instant + config.pending_timeout);
+        if let Some((challenges, challenge)) = self.challenges.as_mut().zip(passed.challenge) {
+            let node = Node::new(request.home_address, identified.nai.as_ref());
+            challenges.spend(addressee.requester.interface, node, challenge);
+            if let Some(visitor) = self.visitors.get_mut(&key) {
+                visitor.challenge = None;
+            }
+        }
+        self.tunnel_used(now, source, key.0);
         self.counters.requests_relayed += 1;
         actions.push(Action::Send(Transmit {
             payload,
@@ -175,10 +228,23 @@ impl ForeignAgent {
     pub(super) fn deny(&mut self, now: Now, addressee: &Addressee, code: ReplyCode, actions: &mut Vec<Action>) {
         self.counters.denied.add(code);
         if self.limiter.admit(now.instant, addressee.requester.mac) {
-            actions.push(Action::Send(denial(&self.config, addressee, code)));
+            let challenge = self.offer_challenge(addressee);
+            actions.push(Action::Send(denial(&self.config, addressee, code, challenge)));
         } else {
             self.counters.denials_suppressed += 1;
         }
+    }
+}
+
+impl ForeignAgent {
+    /// The challenge for a reply that proves nothing about the client (RFC 4721 §3.3).
+    pub(super) fn offer_challenge(&mut self, addressee: &Addressee) -> Option<Challenge> {
+        let challenges = self.challenges.as_mut()?;
+        let request = &addressee.request;
+        let visitor = self.visitors.get(&(request.home_agent, request.home_address));
+        let kept = visitor.and_then(|visitor| visitor.challenge);
+        let node = Node::new(request.home_address, addressee.nai.as_ref());
+        Some(challenges.offer(addressee.requester.interface, &node, kept, &mut self.random))
     }
 }
 

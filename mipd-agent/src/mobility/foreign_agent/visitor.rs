@@ -2,7 +2,7 @@
 
 use super::{
     pending::{PendingRegistration, Requester},
-    tunnel::agreed,
+    revocation::Revocable,
 };
 use crate::{
     mobility::{
@@ -10,6 +10,7 @@ use crate::{
         tunnel::TunnelMode,
     },
     wire::{
+        challenge::Challenge,
         registration::{RegistrationReply, RequestFlags},
         types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification, Lifetime},
     },
@@ -36,10 +37,25 @@ pub struct VisitorEntry {
     pub lifetime_granted: Lifetime,
     /// Identification of that request.
     pub identification: Identification,
+    /// What makes its registration revocable.
+    pub revocation: Option<Revocable>,
+    /// The challenge that its last accepted reply offered it, unless it has used it.
+    pub challenge: Option<Challenge>,
+    /// When its last accepted request was relayed.
+    pub renewed_at: Instant,
     /// Since when it is here.
     pub registered_at: Instant,
     /// When it leaves; `None` = never.
     pub expires: Option<Instant>,
+}
+
+/// What an accepting reply settles, beside what was asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Agreement {
+    pub care_of_address: CareOfAddress,
+    pub tunnel: TunnelMode,
+    pub revocation: Option<Revocable>,
+    pub challenge: Option<Challenge>,
 }
 
 /// Visitors of different home networks may have the same home address.
@@ -50,7 +66,7 @@ impl VisitorEntry {
         now: Now,
         pending: &PendingRegistration,
         reply: &RegistrationReply,
-        care_of_address: CareOfAddress,
+        agreement: Agreement,
         granted: Lifetime,
         before: Option<&Self>,
     ) -> Self {
@@ -58,10 +74,13 @@ impl VisitorEntry {
         Self {
             home_address: reply.home_address,
             home_agent: reply.home_agent,
-            care_of_address,
+            care_of_address: agreement.care_of_address,
             requester: pending.requester,
             flags: request.flags,
-            tunnel: agreed(pending),
+            tunnel: agreement.tunnel,
+            revocation: agreement.revocation,
+            challenge: agreement.challenge,
+            renewed_at: pending.relayed_at,
             lifetime_requested: request.lifetime,
             lifetime_granted: granted,
             identification: request.identification,

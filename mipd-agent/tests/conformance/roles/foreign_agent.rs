@@ -96,22 +96,25 @@ impl Role for Foreign {
 
     fn start(configuration: Configuration, _: Now) -> Result<Self> {
         let access = AccessInterface { interface: interface("access")?, address: CARE_OF_ADDRESS };
-        Ok(Self(ForeignAgent::new(Config {
-            care_of_addresses: configuration.care_of_addresses.into_iter().map(CareOfAddress).collect(),
-            own_addresses: configuration.own_addresses,
-            own_home_agents: configuration.own_home_agents,
-            maximum_lifetime: Lifetime(configuration.maximum_lifetime),
-            encapsulations: configuration.encapsulations.into_iter().collect(),
-            reverse_tunnel: configuration.reverse_tunnel,
-            encapsulating_delivery: configuration.encapsulating_delivery,
-            strict_flags: configuration.strict_flags,
-            pending_timeout: Duration::from_secs(7),
-            maximum_pending: configuration.maximum_pending,
-            maximum_visitors: configuration.maximum_visitors,
-            mobile_foreign: peer_keys(&configuration.clients, "client-foreign")?,
-            foreign_home: peer_keys(&configuration.home_agents, "agents")?,
-            ..Config::new(CareOfAddress(CARE_OF_ADDRESS), vec![access])
-        })))
+        Ok(Self(ForeignAgent::new(
+            Config {
+                care_of_addresses: configuration.care_of_addresses.into_iter().map(CareOfAddress).collect(),
+                own_addresses: configuration.own_addresses,
+                own_home_agents: configuration.own_home_agents,
+                maximum_lifetime: Lifetime(configuration.maximum_lifetime),
+                encapsulations: configuration.encapsulations.into_iter().collect(),
+                reverse_tunnel: configuration.reverse_tunnel,
+                encapsulating_delivery: configuration.encapsulating_delivery,
+                strict_flags: configuration.strict_flags,
+                pending_timeout: Duration::from_secs(7),
+                maximum_pending: configuration.maximum_pending,
+                maximum_visitors: configuration.maximum_visitors,
+                mobile_foreign: peer_keys(&configuration.clients, "client-foreign")?,
+                foreign_home: peer_keys(&configuration.home_agents, "agents")?,
+                ..Config::new(CareOfAddress(CARE_OF_ADDRESS), vec![access])
+            },
+            1,
+        )))
     }
 
     fn handle(&mut self, scene: &mut Scene, input: Input, transcript: &mut Transcript) -> Result<()> {
@@ -163,7 +166,7 @@ impl Role for Foreign {
                 self.0.handle_unreachable(now, HOME_AGENT, kind, &[], &mut actions);
             }
             Input::RemoveVisitor(address) => {
-                self.0.remove_visitor(HomeAgentAddress(HOME_AGENT), HomeAddress(address), &mut actions);
+                self.0.remove_visitor(now, HomeAgentAddress(HOME_AGENT), HomeAddress(address), &mut actions);
             }
         }
         describe_all(scene, actions, transcript);

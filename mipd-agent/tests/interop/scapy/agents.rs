@@ -73,12 +73,15 @@ fn home_agent(algorithm: Algorithm) -> HomeAgent {
 
 fn foreign_agent(algorithm: Algorithm) -> ForeignAgent {
     let access = foreign_agent::AccessInterface { interface: ACCESS, address: CARE_OF };
-    ForeignAgent::new(foreign_agent::Config {
-        reverse_tunnel: ReverseTunnel::Offered,
-        mobile_foreign: shared(HOME, MOBILE_FOREIGN, algorithm),
-        foreign_home: shared(AGENT, FOREIGN_HOME, algorithm),
-        ..foreign_agent::Config::new(CareOfAddress(CARE_OF), vec![access])
-    })
+    ForeignAgent::new(
+        foreign_agent::Config {
+            reverse_tunnel: ReverseTunnel::Offered,
+            mobile_foreign: shared(HOME, MOBILE_FOREIGN, algorithm),
+            foreign_home: shared(AGENT, FOREIGN_HOME, algorithm),
+            ..foreign_agent::Config::new(CareOfAddress(CARE_OF), vec![access])
+        },
+        1,
+    )
 }
 
 /// As Scapy's node sends it to the foreign agent.

@@ -1,8 +1,11 @@
 //! Tests of the foreign agent on a simulated clock; here is what they share.
 
+mod challenge;
 mod hostile;
 mod replies;
 mod requests;
+mod revocation;
+mod tunnels;
 mod visitors;
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
@@ -64,7 +67,7 @@ struct Bench {
 
 impl Bench {
     fn new(config: Config) -> Self {
-        Self { agent: ForeignAgent::new(config), clock: Clock::new() }
+        Self { agent: ForeignAgent::new(config, 1), clock: Clock::new() }
     }
 
     fn now(&self) -> Now {

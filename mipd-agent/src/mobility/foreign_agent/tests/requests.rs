@@ -292,7 +292,7 @@ fn a_co_located_client_is_relayed_and_never_a_visitor() {
 
 #[test]
 fn on_a_box_with_both_roles_only_what_goes_through_us_is_ours() {
-    let agent = ForeignAgent::new(Config { own_home_agents: vec![CARE_OF], ..config() });
+    let agent = ForeignAgent::new(Config { own_home_agents: vec![CARE_OF], ..config() }, 1);
     let now = Clock::new().0;
     let own = RegistrationRequest { home_agent: HomeAgentAddress(CARE_OF), ..request(now) };
     let straight = RegistrationRequest { home_agent: HomeAgentAddress(CARE_OF), ..deregistration(now) };

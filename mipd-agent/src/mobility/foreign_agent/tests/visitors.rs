@@ -96,14 +96,14 @@ fn equal_home_addresses_of_two_home_networks_are_two_visitors() {
     let request = bench.ask(|request| request.home_agent = elsewhere);
     bench.accept(&request);
     assert_eq!(bench.agent.visitors().count(), 2);
-    let mut actions = Vec::new();
-    assert!(bench.agent.remove_visitor(elsewhere, HomeAddress(HOME), &mut actions));
-    assert!(!bench.agent.remove_visitor(elsewhere, HomeAddress(HOME), &mut actions));
+    let (now, mut actions) = (bench.now(), Vec::new());
+    assert!(bench.agent.remove_visitor(now, elsewhere, HomeAddress(HOME), &mut actions));
+    assert!(!bench.agent.remove_visitor(now, elsewhere, HomeAddress(HOME), &mut actions));
     assert!(bench.visitor().is_some());
 }
 
 /// A successor of the agent, with the record as it comes back from disk.
-fn restarted(bench: &Bench, config: Config, after: Duration) -> (Bench, Vec<Action>) {
+pub(super) fn restarted(bench: &Bench, config: Config, after: Duration) -> (Bench, Vec<Action>) {
     let record = bench.agent.record(bench.now(), HomeAgentAddress(HOME_AGENT), HomeAddress(HOME)).unwrap();
     let record: VisitorRecord = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
     let mut successor = Bench::new(config);
