@@ -85,9 +85,9 @@ impl Router {
             let mut actions = Vec::new();
             let mut records: Vec<VisitorRecord> = remembered.records(Table::Visitors)?;
             // Indices change when the machine is booted; names do not.
-            for record in records.iter_mut().filter(|record| !record.interface_name.is_empty()) {
-                let port = self.ports.iter().find(|(_, port)| port.name == record.interface_name);
-                record.interface = port.map_or(0, |(interface, _)| interface.0);
+            let index = |name: &str| self.ports.iter().find(|(_, port)| port.name == name).map(|(index, _)| *index);
+            for record in &mut records {
+                record.find_interface(index);
             }
             foreign_agent.restore(remembered.now(now), records, &mut actions);
             self.apply_visit(now, actions, context);
@@ -370,8 +370,11 @@ impl Router {
 
     fn apply_visit(&mut self, now: Now, actions: Vec<foreign_agent::Action>, context: &mut Context<'_>) {
         use foreign_agent::Action;
+        let mut failed = Vec::new();
         for action in actions {
             match action {
+                // A visitor whose packets cannot be carried is not confirmed: its proxy tries again.
+                Action::Send(_) if !failed.is_empty() => {}
                 Action::Send(transmit) => self.send(transmit),
                 Action::InstallVisitor { home_address, home_agent, care_of_address, mac, interface, tunnel } => {
                     let route = VisitorRoute {
@@ -386,6 +389,7 @@ impl Router {
                         Ok(()) => tracing::info!(%home_address, %home_agent, %mac, "visitor"),
                         Err(error) => {
                             tracing::error!(%home_address, %mac, %error, "cannot carry the visitor's packets");
+                            failed.push((home_agent, home_address));
                         }
                     }
                 }
@@ -415,6 +419,13 @@ impl Router {
                     });
                 }
             }
+        }
+        for (home_agent, home_address) in failed {
+            let mut actions = Vec::new();
+            if let Some(foreign_agent) = &mut self.foreign_agent {
+                foreign_agent.remove_visitor(now, home_agent, home_address, &mut actions);
+            }
+            self.apply_visit(now, actions, context);
         }
         self.tell_whether_busy(now);
     }

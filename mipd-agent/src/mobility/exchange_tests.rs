@@ -4,14 +4,15 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use super::{
     fixtures::*,
-    foreign_agent::{self, ForeignAgent},
+    foreign_agent::{self, ForeignAgent, GreKeyPolicy},
     home_agent::{self, HomeAgent},
     link::{Received, Transmit},
     security::{MobileHomeAssociations, Peer, PeerAssociations, SecurityAssociation},
+    tunnel::{Encapsulation, GreKeys},
 };
 use crate::wire::{
     extension::kind,
-    registration::{RegistrationReply, RegistrationRequest},
+    registration::{RegistrationReply, RegistrationRequest, RequestFlags},
     types::{CareOfAddress, HomeAddress, HomeAgentAddress, Lifetime, ReplyCode},
 };
 
@@ -25,6 +26,15 @@ struct Campus {
 impl Campus {
     /// `shared` is the key between the agents.
     fn new(shared: Option<&SecurityAssociation>) -> Self {
+        Self::with(shared, |_| {}, |_| {})
+    }
+
+    /// The same with other settings.
+    fn with(
+        shared: Option<&SecurityAssociation>,
+        at_home: impl FnOnce(&mut home_agent::Config),
+        abroad: impl FnOnce(&mut foreign_agent::Config),
+    ) -> Self {
         let peers = |peer| {
             let entries = shared.map(|association| (Peer::Address(peer), association.clone()));
             Arc::new(PeerAssociations::new(entries).unwrap())
@@ -32,22 +42,19 @@ impl Campus {
         let clients = [("10.1.0.0/24".parse().unwrap(), client_key())];
         let subnet = home_agent::HomeSubnet { prefix: "10.1.0.0/24".parse().unwrap(), interface: HOME_LINK };
         let access = foreign_agent::AccessInterface { interface: ACCESS_LINK, address: CARE_OF };
-        Self {
-            home_agent: HomeAgent::new(home_agent::Config {
-                maximum_lifetime: Lifetime(300),
-                mobile_home: Arc::new(MobileHomeAssociations::new(clients).unwrap()),
-                foreign_home: peers(CARE_OF),
-                ..home_agent::Config::new(HomeAgentAddress(HOME_AGENT), vec![subnet])
-            }),
-            foreign_agent: ForeignAgent::new(
-                foreign_agent::Config {
-                    foreign_home: peers(HOME_AGENT),
-                    ..foreign_agent::Config::new(CareOfAddress(CARE_OF), vec![access])
-                },
-                1,
-            ),
-            clock: Clock::new(),
-        }
+        let mut home = home_agent::Config {
+            maximum_lifetime: Lifetime(300),
+            mobile_home: Arc::new(MobileHomeAssociations::new(clients).unwrap()),
+            foreign_home: peers(CARE_OF),
+            ..home_agent::Config::new(HomeAgentAddress(HOME_AGENT), vec![subnet])
+        };
+        at_home(&mut home);
+        let mut foreign = foreign_agent::Config {
+            foreign_home: peers(HOME_AGENT),
+            ..foreign_agent::Config::new(CareOfAddress(CARE_OF), vec![access])
+        };
+        abroad(&mut foreign);
+        Self { home_agent: HomeAgent::new(home), foreign_agent: ForeignAgent::new(foreign, 1), clock: Clock::new() }
     }
 
     /// The client's request through both agents, and the datagram that comes back to it.
@@ -86,8 +93,12 @@ impl Campus {
         match (binding, visitor) {
             (None, None) => true,
             (Some(binding), Some(visitor)) => {
-                (binding.care_of_address, binding.tunnel.is_reverse(), binding.expires)
-                    == (visitor.care_of_address, visitor.tunnel.is_reverse(), visitor.expires)
+                let (home, abroad) = (&binding.tunnel, &visitor.tunnel);
+                let crosswise = |keys: GreKeys| GreKeys { send: keys.receive, receive: keys.send };
+                (binding.care_of_address, home.is_reverse(), binding.expires)
+                    == (visitor.care_of_address, abroad.is_reverse(), visitor.expires)
+                    && home.encapsulation == abroad.encapsulation
+                    && home.gre_keys == abroad.gre_keys.map(crosswise)
             }
             _ => false,
         }
@@ -198,4 +209,53 @@ fn a_client_without_an_association_is_told_of_the_timeout() {
     campus.foreign_agent.handle_timeout(campus.clock.0, &mut actions);
     let [foreign_agent::Action::Send(transmit)] = &actions[..] else { panic!("one denial: {actions:?}") };
     assert_eq!(read_reply(transmit).code, ReplyCode::FA_TIMEOUT);
+}
+
+#[test]
+fn both_agents_agree_on_the_encapsulation_and_use_each_others_keys() {
+    let none = RequestFlags::default();
+    let gre = RequestFlags { gre: true, ..none };
+    let minimal = RequestFlags { minimal_encapsulation: true, ..none };
+    for (flags, policy, encapsulation, keys) in [
+        (none, GreKeyPolicy::WithGre, Encapsulation::IpInIp, false),
+        (none, GreKeyPolicy::Always, Encapsulation::Gre, true),
+        (gre, GreKeyPolicy::Never, Encapsulation::Gre, false),
+        (gre, GreKeyPolicy::WithGre, Encapsulation::Gre, true),
+        (minimal, GreKeyPolicy::Always, Encapsulation::Minimal, false),
+    ] {
+        let mut campus = Campus::with(
+            Some(&agents_key()),
+            |home| home.encapsulations = Encapsulation::ALL.into_iter().collect(),
+            |foreign| (foreign.encapsulations, foreign.gre_key) = (Encapsulation::ALL.into_iter().collect(), policy),
+        );
+        for _ in 0..2 {
+            campus.clock.advance(Duration::from_secs(2));
+            let request = RegistrationRequest { flags, ..request(campus.clock.0) };
+            let reply = campus.exchange(&signed(&request, &client_key())).unwrap();
+            assert!(trusted_by_client(&reply, &request).unwrap().code.is_accepted());
+            let visitor = campus.foreign_agent.visitors().next().unwrap();
+            assert_eq!(visitor.tunnel.encapsulation, encapsulation);
+            assert_eq!(visitor.tunnel.gre_keys.is_some(), keys, "{flags:?} {policy:?}");
+            assert!(campus.is_consistent());
+        }
+    }
+}
+
+#[test]
+fn a_home_agent_without_gre_is_not_asked_for_keys_twice() {
+    let mut campus = Campus::with(
+        None,
+        |_| {},
+        |foreign| {
+            foreign.encapsulations = Encapsulation::ALL.into_iter().collect();
+            foreign.gre_key = GreKeyPolicy::Always;
+        },
+    );
+    for expected in [ReplyCode::HA_ENCAPSULATION, ReplyCode::ACCEPTED_NO_SIMULTANEOUS] {
+        campus.clock.advance(Duration::from_secs(2));
+        let request = request(campus.clock.0);
+        let reply = campus.exchange(&signed(&request, &client_key())).unwrap();
+        assert_eq!(trusted_by_client(&reply, &request).unwrap().code, expected);
+        assert!(campus.is_consistent());
+    }
 }

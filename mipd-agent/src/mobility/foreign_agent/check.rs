@@ -6,7 +6,7 @@ use super::{
     config::Config,
     counters::Discard,
     pending::is_host,
-    signature::{Signer, verify_client},
+    signature::{Signer, spi_of, verify_client},
 };
 use crate::{
     mobility::{
@@ -22,7 +22,7 @@ use crate::{
         extension::{Extension, Extensions, ParseError, kind},
         nai::Nai,
         registration::{RegistrationRequest, RequestFlags},
-        types::{Lifetime, ReplyCode},
+        types::{Lifetime, ReplyCode, Spi},
     },
 };
 
@@ -32,7 +32,7 @@ pub(super) enum Refused {
     Discard(Discard),
     Deny(ReplyCode),
     /// The client failed our own authentication: denied, and logged.
-    Violation(ReplyCode, ViolationReason),
+    Violation(ReplyCode, ViolationReason, Option<Spi>),
 }
 
 impl From<ReplyCode> for Refused {
@@ -70,8 +70,10 @@ pub(super) fn identify<'a>(
     if !request.flags.co_located && extensions.of_kind(kind::REVOCATION_SUPPORT).next().is_some() {
         return Err(Refused::Discard(Discard::RevocationFromMobileNode));
     }
-    let signer = verify_client(config, &extensions, request.home_address, end)
-        .map_err(|reason| Refused::Violation(ReplyCode::FA_MOBILE_AUTHENTICATION, reason))?;
+    let signer = verify_client(config, &extensions, request.home_address, end).map_err(|reason| {
+        let spi = spi_of(&extensions, kind::MOBILE_FOREIGN_AUTHENTICATION);
+        Refused::Violation(ReplyCode::FA_MOBILE_AUTHENTICATION, reason, spi)
+    })?;
     let nai = Nai::find(&extensions);
     Ok(Identified { request, extensions, end: end.unwrap_or(RegistrationRequest::LENGTH), signer, nai })
 }

@@ -4,7 +4,10 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use crate::{
     mobility::{
-        link::InterfaceIndex, reverse_tunnel::ReverseTunnel, security::PeerAssociations, tunnel::Encapsulations,
+        link::InterfaceIndex,
+        reverse_tunnel::ReverseTunnel,
+        security::PeerAssociations,
+        tunnel::{Delivery, Encapsulations, TunnelMode},
     },
     wire::types::{CareOfAddress, Lifetime},
 };
@@ -124,6 +127,14 @@ impl Config {
 
     pub(super) fn offers(&self, care_of_address: CareOfAddress) -> bool {
         self.care_of_addresses.contains(&care_of_address)
+    }
+
+    /// Whether a tunnel agreed on earlier is one that would still be agreed on.
+    pub(super) fn carries(&self, tunnel: &TunnelMode) -> bool {
+        self.encapsulations.contains(tunnel.encapsulation)
+            && (tunnel.udp.is_none() || self.udp_tunnel.is_some())
+            && (tunnel.reverse != Some(Delivery::Encapsulating) || self.encapsulating_delivery)
+            && self.reverse_tunnel.refuses(tunnel.is_reverse()).is_none()
     }
 
     /// Whether a request must not be relayed to this address because it is ours, but not a home agent's.

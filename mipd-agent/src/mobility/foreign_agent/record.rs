@@ -69,6 +69,14 @@ pub struct VisitorRecord {
 }
 
 impl VisitorRecord {
+    /// After a boot: the index that the access interface has now. A name that is not found, if the record has one, leaves the
+    /// visitor without a place.
+    pub fn find_interface(&mut self, index: impl Fn(&str) -> Option<InterfaceIndex>) {
+        if !self.interface_name.is_empty() {
+            self.interface = index(&self.interface_name).map_or(0, |index| index.0);
+        }
+    }
+
     pub(super) fn of(now: Now, visitor: &VisitorEntry) -> Self {
         Self {
             home_address: visitor.home_address.0,
@@ -99,11 +107,14 @@ impl VisitorRecord {
         if !config.offers(care_of_address) || config.access(interface).is_none() || !is_host(self.home_address) {
             return None;
         }
-        let granted = Lifetime(self.lifetime_granted);
-        let expires = now.revived_expiry(granted, self.expires.map(Identification))?;
         let flags = RequestFlags::from_bits(self.flags);
         let by_flags = || TunnelMode { reverse: flags.reverse_tunnel.then(Delivery::default), ..TunnelMode::default() };
         let tunnel = self.tunnel.unwrap_or_else(by_flags);
+        if !config.carries(&tunnel) {
+            return None;
+        }
+        let granted = Lifetime(self.lifetime_granted);
+        let expires = now.revived_expiry(granted, self.expires.map(Identification))?;
         Some(VisitorEntry {
             home_address: HomeAddress(self.home_address),
             home_agent: HomeAgentAddress(self.home_agent),

@@ -9,7 +9,7 @@ use super::{
     counters::Discard,
     pending::{PendingId, PendingRegistration, is_host},
     revocation::Revocable,
-    signature::{reason, sign_for_client},
+    signature::{reason, sign_for_client, spi_of},
     tunnel::KEYLESS_TIME,
     visitor::{Agreement, VisitorEntry},
 };
@@ -92,7 +92,7 @@ impl ForeignAgent {
                     at: now,
                     peer: received.source,
                     home_address: reply.home_address,
-                    spi: None,
+                    spi: spi_of(extensions, kind::FOREIGN_HOME_AUTHENTICATION),
                     identification: reply.identification,
                     reason,
                 });

@@ -86,12 +86,12 @@ impl ForeignAgent {
         match refused {
             Refused::Discard(reason) => self.counters.discarded.add(reason),
             Refused::Deny(code) => self.deny(now, addressee, code, actions),
-            Refused::Violation(code, reason) => {
+            Refused::Violation(code, reason, spi) => {
                 self.violations.push(Violation {
                     at: now,
                     peer: received.source,
                     home_address: addressee.request.home_address,
-                    spi: None,
+                    spi,
                     identification: addressee.request.identification,
                     reason,
                 });
@@ -207,8 +207,10 @@ impl ForeignAgent {
         if let Some((challenges, challenge)) = self.challenges.as_mut().zip(passed.challenge) {
             let node = Node::new(request.home_address, identified.nai.as_ref());
             challenges.spend(addressee.requester.interface, node, challenge);
-            if let Some(visitor) = self.visitors.get_mut(&key) {
-                visitor.challenge = None;
+            if let Some(visitor) = self.visitors.get_mut(&key)
+                && visitor.challenge.take().is_some()
+            {
+                actions.push(Action::VisitorChanged { home_agent: key.0, home_address: key.1 });
             }
         }
         self.tunnel_used(now, source, key.0);

@@ -9,7 +9,7 @@ use super::{
     config::Config,
     counters::Discard,
     request::{PORT, TTL},
-    signature::reason,
+    signature::{reason, spi_of},
     visitor::{self, VisitorEntry},
 };
 use crate::{
@@ -197,7 +197,7 @@ impl ForeignAgent {
                     at: now,
                     peer: received.source,
                     home_address,
-                    spi: None,
+                    spi: spi_of(extensions, kind::FOREIGN_HOME_AUTHENTICATION),
                     identification: Identification(0),
                     reason: reason(other),
                 });

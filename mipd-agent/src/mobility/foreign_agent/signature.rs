@@ -4,7 +4,7 @@ use super::config::Config;
 use crate::{
     mobility::security::{SecurityAssociation, Verification, ViolationReason, verify},
     wire::{
-        authentication::Algorithm,
+        authentication::{self, Algorithm},
         extension::{Extensions, kind},
         types::{HomeAddress, Spi},
     },
@@ -43,6 +43,11 @@ pub(super) fn verify_client(
         }
         other => Err(reason(other)),
     }
+}
+
+/// The SPI of the first authentication extension of a type, for the log.
+pub(super) fn spi_of(extensions: &Extensions<'_>, kind: u8) -> Option<Spi> {
+    extensions.of_kind(kind).next().and_then(|extension| authentication::spi(&extension))
 }
 
 /// What is wrong with an authentication that is not as it must be.

@@ -32,7 +32,7 @@ impl Bench {
         own
     }
 
-    fn told(&mut self, received: &Received<'_>) -> Vec<Action> {
+    fn hear(&mut self, received: &Received<'_>) -> Vec<Action> {
         let mut actions = Vec::new();
         self.agent.handle_revocation(self.clock.0, received, &mut actions);
         actions
@@ -106,7 +106,7 @@ fn a_registration_is_revocable_only_if_both_agents_say_so() {
     agents_key().sign(&mut reply, kind::FOREIGN_HOME_AUTHENTICATION);
     bench.answer(&reply);
     assert_eq!(bench.visitor().unwrap().revocation, None);
-    assert_eq!(bench.told(&from_home_agent(&signed_revocation(&revocation(6000), &agents_key()))), []);
+    assert_eq!(bench.hear(&from_home_agent(&signed_revocation(&revocation(6000), &agents_key()))), []);
     assert_eq!(bench.drop_visitor(), [REMOVED, CHANGED]);
     assert_eq!(bench.run(60 * SECOND), []);
 }
@@ -116,7 +116,7 @@ fn a_revocation_by_the_home_agent_ends_the_visit_and_is_acknowledged_the_way_it_
     let mut bench = Bench::new(revoking());
     bench.revocable(true);
     let message = signed_revocation(&revocation(ITS_TIME + 1), &agents_key());
-    let actions = bench.told(&Received { source_port: 3434, ..from_home_agent(&message) });
+    let actions = bench.hear(&Received { source_port: 3434, ..from_home_agent(&message) });
     assert_eq!(actions[..2], [REMOVED, CHANGED]);
     let transmit = sent(&actions);
     assert_eq!(transmit.payload, acknowledgement(ITS_TIME + 1, false, &agents_key()));
@@ -132,7 +132,7 @@ fn the_client_is_informed_if_the_home_agent_wants_it_and_both_agreed_to_it() {
         let mut bench = Bench::new(revoking());
         bench.revocable(agreed);
         let message = signed_revocation(&Revocation { inform: wanted, ..revocation(ITS_TIME + 1) }, &agents_key());
-        let actions = bench.told(&from_home_agent(&message));
+        let actions = bench.hear(&from_home_agent(&message));
         let informed = actions.iter().any(|action| matches!(action, Action::Inform { elsewhere: false, .. }));
         assert_eq!(informed, agreed && wanted);
         assert_eq!(sent(&actions).payload, acknowledgement(ITS_TIME + 1, agreed && wanted, &agents_key()));
@@ -168,12 +168,12 @@ fn a_revocation_that_is_not_exactly_right_is_silent_and_ends_nothing() {
     for (message, source, destination, expected) in cases {
         let before = bench.agent.counters().discarded.get(expected);
         let received = Received { source, destination, ..from_home_agent(&message) };
-        assert_eq!(bench.told(&received), [], "{expected:?}");
+        assert_eq!(bench.hear(&received), [], "{expected:?}");
         assert_eq!(bench.agent.counters().discarded.get(expected), before + 1, "{expected:?}");
         assert!(bench.visitor().is_some(), "{expected:?}");
     }
     assert_eq!(bench.agent.violations().iter().len(), 2);
-    bench.told(&from_home_agent(&good));
+    bench.hear(&from_home_agent(&good));
     assert!(bench.visitor().is_none());
 }
 
@@ -183,16 +183,16 @@ fn a_home_agent_that_missed_the_acknowledgement_gets_another_and_a_replay_none()
     bench.revocable(true);
     let first = signed_revocation(&revocation(ITS_TIME + 1), &agents_key());
     let second = signed_revocation(&revocation(ITS_TIME + 3), &agents_key());
-    bench.told(&from_home_agent(&first));
+    bench.hear(&from_home_agent(&first));
     bench.clock.advance(SECOND);
-    assert_eq!(bench.told(&from_home_agent(&first)), [], "seen already");
-    let actions = bench.told(&from_home_agent(&second));
+    assert_eq!(bench.hear(&from_home_agent(&first)), [], "seen already");
+    let actions = bench.hear(&from_home_agent(&second));
     assert_eq!(actions, [Action::Send(sent(&actions).clone())]);
     assert_eq!(sent(&actions).payload, acknowledgement(ITS_TIME + 3, false, &agents_key()));
-    assert_eq!(bench.told(&from_home_agent(&second)), []);
+    assert_eq!(bench.hear(&from_home_agent(&second)), []);
     bench.run(600 * SECOND);
     let late = signed_revocation(&revocation(ITS_TIME + 900), &agents_key());
-    assert_eq!(bench.told(&from_home_agent(&late)), [], "forgotten with the lifetime");
+    assert_eq!(bench.hear(&from_home_agent(&late)), [], "forgotten with the lifetime");
     assert_eq!(bench.agent.poll_timeout(), None);
 }
 
@@ -200,7 +200,7 @@ fn a_home_agent_that_missed_the_acknowledgement_gets_another_and_a_replay_none()
 fn a_revocation_of_the_registration_before_does_not_end_a_newer_one() {
     let mut bench = Bench::new(revoking());
     bench.revocable(true);
-    bench.told(&from_home_agent(&signed_revocation(&revocation(ITS_TIME - 1), &agents_key())));
+    bench.hear(&from_home_agent(&signed_revocation(&revocation(ITS_TIME - 1), &agents_key())));
     assert!(bench.visitor().is_some());
 }
 
@@ -225,7 +225,7 @@ fn a_visitor_that_the_operator_drops_is_revoked_until_the_home_agent_acknowledge
     let message = acknowledgement(last.identifier, true, &agents_key());
     let received = from_home_agent(&message);
     assert!(bench.agent.awaits_acknowledgement(&received));
-    let actions = bench.told(&received);
+    let actions = bench.hear(&received);
     assert!(matches!(actions[..], [Action::Inform { elsewhere: true, mac: CLIENT_MAC, .. }]), "{actions:?}");
     assert_eq!(bench.run(3600 * SECOND), []);
     assert!(!bench.agent.awaits_acknowledgement(&received));
@@ -250,7 +250,7 @@ fn an_acknowledgement_that_is_not_exactly_right_is_dropped() {
     for (message, source, destination, expected) in cases {
         let before = bench.agent.counters().discarded.get(expected);
         let received = Received { source, destination, ..from_home_agent(&message) };
-        assert_eq!(bench.told(&received), []);
+        assert_eq!(bench.hear(&received), []);
         assert_eq!(bench.agent.counters().discarded.get(expected), before + 1, "{expected:?}");
     }
     assert!(matches!(bench.run(SECOND)[..], [Action::Send(_)]), "still revoking");
@@ -287,7 +287,7 @@ fn a_visitor_stays_revocable_over_a_restart() {
     bench.revocable(true);
     let (mut successor, _) = visitors::restarted(&bench, revoking(), SECOND);
     let message = signed_revocation(&revocation(ITS_TIME + 1), &agents_key());
-    successor.told(&from_home_agent(&message));
+    successor.hear(&from_home_agent(&message));
     assert!(successor.visitor().is_none());
 }
 
@@ -298,8 +298,8 @@ proptest! {
         bench.revocable(true);
         let mut message = signed_revocation(&revocation(ITS_TIME + 1), &agents_key());
         message[byte] ^= mask;
-        bench.told(&from_home_agent(&message));
+        bench.hear(&from_home_agent(&message));
         prop_assert!(bench.visitor().is_some());
-        bench.told(&from_home_agent(&message));
+        bench.hear(&from_home_agent(&message));
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::mobility::tunnel::Encapsulation;
 
 #[test]
 fn an_accepted_reply_installs_the_visitor_and_then_reaches_the_client() {
@@ -134,6 +135,8 @@ fn visitors_that_expired_or_lost_their_place_during_a_restart_are_removed_from_t
         (Config { interfaces: Vec::new(), ..config() }, SECOND),
         (Config { care_of_addresses: Vec::new(), ..config() }, SECOND),
         (Config { maximum_visitors: 0, ..config() }, SECOND),
+        (Config { encapsulations: [Encapsulation::Gre].into_iter().collect(), ..config() }, SECOND),
+        (Config { reverse_tunnel: ReverseTunnel::Required, ..config() }, SECOND),
     ] {
         let (successor, actions) = restarted(&bench, config, after);
         assert_eq!(actions, [REMOVED, CHANGED]);
@@ -157,4 +160,24 @@ fn a_record_of_an_older_version_still_loads() {
     let mut actions = Vec::new();
     successor.agent.restore(bench.now(), [record], &mut actions);
     assert_eq!(actions[0], install(CLIENT_MAC, ACCESS_LINK, true));
+}
+
+#[test]
+fn after_a_boot_a_visitor_is_found_by_the_name_of_its_interface() {
+    let mut bench = Bench::new(config());
+    bench.register();
+    let record = bench.agent.record(bench.now(), HomeAgentAddress(HOME_AGENT), HomeAddress(HOME)).unwrap();
+    let renumbered = InterfaceIndex(99);
+    let moved = Config { interfaces: vec![AccessInterface { interface: renumbered, address: CARE_OF }], ..config() };
+    let restore = |name: &str| {
+        let mut record = VisitorRecord { interface_name: name.to_owned(), ..record.clone() };
+        record.find_interface(|name| (name == "lan0").then_some(renumbered));
+        let mut successor = Bench::new(moved.clone());
+        let mut actions = Vec::new();
+        successor.agent.restore(bench.now(), [record], &mut actions);
+        actions
+    };
+    assert_eq!(restore("lan0"), [install(CLIENT_MAC, renumbered, false), CHANGED]);
+    assert_eq!(restore("lan1"), [REMOVED, CHANGED], "gone");
+    assert_eq!(restore(""), [REMOVED, CHANGED], "an old record has an old index");
 }
