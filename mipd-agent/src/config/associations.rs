@@ -181,6 +181,7 @@ pub(super) fn clients(
                 replay: section.replay.into(),
                 replay_window: None,
                 accept_any_algorithm: section.accept_any_algorithm,
+                sign_deregistrations: false,
             },
             line: source.line(&section.clients.span()),
         });
@@ -229,6 +230,7 @@ pub(super) fn peers(
                 replay: ReplayProtection::default(),
                 replay_window: None,
                 accept_any_algorithm: section.accept_any_algorithm,
+                sign_deregistrations: section.sign_deregistrations,
             },
             line: source.line(&section.peer.span()),
         });

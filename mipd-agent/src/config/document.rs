@@ -81,6 +81,8 @@ pub(super) struct PeerSection {
     pub algorithm: AlgorithmName,
     #[serde(default)]
     pub accept_any_algorithm: bool,
+    #[serde(default)]
+    pub sign_deregistrations: bool,
 }
 
 #[derive(Deserialize)]
@@ -141,7 +143,7 @@ pub(super) struct ForeignAgentSection {
     pub pending_timeout: Option<Spanned<DurationText>>,
     #[serde(default)]
     pub challenge: bool,
-    #[serde(default)]
+    #[serde(default = "yes")]
     pub revocation: bool,
     #[serde(default)]
     pub strict_flags: bool,

@@ -77,6 +77,8 @@ pub struct PendingRegistration {
     pub(super) challenge: Option<Vec<u8>>,
     /// How the client authenticated itself to us.
     pub(super) signer: Option<Signer>,
+    /// We signed it for the home agent.
+    pub(super) signed: bool,
     /// When it was relayed.
     pub relayed_at: Instant,
     /// The client got a denial already; a valid reply still counts, but silence needs no second denial.

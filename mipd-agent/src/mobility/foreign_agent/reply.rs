@@ -312,12 +312,7 @@ fn check_foreign_authentication(
         {
             Ok(algorithm != association.algorithm)
         }
-        Verification::Absent if !is_signed_request(config, pending) => Ok(false),
+        Verification::Absent if !pending.signed => Ok(false),
         other => Err(reason(other)),
     }
-}
-
-/// Whether the relayed request carried type 34, so that the reply must.
-fn is_signed_request(config: &Config, pending: &PendingRegistration) -> bool {
-    pending.request.lifetime != Lifetime::DEREGISTER && config.offers(pending.request.care_of_address)
 }

@@ -181,10 +181,10 @@ impl ForeignAgent {
             Proposal::of(config, &self.keyless, identified, passed.home_agent, current, now, || random.random());
         let mut payload = identified.extensions.message()[..identified.end].to_vec();
         proposal.append(config, identified, &mut payload);
-        if named.is_some()
-            && request.lifetime != Lifetime::DEREGISTER
-            && let Some(association) = config.foreign_home.primary(passed.home_agent)
-        {
+        let association = config.foreign_home.primary(passed.home_agent).filter(|association| {
+            named.is_some() && (request.lifetime != Lifetime::DEREGISTER || association.sign_deregistrations)
+        });
+        if let Some(association) = association {
             association.sign(&mut payload, kind::FOREIGN_HOME_AUTHENTICATION);
         }
         if let Some(repeated) = self.pending.find(request, identified.nai.as_ref()) {
@@ -200,10 +200,13 @@ impl ForeignAgent {
             proposal,
             challenge: passed.challenge.map(<[u8]>::to_vec),
             signer: identified.signer,
+            signed: association.is_some(),
             relayed_at: now.instant,
             denied: false,
         });
-        self.deadlines.set(Deadline::Pending(id), now.instant + config.pending_timeout);
+        let asked = request.lifetime.duration().filter(|lifetime| !lifetime.is_zero());
+        let patience = asked.map_or(config.pending_timeout, |lifetime| lifetime.min(config.pending_timeout));
+        self.deadlines.set(Deadline::Pending(id), now.instant + patience);
         if let Some((challenges, challenge)) = self.challenges.as_mut().zip(passed.challenge) {
             let node = Node::new(request.home_address, identified.nai.as_ref());
             challenges.spend(addressee.requester.interface, node, challenge);

@@ -35,6 +35,9 @@ pub struct SecurityAssociation {
     /// Accept authenticators of every algorithm that we know, and answer with the one that matched: for the time in which
     /// peers are changed over to another algorithm.
     pub accept_any_algorithm: bool,
+    /// Foreign-home associations only: the foreign agent signs deregistrations, too. RFC 5944 §3.7.2.2 forbids it; home agents
+    /// of its predecessors insist on it.
+    pub sign_deregistrations: bool,
 }
 
 impl SecurityAssociation {
@@ -47,6 +50,7 @@ impl SecurityAssociation {
             replay: ReplayProtection::Timestamps,
             replay_window: None,
             accept_any_algorithm: false,
+            sign_deregistrations: false,
         }
     }
 

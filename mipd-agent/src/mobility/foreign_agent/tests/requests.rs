@@ -482,3 +482,23 @@ fn the_checks_come_in_the_documented_order() {
     get(&mut bench, &message, &tail, ttl, false);
     assert_eq!(steps, [74, 79, 72, 66, 69, 77, 90, 194, 76, 67, 70]);
 }
+
+#[test]
+fn a_home_agent_that_insists_gets_deregistrations_signed_too() {
+    let insisting = SecurityAssociation { sign_deregistrations: true, ..agents_key() };
+    let mut bench = Bench::new(Config { foreign_home: sharing(HOME_AGENT, insisting), ..config() });
+    let request = RegistrationRequest { lifetime: Lifetime::DEREGISTER, ..bench.fresh() };
+    let message = signed(&request, &client_key());
+    let mut expected = message.clone();
+    agents_key().sign(&mut expected, kind::FOREIGN_HOME_AUTHENTICATION);
+    assert_eq!(sent(&bench.receive(&from_client(&message))).payload, expected);
+    assert_eq!(told(&bench.accept(&request)), ReplyCode::FA_HOME_AUTHENTICATION, "then the answer must be, too");
+}
+
+#[test]
+fn nobody_waits_longer_for_the_home_agent_than_the_lifetime_asked_for() {
+    let mut bench = Bench::new(config());
+    bench.ask(|request| request.lifetime = Lifetime(3));
+    assert_eq!(bench.run(Duration::from_millis(2_999)), []);
+    assert_eq!(told(&bench.run(Duration::from_millis(1))), ReplyCode::FA_TIMEOUT);
+}
