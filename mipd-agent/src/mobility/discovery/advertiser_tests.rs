@@ -356,3 +356,22 @@ fn a_node_that_is_not_registered_any_more_sees_a_rebooted_agent_and_nobody_else_
         assert_eq!((advertiser.sequence, advertiser.poll_timeout()), before);
     }
 }
+
+#[test]
+fn an_agent_that_revokes_says_so_and_must_be_registered_with() {
+    let offers = |change: fn(&mut foreign_agent::Config)| {
+        let mut agent = foreign_agent::Config::new(CareOfAddress(AGENT), Vec::new());
+        change(&mut agent);
+        let config = config(4).offering(&agent);
+        (config.revocation, config.registration_required, config.udp_tunnelling)
+    };
+    let revoking = |agent: &mut foreign_agent::Config| {
+        agent.revocation = Some(foreign_agent::RevocationPolicy { inform: true });
+    };
+    let udp = |agent: &mut foreign_agent::Config| {
+        agent.udp_tunnel = Some(foreign_agent::UdpTunnelling { forced: false, everything_translated: false });
+    };
+    assert_eq!(offers(|_| {}), (false, false, false));
+    assert_eq!(offers(revoking), (true, true, false));
+    assert_eq!(offers(udp), (false, false, true));
+}
