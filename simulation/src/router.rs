@@ -105,7 +105,7 @@ impl Router {
         let (is_home, is_visit) = roles;
         self.agent = Some(Agent {
             home: is_home.then(|| HomeAgent::new(topology.home_agent(self.index))),
-            visit: is_visit.then(|| ForeignAgent::new(topology.foreign_agent(self.index))),
+            visit: is_visit.then(|| ForeignAgent::new(topology.foreign_agent(self.index), random.number())),
             advertiser: Advertiser::new(topology.advertiser(self.index), random.number()),
         });
         let visitors: Vec<_> = self.visitors.records().map(|(_, record)| record.clone()).collect();
