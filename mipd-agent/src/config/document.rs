@@ -14,7 +14,10 @@ use super::{
     associations::{AlgorithmName, PeerKind, PeerText, ReplayName},
     roles::{HomeRoutes, VisitorIpv6},
     secret::SecretText,
-    values::{DurationText, FastPath, HostAddressText, InterfaceName, LifetimeText, MaskText, PrefixText, SpiNumber},
+    values::{
+        DurationText, FastPath, HostAddressText, InterfaceName, LifetimeText, MaskText, PrefixText, ServerAddressText,
+        SpiNumber,
+    },
 };
 
 #[derive(Deserialize)]
@@ -32,6 +35,7 @@ pub(super) struct Document {
     pub foreign_agent: Option<Spanned<ForeignAgentSection>>,
     pub home_agent: Option<Spanned<HomeAgentSection>>,
     pub advertisement: Option<Spanned<AdvertisementSection>>,
+    pub radius: Option<Spanned<RadiusSection>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -202,4 +206,31 @@ pub(super) struct AdvertisementSection {
     pub limited_broadcast: bool,
     pub shortest_interval: Option<Spanned<DurationText>>,
     pub lifetime: Option<Spanned<DurationText>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct RadiusSection {
+    pub servers: Spanned<Vec<Spanned<RadiusServerEntry>>>,
+    pub password: Option<Spanned<SecretText>>,
+    pub password_file: Option<Spanned<PathBuf>>,
+    pub nas_identifier: Option<Spanned<String>>,
+    #[serde(default = "yes")]
+    pub require_message_authenticator: bool,
+    pub default_algorithm: Option<AlgorithmName>,
+    pub timeout: Option<Spanned<DurationText>>,
+    pub retries: Option<Spanned<u32>>,
+    pub dead_time: Option<Spanned<DurationText>>,
+    pub cache_lifetime: Option<Spanned<DurationText>>,
+    pub negative_cache_lifetime: Option<Spanned<DurationText>>,
+    pub maximum_cached: Option<Spanned<u32>>,
+    pub requests_per_second: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct RadiusServerEntry {
+    pub address: Spanned<ServerAddressText>,
+    pub secret: Option<Spanned<SecretText>>,
+    pub secret_file: Option<Spanned<PathBuf>>,
 }

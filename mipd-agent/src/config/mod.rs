@@ -7,7 +7,7 @@
 //! * [`values`]: the text forms of durations, lifetimes, prefixes, masks, interface names;
 //! * [`range`]: ranges of client addresses;
 //! * `secret`: keys, in the file or in files of their own;
-//! * [`associations`], [`roles`], [`settings`]: the validated sections;
+//! * [`associations`], [`radius`], [`roles`], [`settings`]: the validated sections;
 //! * [`locations`]: the paths alone, for commands that must work with a broken file too;
 //! * [`error`]: what is wrong, and where.
 
@@ -15,6 +15,7 @@ pub mod associations;
 mod document;
 pub mod error;
 pub mod locations;
+pub mod radius;
 pub mod roles;
 mod secret;
 pub mod settings;
@@ -30,6 +31,7 @@ pub use self::{
     associations::{ClientAssociation, Peer, PeerAssociation, PeerKind},
     error::ConfigError,
     locations::Locations,
+    radius::Radius,
     roles::{
         AccessPoint, Advertisement, ForeignAgent, HomeAgent, HomeRoutes, HomeSubnet, Radio, SubnetMapEntry, VisitorIpv6,
     },
@@ -60,6 +62,8 @@ pub struct Config {
     pub home_agent: Option<HomeAgent>,
     /// How the two agents make themselves known.
     pub advertisement: Advertisement,
+    /// Where the associations of clients come from that have none here; only with a role that uses them.
+    pub radius: Option<Radius>,
 }
 
 impl Config {
@@ -97,6 +101,7 @@ impl Config {
             foreign_agent,
             home_agent,
             advertisement: advertisement.unwrap_or_default(),
+            radius: document.radius.map(|section| radius::validate(&source, section)).transpose()?,
         })
     }
 

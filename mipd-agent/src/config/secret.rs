@@ -1,4 +1,5 @@
-//! Keys: 16 bytes as 32 hexadecimal digits, in the file or in a file of their own that others cannot read.
+//! Keys, 16 bytes as 32 hexadecimal digits, and passwords, any text: in the file or in a file of their own that others
+//! cannot read.
 
 use std::{
     fs::File,
@@ -20,6 +21,9 @@ const KEY_LENGTH: usize = 16;
 /// Permission bits for others: a secret file has none of them.
 const OTHERS: u32 = 0o007;
 
+/// A secret and where in the file it is.
+type Placed<T> = (T, Range<usize>);
+
 /// The text of a key. Not shown, not compared, wiped when dropped.
 #[derive(Deserialize)]
 #[serde(from = "String")]
@@ -38,34 +42,72 @@ pub(super) fn key(
     inline: Option<Spanned<SecretText>>,
     file: Option<Spanned<PathBuf>>,
 ) -> Result<Key, ConfigError> {
+    match secret(source, "key", inline, file, parse)? {
+        Some((key, _)) => Ok(key),
+        None => Err(source.error(section, "no key: add key-file = \"PATH\" or key = \"hex:…\"")),
+    }
+}
+
+/// A text that is given as `name` or in the file `name-file`, and where; `None` if neither is there. Line ends and spaces
+/// around the contents of a file do not belong to it.
+pub(super) fn text(
+    source: &Source<'_>,
+    name: &str,
+    inline: Option<Spanned<SecretText>>,
+    file: Option<Spanned<PathBuf>>,
+) -> Result<Option<Placed<Vec<u8>>>, ConfigError> {
+    let bytes = |text: &str| match text {
+        "" => Err("is empty: write at least one character".to_owned()),
+        text => Ok(text.as_bytes().to_vec()),
+    };
+    secret(source, name, inline, file, bytes)
+}
+
+fn secret<T>(
+    source: &Source<'_>,
+    name: &str,
+    inline: Option<Spanned<SecretText>>,
+    file: Option<Spanned<PathBuf>>,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<Placed<T>>, ConfigError> {
     match (inline, file) {
-        (None, None) => Err(source.error(section, "no key: add key-file = \"PATH\" or key = \"hex:…\"")),
-        (Some(_), Some(file)) => Err(source.error(&file.span(), "both key and key-file are given: keep one of them")),
+        (None, None) => Ok(None),
+        (Some(_), Some(file)) => {
+            let message = format!("both {name} and {name}-file are given: keep one of them");
+            Err(source.error(&file.span(), message))
+        }
         (Some(inline), None) => {
+            let at = inline.span();
             if source.mode & OTHERS != 0 {
                 let message = format!(
-                    "this file holds a key and others may read it (mode {:04o}): chmod o= {}, or move the key to a key-file",
+                    "this file holds a {name} and others may read it (mode {:04o}): chmod o= {}, or move the {name} to a \
+                     {name}-file",
                     source.mode & 0o7777,
                     source.file.display(),
                 );
-                return Err(source.error(&inline.span(), message));
+                return Err(source.error(&at, message));
             }
-            parse(&inline.get_ref().0).map_err(|error| source.error(&inline.span(), format!("key {error}")))
+            let secret = parse(&inline.get_ref().0).map_err(|error| source.error(&at, format!("{name} {error}")))?;
+            Ok(Some((secret, at)))
         }
         (None, Some(file)) => {
+            let at = file.span();
             let path = source.file.parent().unwrap_or(Path::new("")).join(file.get_ref());
-            read(&path).map_err(|error| source.error(&file.span(), format!("key-file {}: {error}", path.display())))
+            let secret = read(&path, name).and_then(|text| parse(text.trim()));
+            let secret =
+                secret.map_err(|error| source.error(&at, format!("{name}-file {}: {error}", path.display())))?;
+            Ok(Some((secret, at)))
         }
     }
 }
 
-fn read(path: &Path) -> Result<Key, String> {
+fn read(path: &Path, name: &str) -> Result<Zeroizing<String>, String> {
     const LONGEST: u64 = 1024;
     let unreadable = |error| format!("cannot be read ({error}): create it or correct the path");
     let file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
-        return Err("is not a regular file: name a file that holds the key".to_owned());
+        return Err(format!("is not a regular file: name a file that holds the {name}"));
     }
     let mode = metadata.permissions().mode();
     if mode & OTHERS != 0 {
@@ -73,7 +115,7 @@ fn read(path: &Path) -> Result<Key, String> {
     }
     let mut text = Zeroizing::new(String::with_capacity(LONGEST as usize));
     file.take(LONGEST).read_to_string(&mut text).map_err(unreadable)?;
-    parse(text.trim())
+    Ok(text)
 }
 
 fn parse(text: &str) -> Result<Key, String> {

@@ -64,9 +64,9 @@ fn every_mistake_has_its_one_line() {
         ),
         ("[home-agent\n".into(), "mipd.toml:1: unclosed table, expected `]`"),
         (
-            format!("{HOME_AGENT}[radius]\nservers = []\n"),
-            "mipd.toml:5: unknown key `radius`: expected agent, interface, security-association, peer-association, \
-             access-point, foreign-agent, home-agent, advertisement",
+            format!("{HOME_AGENT}[tacacs]\nservers = []\n"),
+            "mipd.toml:5: unknown key `tacacs`: expected agent, interface, security-association, peer-association, \
+             access-point, foreign-agent, home-agent, advertisement, radius",
         ),
         (
             format!("{ACCESS_POINT}authoritative = []\n"),

@@ -1,6 +1,10 @@
 //! The text forms of single values. Each type refuses what is not valid by itself.
 
-use std::{fmt, net::Ipv4Addr, time::Duration};
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
 
 use ipnet::Ipv4Net;
 use serde::Deserialize;
@@ -157,6 +161,32 @@ impl TryFrom<String> for HostAddressText {
             text.parse().map_err(|_| format!("`{text}` is not an IPv4 address: write it like 10.1.0.1"))?;
         if address.is_unspecified() || address.is_loopback() || address.is_multicast() || address.octets()[0] >= 240 {
             return Err(format!("`{text}` cannot be the address of a host: write a unicast address"));
+        }
+        Ok(Self(address))
+    }
+}
+
+/// Where a RADIUS server listens.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct ServerAddressText(pub SocketAddrV4);
+
+/// RFC 2865 §3.
+const RADIUS_PORT: u16 = 1812;
+
+impl TryFrom<String> for ServerAddressText {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let address = text.parse().or_else(|_| text.parse().map(|address| SocketAddrV4::new(address, RADIUS_PORT)));
+        let address = address.map_err(|_| {
+            format!("`{text}` is not the address of a server: write it like 10.0.0.5 or 10.0.0.5:{RADIUS_PORT}")
+        })?;
+        let ip = address.ip();
+        if ip.is_unspecified() || ip.is_multicast() || ip.octets()[0] >= 240 || address.port() == 0 {
+            return Err(format!(
+                "`{text}` cannot be the address of a server: write a unicast address and its UDP port"
+            ));
         }
         Ok(Self(address))
     }

@@ -4,12 +4,15 @@
 //! Names are those of RFC 5944 and RFC 2006. Times are whole seconds. A field is `null` where the source cannot know it
 //! (the pinned maps know no lifetimes) or where there is nothing to say.
 
-use std::net::Ipv4Addr;
+use std::{fmt::Display, net::Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
 use super::protocol::What;
-use crate::config::{Config, associations::algorithm_name};
+use crate::{
+    config::{Config, associations::algorithm_name},
+    mobility::security::SecurityAssociation,
+};
 
 /// One table.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -253,21 +256,31 @@ pub struct Association {
     pub spi: u32,
     /// The algorithm, as the configuration names it.
     pub algorithm: String,
+    /// `configuration`, or the RADIUS server that it was downloaded from.
+    pub source: String,
+    /// When a downloaded one is forgotten unless it is downloaded anew.
+    pub lifetime_remaining_s: Option<u64>,
+}
+
+impl Association {
+    /// The row of an association in the configuration.
+    pub fn configured(kind: impl Display, peer: impl Display, association: &SecurityAssociation) -> Self {
+        Self {
+            kind: kind.to_string(),
+            peer: peer.to_string(),
+            spi: association.spi.get(),
+            algorithm: algorithm_name(association.algorithm).to_owned(),
+            source: "configuration".to_owned(),
+            lifetime_remaining_s: None,
+        }
+    }
 }
 
 /// All associations of a configuration, in its order.
 pub fn associations(config: &Config) -> Vec<Association> {
-    let clients = config.security_associations.iter().map(|association| Association {
-        kind: "mobile-home".to_owned(),
-        peer: association.clients.to_string(),
-        spi: association.association.spi.get(),
-        algorithm: algorithm_name(association.association.algorithm).to_owned(),
-    });
-    let peers = config.peer_associations.iter().map(|association| Association {
-        kind: association.kind.to_string(),
-        peer: association.peer.to_string(),
-        spi: association.association.spi.get(),
-        algorithm: algorithm_name(association.association.algorithm).to_owned(),
-    });
+    let clients = config.security_associations.iter();
+    let clients = clients.map(|entry| Association::configured("mobile-home", entry.clients, &entry.association));
+    let peers = config.peer_associations.iter();
+    let peers = peers.map(|entry| Association::configured(entry.kind, entry.peer, &entry.association));
     clients.chain(peers).collect()
 }

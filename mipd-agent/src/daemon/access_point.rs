@@ -13,6 +13,7 @@ use crate::{
         discovery::listener::{Agent, Listener, ListenerAction},
         link::{InterfaceIndex, Path, Received, Transmit},
         proxy::{Action, ClientRecord, Event, ForeignAgentInfo, HomeAgentOnLink, Proxy, StationState},
+        security::radius::Outcome,
         time::{Instant, Now},
     },
     state::{Remembered, Table},
@@ -21,6 +22,7 @@ use crate::{
         advertisement,
         arp::ArpPacket,
         frame::{self, IcmpPacket, Link},
+        types::HomeAddress,
     },
 };
 
@@ -63,6 +65,8 @@ pub struct AccessPoint {
     pub address: Ipv4Addr,
     /// UDP source port of requests.
     pub registration_port: u16,
+    /// Addresses of clients whose associations the proxy needs from a server.
+    pub wanted_associations: Vec<HomeAddress>,
     /// When [`ACTIVITY_INTERVAL`] is over.
     pub next_activity: Instant,
 }
@@ -119,6 +123,19 @@ impl AccessPoint {
     /// The uplink may be on another link now.
     pub fn handle_uplink_change(&mut self, now: Now) {
         self.listener.link_changed(now.instant);
+    }
+
+    /// What a server says of a client.
+    pub fn take_associations(
+        &mut self,
+        now: Now,
+        home_address: HomeAddress,
+        outcome: Option<&Outcome>,
+        context: &mut Context<'_>,
+    ) {
+        let mut actions = Vec::new();
+        self.proxy.take_associations(now, home_address, outcome, &mut actions);
+        self.apply(now, actions, context);
     }
 
     /// Serves no further visitors, or does so again.
@@ -376,6 +393,7 @@ impl AccessPoint {
                         self.give_back(&bytes, context);
                     }
                 }
+                Action::AssociationsNeeded { home_address } => self.wanted_associations.push(home_address),
                 Action::DropHeld { mac } => self.hold.discard(mac),
                 Action::ProbeAttachment { mac, interface, address, sender_address } => {
                     let request = ArpPacket::request(MacAddress::VIRTUAL_GATEWAY, sender_address, address.0);

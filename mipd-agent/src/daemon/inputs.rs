@@ -1,26 +1,30 @@
 //! Sockets as one stream of messages: a task per socket reads, the daemon takes.
 
-use std::{io, sync::Arc};
+use std::{io, net::SocketAddrV4, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
+use zeroize::Zeroizing;
 
 use crate::{
     io::{
         batch::ReceiveBatch,
         datagram::Datagram,
         frames::{Frame, FrameSocket, Want},
+        radius::RadiusSocket,
         udp::{Arrivals, RegistrationSocket},
         undeliverable::Undeliverable,
     },
-    mobility::link::InterfaceIndex,
+    mobility::{link::InterfaceIndex, security::radius::ServerIndex},
 };
 
 /// Batches of messages that wait for the daemon. Further ones wait in the sockets, and are lost there if it falls far
 /// behind.
 const QUEUE: usize = 8;
 
-/// What a socket had when it was read.
-#[derive(Debug)]
+/// How long a RADIUS socket that was given up is still read.
+const RADIUS_LINGER: Duration = Duration::from_secs(30);
+
+/// What a socket had when it was read. Not to be printed: a server's datagrams hold keys.
 pub enum Input {
     /// Datagrams to UDP port 434 that the kernel delivered.
     Datagrams(Vec<Datagram>),
@@ -28,6 +32,8 @@ pub enum Input {
     Undeliverable(Undeliverable),
     /// Frames that passed a packet socket's filter.
     Frames(Vec<Frame>),
+    /// A datagram of a RADIUS server.
+    Radius(ServerIndex, Zeroizing<Vec<u8>>),
 }
 
 /// The reading ends of all sockets.
@@ -72,6 +78,28 @@ impl Inputs {
                     }
                     // An ICMP error whose quotation is lost; the socket itself is fine.
                     Err(error) => tracing::debug!(%error, "UDP 434"),
+                }
+            }
+        });
+        Ok(socket)
+    }
+
+    /// Opens a socket for a RADIUS server, and reads it until it is dropped.
+    pub fn radius_socket(&self, server: ServerIndex, address: SocketAddrV4) -> io::Result<Arc<RadiusSocket>> {
+        let socket = Arc::new(RadiusSocket::open(address)?);
+        let (reader, sender) = (Arc::downgrade(&socket), self.sender.clone());
+        tokio::spawn(async move {
+            // Until nobody else holds the socket: then nothing is sent any more that could be answered.
+            while let Some(socket) = reader.upgrade() {
+                match tokio::time::timeout(RADIUS_LINGER, socket.receive()).await {
+                    Ok(Ok(datagram)) => {
+                        if sender.send(Input::Radius(server, datagram)).await.is_err() {
+                            return;
+                        }
+                    }
+                    // Nobody listens there, or there is no way.
+                    Ok(Err(error)) => tracing::debug!(server = %address, %error, "RADIUS"),
+                    Err(_) => {}
                 }
             }
         });

@@ -2,6 +2,7 @@
 //!
 //! * `plan`: what the configuration means on this machine, and the settings that it gives each part;
 //! * `inputs`: sockets as one stream of messages;
+//! * `radius`: security associations from servers;
 //! * `router`: home agent and foreign agent; `access_point`: the proxy;
 //! * `report`: the answers to `mipd show`;
 //! * `clock`, `error`.
@@ -14,6 +15,7 @@ mod clock;
 mod error;
 mod inputs;
 mod plan;
+mod radius;
 pub mod report;
 mod router;
 
@@ -25,6 +27,7 @@ use self::{
     access_point::AccessPoint,
     clock::Clock,
     inputs::{Input, Inputs},
+    radius::{News, Radius},
     router::Router,
 };
 pub use self::{error::DaemonError, plan::Plan};
@@ -64,6 +67,7 @@ struct Daemon {
     inputs: Inputs,
     router: Option<Router>,
     access_point: Option<AccessPoint>,
+    radius: Option<Radius>,
     control: Server,
     terminate: Signal,
     interrupt: Signal,
@@ -101,6 +105,7 @@ impl Daemon {
             inputs,
             router,
             access_point,
+            radius: config.radius.as_ref().map(Radius::new),
             control,
             terminate,
             interrupt,
@@ -152,6 +157,7 @@ impl Daemon {
                 Wake::Stop => break,
             }
             self.handle_timeouts();
+            self.look_up_associations();
             let now = self.clock.now();
             let mut context = Context { dataplane: &mut self.dataplane, state: &self.state };
             if let Some(router) = &mut self.router {
@@ -169,7 +175,9 @@ impl Daemon {
         let router = self.router.as_ref().and_then(Router::poll_timeout);
         let access_point = self.access_point.as_ref().and_then(AccessPoint::poll_timeout);
         let latest = self.clock.now().instant + LONGEST_SLEEP;
-        let deadline = router.into_iter().chain(access_point).min().map_or(latest, |at: Instant| at.min(latest));
+        let radius = self.radius.as_ref().and_then(|radius| radius.client.poll_timeout());
+        let deadline =
+            router.into_iter().chain(access_point).chain(radius).min().map_or(latest, |at: Instant| at.min(latest));
         tokio::select! {
             input = self.inputs.next() => Wake::Input(input),
             event = self.dataplane.next_event() => Wake::DataPlane(event),
@@ -182,6 +190,10 @@ impl Daemon {
 
     fn handle_input(&mut self, input: &Input) {
         let now = self.clock.now();
+        if let (Input::Radius(server, datagram), Some(radius)) = (input, &mut self.radius) {
+            let news = radius.handle_datagram(now, *server, datagram, &self.inputs);
+            return self.tell_associations(news);
+        }
         let mut context = Context { dataplane: &mut self.dataplane, state: &self.state };
         match (input, &mut self.router, &mut self.access_point) {
             (Input::Datagrams(datagrams), Some(router), _) => {
@@ -203,6 +215,31 @@ impl Daemon {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Asks about the clients whose associations a role needs, and tells the roles what is known at once.
+    fn look_up_associations(&mut self) {
+        let now = self.clock.now();
+        loop {
+            let router = self.router.as_mut().and_then(|router| router.wanted_associations.pop());
+            let wanted = router.or_else(|| self.access_point.as_mut()?.wanted_associations.pop());
+            let (Some(home_address), Some(radius)) = (wanted, &mut self.radius) else { break };
+            let news = radius.look_up(now, home_address, &self.inputs);
+            self.tell_associations(news);
+        }
+    }
+
+    fn tell_associations(&mut self, news: Vec<News>) {
+        let now = self.clock.now();
+        let mut context = Context { dataplane: &mut self.dataplane, state: &self.state };
+        for News { home_address, outcome } in news {
+            if let Some(router) = &mut self.router {
+                router.take_associations(now, home_address, outcome.as_ref(), &mut context);
+            }
+            if let Some(access_point) = &mut self.access_point {
+                access_point.take_associations(now, home_address, outcome.as_ref(), &mut context);
+            }
         }
     }
 
@@ -228,6 +265,12 @@ impl Daemon {
 
     fn handle_timeouts(&mut self) {
         let now = self.clock.now();
+        if let Some(radius) = &mut self.radius
+            && radius.client.poll_timeout().is_some_and(|at| at <= now.instant)
+        {
+            let news = radius.handle_timeout(now, &self.inputs);
+            self.tell_associations(news);
+        }
         let mut context = Context { dataplane: &mut self.dataplane, state: &self.state };
         if let Some(router) = &mut self.router
             && router.poll_timeout().is_some_and(|at| at <= now.instant)

@@ -244,6 +244,7 @@ impl Plan {
             ports,
             socket: inputs.registration_socket().map_err(DaemonError::RegistrationPort)?,
             counters: router::Counters::default(),
+            wanted_associations: Vec::new(),
             outgoing: Vec::new(),
         }))
     }
@@ -356,6 +357,7 @@ impl Plan {
             radios: radio_ports,
             own_subnets,
             registration_port: self.registration_port,
+            wanted_associations: Vec::new(),
             next_activity: Instant::default(),
         }))
     }
@@ -411,7 +413,8 @@ fn radios(access_point: &crate::config::AccessPoint) -> impl Iterator<Item = &In
 
 fn mobile_home(config: &Config) -> Result<MobileHomeAssociations, DaemonError> {
     let entries = config.security_associations.iter().map(|entry| (entry.clients, entry.association.clone()));
-    Ok(MobileHomeAssociations::new(entries)?)
+    let configured = MobileHomeAssociations::new(entries)?;
+    Ok(if config.radius.is_some() { configured.with_downloads() } else { configured })
 }
 
 fn peers(config: &Config, kind: PeerKind) -> Result<PeerAssociations, DaemonError> {

@@ -9,7 +9,7 @@ use crate::{
     config::associations::algorithm_name,
     control::{
         What,
-        report::{Agent, Binding, Client, Counter, Interface, Report, Tunnel, Visitor},
+        report::{Agent, Association, Binding, Client, Counter, Interface, Report, Tunnel, Visitor},
     },
     dataplane::{CounterReport, DataPlane, Hook, TunnelReport},
     mobility::{
@@ -31,8 +31,13 @@ impl Daemon {
             What::Tunnels => Report::Tunnels(tunnels(self.dataplane.tunnels())),
             What::Interfaces => Report::Interfaces(interfaces(&self.dataplane)),
             What::Counters => Report::Counters(self.counters()),
-            What::Associations => Report::Associations(self.associations.clone()),
+            What::Associations => Report::Associations(self.associations(now)),
         }
+    }
+
+    fn associations(&self, now: Now) -> Vec<Association> {
+        let downloaded = self.radius.iter().flat_map(|radius| radius.associations(now));
+        self.associations.iter().cloned().chain(downloaded).collect()
     }
 
     fn bindings(&self, now: Now) -> Vec<Binding> {
@@ -199,6 +204,12 @@ impl Daemon {
             for count in access_point.listener.counters().iter() {
                 add("discovery", &count.name, count.value, count.help.into());
             }
+        }
+        if let Some(radius) = &self.radius {
+            for count in radius.client.counters().iter() {
+                add("radius", &count.name, count.value, count.help.into());
+            }
+            add("radius", "send_errors", radius.send_errors, in_words("send_errors"));
         }
         rows.extend(data_path(&read_counters(&self.dataplane)));
         rows

@@ -19,6 +19,7 @@ use crate::{
         foreign_agent::{self, ForeignAgent, VisitorRecord},
         home_agent::{self, HomeAgent},
         link::{InterfaceIndex, Path, Received, Transmit},
+        security::radius::Outcome,
         time::{Instant, Now},
     },
     state::{Remembered, Table},
@@ -74,6 +75,8 @@ pub struct Router {
     pub socket: Arc<RegistrationSocket>,
     /// What no role took.
     pub counters: Counters,
+    /// Clients whose associations the home agent needs from a server.
+    pub wanted_associations: Vec<HomeAddress>,
     /// Routed messages that wait for [`Self::flush`].
     pub outgoing: Vec<Transmit>,
 }
@@ -241,6 +244,20 @@ impl Router {
         self.apply_advertisements(actions);
     }
 
+    /// What a server says of a client.
+    pub fn take_associations(
+        &mut self,
+        now: Now,
+        home_address: HomeAddress,
+        outcome: Option<&Outcome>,
+        context: &mut Context<'_>,
+    ) {
+        let Some(home_agent) = &mut self.home_agent else { return };
+        let mut actions = Vec::new();
+        home_agent.take_associations(now, home_address, outcome, &mut actions);
+        self.apply_home(now, actions, context);
+    }
+
     /// When [`Self::handle_timeout`] wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let home = self.home_agent.as_ref().and_then(HomeAgent::poll_timeout);
@@ -356,6 +373,7 @@ impl Router {
                 Action::AlgorithmMatched { home_address, algorithm } => {
                     tracing::info!(%home_address, algorithm = algorithm_name(algorithm), "authenticated, as by one of any");
                 }
+                Action::AssociationsNeeded { home_address } => self.wanted_associations.push(home_address),
                 Action::BindingChanged { .. } => {}
             }
         }

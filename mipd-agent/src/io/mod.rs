@@ -3,11 +3,13 @@
 //! * [`udp`]: the UDP 434 socket of home and foreign agents, for everything that is routed;
 //! * [`frames`]: packet sockets, for everything that must not be resolved by ARP or must show its link-layer source;
 //! * [`undeliverable`]: what comes back of datagrams that did not arrive;
+//! * [`radius`]: sockets for RADIUS servers;
 //! * [`datagram`]: what both hand to the roles;
 //! * [`batch`]: many messages per system call.
 
 pub mod batch;
 pub mod datagram;
 pub mod frames;
+pub mod radius;
 pub mod udp;
 pub mod undeliverable;

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use crate::mobility::{proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel};
 use crate::{
-    cli::table::{columns, render},
-    config::{AccessPoint, Advertisement, Config, ForeignAgent, HomeAgent, HomeRoutes, InterfaceName, VisitorIpv6},
-    control::{Report, report},
+    cli::table::columns,
+    config::{
+        AccessPoint, Advertisement, Config, ForeignAgent, HomeAgent, HomeRoutes, InterfaceName, Radius, VisitorIpv6,
+    },
+    control::report,
     wire::types::Lifetime,
 };
 
@@ -18,6 +20,7 @@ pub(super) fn explain(config: &Config) -> String {
     sections.extend(config.access_point.as_ref().map(access_point));
     sections.push(interfaces(config));
     sections.push(associations(config));
+    sections.extend(config.radius.as_ref().map(radius));
     sections.push(section(
         "Places",
         [
@@ -159,8 +162,39 @@ fn associations(config: &Config) -> String {
     if associations.is_empty() {
         return section("Security associations", ["none".to_owned()]);
     }
-    let table = render(&Report::Associations(associations));
+    // Where they come from need not be said here.
+    let rows = associations.into_iter().map(|row| vec![row.kind, row.peer, row.spi.to_string(), row.algorithm]);
+    let table = columns(&["KIND", "PEER", "#SPI", "ALGORITHM"], rows);
     section("Security associations", table.lines().map(str::to_owned))
+}
+
+fn radius(radius: &Radius) -> String {
+    let Radius { servers, client } = radius;
+    let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+    let message_authenticator = if client.require_message_authenticator {
+        "only acceptances with a Message-Authenticator count"
+    } else {
+        "acceptances count without Message-Authenticator too: somebody on the path can forge them"
+    };
+    section(
+        "RADIUS, for clients without a security association here",
+        [
+            format!("asks {}", servers.join(", then ")),
+            format!(
+                "waits {} for the first answer of each, asks it again {} times, and passes it over for {} if it does not \
+                 answer",
+                duration(client.timeout),
+                client.retries,
+                duration(client.dead_time),
+            ),
+            format!(
+                "keeps what they say for {} unless they set another time, and refusals for {}",
+                duration(client.cache_lifetime),
+                duration(client.negative_cache_lifetime),
+            ),
+            message_authenticator.to_owned(),
+        ],
+    )
 }
 
 fn lifetime(lifetime: Lifetime) -> String {

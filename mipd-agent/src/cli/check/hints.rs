@@ -25,9 +25,10 @@ pub(super) fn hints(config: &Config) -> Vec<Finding> {
 }
 
 fn for_home_agent(config: &Config, home_agent: &HomeAgent, findings: &mut Vec<Finding>) {
-    if config.security_associations.is_empty() {
+    if config.security_associations.is_empty() && config.radius.is_none() {
         findings.push(Finding::warning(
-            "the home agent has no [[security-association]]: it ignores every registration until clients have one",
+            "the home agent has no [[security-association]] and no [radius]: it ignores every registration until clients \
+             have one",
         ));
     }
     for association in &config.security_associations {
@@ -46,8 +47,10 @@ fn for_access_point(config: &Config, access_point: &AccessPoint, findings: &mut 
             "the access point's subnet-map is empty: no visitor's home agent is known, so none is served",
         ));
     }
-    if config.security_associations.is_empty() {
-        findings.push(Finding::warning("the access point has no [[security-association]]: it can register nobody"));
+    if config.security_associations.is_empty() && config.radius.is_none() {
+        findings.push(Finding::warning(
+            "the access point has no [[security-association]] and no [radius]: it can register nobody",
+        ));
     }
     for association in &config.security_associations {
         if !access_point.subnet_map.iter().any(|entry| association.clients.is_within(&entry.prefix)) {

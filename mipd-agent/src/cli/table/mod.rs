@@ -278,9 +278,16 @@ impl Row for Counter {
 }
 
 impl Row for Association {
-    const HEADER: &'static [&'static str] = &["KIND", "PEER", "#SPI", "ALGORITHM"];
+    const HEADER: &'static [&'static str] = &["KIND", "PEER", "#SPI", "ALGORITHM", "SOURCE", "#REMAINING"];
 
     fn cells(&self) -> Vec<String> {
-        vec![self.kind.clone(), self.peer.clone(), self.spi.to_string(), self.algorithm.clone()]
+        vec![
+            self.kind.clone(),
+            self.peer.clone(),
+            self.spi.to_string(),
+            self.algorithm.clone(),
+            self.source.clone(),
+            or_dash(self.lifetime_remaining_s.map(|seconds| format!("{seconds}s"))),
+        ]
     }
 }

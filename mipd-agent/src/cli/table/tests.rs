@@ -268,14 +268,31 @@ data_path  lan0       xdp   encapsulated      7  encapsulated and sent",
 
 #[test]
 fn associations() {
-    let association =
-        Association { kind: "mobile-home".into(), peer: "10.1.0.0/24".into(), spi: 256, algorithm: "hmac-md5".into() };
+    let configured = Association {
+        kind: "mobile-home".into(),
+        peer: "10.1.0.0/24".into(),
+        spi: 256,
+        algorithm: "hmac-md5".into(),
+        source: "configuration".into(),
+        lifetime_remaining_s: None,
+    };
+    let downloaded = Association {
+        peer: "10.1.7.5".into(),
+        algorithm: "md5-prefix-suffix".into(),
+        source: "10.0.0.5:1812".into(),
+        lifetime_remaining_s: Some(3599),
+        ..configured.clone()
+    };
     assert_shown(
-        &Report::Associations(vec![association]),
+        &Report::Associations(vec![configured, downloaded]),
         "\
-KIND         PEER         SPI  ALGORITHM
-mobile-home  10.1.0.0/24  256  hmac-md5",
-        r#"[{"kind":"mobile-home","peer":"10.1.0.0/24","spi":256,"algorithm":"hmac-md5"}]"#,
+KIND         PEER         SPI  ALGORITHM          SOURCE         REMAINING
+mobile-home  10.1.0.0/24  256  hmac-md5           configuration          -
+mobile-home  10.1.7.5     256  md5-prefix-suffix  10.0.0.5:1812      3599s",
+        r#"[{"kind":"mobile-home","peer":"10.1.0.0/24","spi":256,"algorithm":"hmac-md5","source":"configuration",
+        "lifetime_remaining_s":null},
+        {"kind":"mobile-home","peer":"10.1.7.5","spi":256,"algorithm":"md5-prefix-suffix","source":"10.0.0.5:1812",
+        "lifetime_remaining_s":3599}]"#,
     );
 }
 

@@ -27,6 +27,12 @@ use super::{
 
 /// At least one role, an access point alone, and no associations that it would not use.
 pub(super) fn exclude_unsupported_combinations(source: &Source<'_>, document: &Document) -> Result<(), ConfigError> {
+    if let (Some(radius), None, None, Some(_)) =
+        (&document.radius, &document.home_agent, &document.access_point, &document.foreign_agent)
+    {
+        let message = "[radius] is of no use to a foreign agent: remove it here (home agents and access points use it)";
+        return Err(source.error(&radius.span(), message));
+    }
     let home_agent = document.home_agent.as_ref().map(|_| "home-agent");
     let foreign_agent = document.foreign_agent.as_ref().map(|_| "foreign-agent");
     match (&document.access_point, home_agent.or(foreign_agent)) {
@@ -61,7 +67,7 @@ fn advertisement_interval(source: &Source<'_>, given: Option<&Spanned<DurationTe
     duration(source, "advertisement-interval", given, bounds, ADVERTISEMENT_INTERVAL)
 }
 
-fn duration(
+pub(super) fn duration(
     source: &Source<'_>,
     key: &str,
     given: Option<&Spanned<DurationText>>,
@@ -82,7 +88,7 @@ fn duration(
     Err(source.error(&given.span(), message))
 }
 
-fn count(
+pub(super) fn count(
     source: &Source<'_>,
     key: &str,
     given: Option<&Spanned<u32>>,

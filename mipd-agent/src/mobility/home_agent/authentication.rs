@@ -107,7 +107,10 @@ impl<'k> Examination<'k, '_> {
         };
         match signers.replay_protection() {
             ReplayProtection::Timestamps => {
-                let window = ReplayWindow { window: self.config.replay_window };
+                // A longer one than ours would outlast our memory of the node.
+                let own = self.config.replay_window;
+                let told = signers.mobile.and_then(|signer| signer.association.replay_window);
+                let window = ReplayWindow { window: told.map_or(own, |told| told.min(own)) };
                 let last = self.nodes.last(self.petition.home_address);
                 window.check(self.now.wall, request.identification, last).map(|()| false).map_err(|_| mismatch)
             }

@@ -16,6 +16,10 @@ pub enum Discard {
     MissingAuthentication,
     /// No security association with the node.
     NoAssociation,
+    /// No server told whether there is a security association with the node.
+    AssociationUnavailable,
+    /// Too many nodes wait for their security associations.
+    TooManyParked,
     /// A Foreign-Home authentication extension of an agent that we share no association with (RFC 5944 §3.8.2.1).
     StrangeForeignAgent,
     /// Its IP source is no address of a host.
@@ -48,6 +52,8 @@ impl Discard {
             Self::UnknownExtension => "unknown_extension",
             Self::MissingAuthentication => "missing_authentication",
             Self::NoAssociation => "no_association",
+            Self::AssociationUnavailable => "association_unavailable",
+            Self::TooManyParked => "too_many_parked",
             Self::StrangeForeignAgent => "strange_foreign_agent",
             Self::ImpossibleSource => "impossible_source",
             Self::DenialLimited => "denial_limited",
@@ -80,6 +86,8 @@ pub struct Counters {
     pub registration_requests: u64,
     /// Requests with lifetime 0, whatever became of them.
     pub deregistration_requests: u64,
+    /// Requests that had to wait for a security association to be downloaded before they counted as received.
+    pub requests_parked: u64,
     /// Registrations accepted.
     pub registrations_accepted: u64,
     /// Deregistrations accepted.
@@ -124,6 +132,7 @@ impl Counters {
         let mut entries: Vec<_> = [
             ("registration_requests", self.registration_requests),
             ("deregistration_requests", self.deregistration_requests),
+            ("requests_parked", self.requests_parked),
             ("registrations_accepted", self.registrations_accepted),
             ("deregistrations_accepted", self.deregistrations_accepted),
             ("replies_sent", self.replies_sent),

@@ -6,6 +6,7 @@
 //! * `petition`, `authentication`, `signers`: a request, and by what it and its reply are authenticated;
 //! * `revocation`: foreign agents are told that a client has left, and tell us; `limiter`: how often strangers are answered;
 //! * [`binding`]: bindings; [`record`]: their form on disk; `node`: all that is known of a node, and its timers;
+//! * `parked`: requests that wait for a security association to be downloaded;
 //! * [`counters`].
 
 mod announcement;
@@ -16,6 +17,7 @@ pub mod counters;
 mod limiter;
 mod negotiation;
 mod node;
+mod parked;
 mod petition;
 pub mod record;
 mod registration;
@@ -44,6 +46,7 @@ use self::{
     limiter::{DenialLimiter, Limiter},
     negotiation::GreKeySequence,
     node::Nodes,
+    parked::ParkedRequests,
     petition::Petition,
     reply::{Answer, reply},
     request::{Examination, Refused, Verdict},
@@ -109,6 +112,12 @@ pub enum Action {
         /// The client.
         home_address: HomeAddress,
     },
+    /// Ask the server for the client's associations, or note that they are in use, and call
+    /// [`HomeAgent::take_associations`].
+    AssociationsNeeded {
+        /// The client.
+        home_address: HomeAddress,
+    },
 }
 
 /// A home agent.
@@ -122,6 +131,7 @@ pub struct HomeAgent {
     algorithm_log: Limiter,
     denials: DenialLimiter,
     revocations: Revocations,
+    parked: ParkedRequests,
     counters: Counters,
     violations: ViolationLog,
 }
@@ -138,6 +148,7 @@ impl HomeAgent {
             denials: DenialLimiter::default(),
             revocations: Revocations::default(),
             config: Arc::new(config),
+            parked: ParkedRequests::default(),
             counters: Counters::default(),
             violations: ViolationLog::default(),
         }
@@ -149,6 +160,7 @@ impl HomeAgent {
             Some(MessageType::Revocation) => self.handle_revocation(now, received, actions),
             Some(MessageType::RevocationAcknowledgement) => self.handle_acknowledgement(now, received),
             _ => match Petition::parse(&self.config, received) {
+                Ok(petition) if self.park(&petition, actions) => {}
                 Ok(petition) => self.handle_request(now, &petition, actions),
                 Err(reason) => self.counters.discarded.add(reason),
             },
@@ -338,7 +350,7 @@ impl HomeAgent {
         let config = Arc::clone(&self.config);
         for record in records {
             let home_address = HomeAddress(record.home_address);
-            let known = config.mobile_home.covers(home_address) || config.proxies.is_some();
+            let known = config.mobile_home.may_cover(home_address) || config.proxies.is_some();
             let served = known && config.serves(home_address);
             let mut lost = false;
             if served && self.nodes.len() < config.maximum_bindings.saturating_mul(2) {

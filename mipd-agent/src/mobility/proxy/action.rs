@@ -84,6 +84,12 @@ pub enum Action {
         /// The station.
         mac: MacAddress,
     },
+    /// Ask the server for the client's associations, or note that they are in use, and call
+    /// [`Proxy::take_associations`](super::Proxy::take_associations).
+    AssociationsNeeded {
+        /// The client's address.
+        home_address: HomeAddress,
+    },
     /// Ask the agents on the uplink to advertise themselves now: a client waits for something that they have to say.
     Solicit,
     /// [`Proxy::record`](super::Proxy::record) of this station has changed: persist or delete it.

@@ -71,12 +71,16 @@ pub(super) struct Client {
 pub(super) enum State {
     /// A visitor, held: no foreign agent is known yet.
     AwaitingAgent,
+    /// A visitor, held: a server is asked for its security association.
+    AwaitingAssociation,
     /// A visitor, held: no registration is in force.
     Registering,
     /// A visitor, forwarded.
     Registered(Registration),
     /// A visitor that cannot be served.
     Unserved(Missing),
+    /// At home, bridged: a server is asked for its security association. Whoever has none is nobody that returns.
+    AwaitingAssociationAtHome,
     /// At home: the home agent does not know yet.
     ComingHome,
     /// At home: the home agent has confirmed it.
@@ -90,6 +94,7 @@ pub(super) enum State {
 pub(super) enum Missing {
     HomeAgent,
     Association,
+    AssociationServer,
     ForeignAgent,
     ReverseTunnel,
 }
@@ -159,6 +164,8 @@ pub(super) enum NextRequest {
     WhenHeard,
     /// As soon as an agent is known to send it to.
     WhenAgentKnown,
+    /// As soon as there is a security association to sign it with.
+    WhenAssociationKnown,
 }
 
 /// What denials taught about how to ask. Forgotten with the next acceptance: denials by a foreign agent can be forged.
@@ -214,7 +221,7 @@ impl Client {
 
     /// A client with a foreign address, as opposed to one at home.
     pub fn is_visitor(&self) -> bool {
-        !matches!(self.state, State::ComingHome | State::AtHome | State::Away)
+        !matches!(self.state, State::AwaitingAssociationAtHome | State::ComingHome | State::AtHome | State::Away)
     }
 
     /// Whether the client is certainly here, so that a request for it hijacks nothing. A visitor is asked if in doubt,
@@ -230,7 +237,7 @@ impl Client {
 
     /// Whether the record can be dropped without anybody noticing.
     pub fn is_expendable(&self) -> bool {
-        matches!(self.state, State::Unserved(_) | State::Away)
+        matches!(self.state, State::Unserved(_) | State::AwaitingAssociationAtHome | State::Away)
     }
 
     pub fn registration(&self) -> Option<&Registration> {

@@ -29,6 +29,8 @@ counters! {
     invalid_address: "stations with an address that no client can have, ignored";
     no_home_agent: "visitors not served: no home agent in the subnet map";
     no_association: "visitors not served: no security association";
+    no_association_server: "visitors not served: no server told whether they have a security association";
+    associations_awaited: "clients whose security association had to be downloaded first";
     no_foreign_agent: "visitors not served: no foreign agent in time";
     no_reverse_tunnel: "visitors not served: the foreign agent does not offer the required reverse tunnel";
     refused_full: "clients not served: the access point's client limit is reached";

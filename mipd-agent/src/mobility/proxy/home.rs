@@ -22,12 +22,12 @@ const HOME_PATIENCE: Duration = Duration::from_mins(5);
 const AWAY_PATIENCE: Duration = Duration::from_mins(1);
 
 impl Registrar {
-    /// The home agent to deregister with: a local address that an association covers, and whose home agent belongs to
-    /// this network.
+    /// The home agent to deregister with: a local address that an association covers, or may turn out to, and whose home
+    /// agent belongs to this network.
     pub fn home_agent_at_home(&self, address: HomeAddress) -> Option<HomeAgentAddress> {
         let home_agent = self.config.subnet_map.home_agent(address)?;
         let is_here = self.config.own_subnets.iter().any(|subnet| subnet.contains(&home_agent.0));
-        (is_here && self.config.associations.covers(address)).then_some(home_agent)
+        (is_here && self.config.associations.may_cover(address)).then_some(home_agent)
     }
 
     /// A client has come home.
@@ -38,8 +38,11 @@ impl Registrar {
         home_agent: HomeAgentAddress,
         actions: &mut Vec<Action>,
     ) {
-        self.counters.locals_noticed += 1;
         client.home_agent = Some(home_agent);
+        if !self.config.associations.covers(client.home_address) {
+            return self.await_association(now, client, State::AwaitingAssociationAtHome, actions);
+        }
+        self.counters.locals_noticed += 1;
         client.nai = self.config.names.of(client.home_address, client.mac);
         client.state = State::ComingHome;
         client.patience = None;
@@ -92,7 +95,7 @@ impl Registrar {
                 client.next = NextRequest::Never;
                 client.patience = Some(now.instant + AWAY_PATIENCE);
             }
-            State::Away => {}
+            State::Away | State::AwaitingAssociationAtHome => {}
             _ => self.counters.address_conflicts += 1,
         }
     }

@@ -12,6 +12,7 @@
 //! * `visitor`, `home`: the two kinds of stay;
 //! * `registration`, `message`, `reply`, `authenticity`, `denial`: one exchange with the agents;
 //! * `identification`, `timestamp`, `clock`: Identifications; `challenge`: the foreign agents' challenges;
+//! * `downloads`: security associations that a server must be asked for;
 //! * `attachment`, `pace`: presence and rates;
 //! * `status`: what is shown and what is persisted.
 
@@ -25,6 +26,7 @@ mod clock;
 mod config;
 mod counters;
 mod denial;
+mod downloads;
 mod event;
 mod home;
 mod identification;

@@ -32,7 +32,7 @@ pub struct ClientStatus {
     pub interface: InterfaceIndex,
     /// Its address.
     pub home_address: HomeAddress,
-    /// `awaiting_agent`, `registering`, `registered`, `renewing`, `denied`, `unserved`, `returning`, `at_home`, `away`.
+    /// `awaiting_agent`, `awaiting_association`, `registering`, `registered`, `renewing`, `denied`, `unserved`, `returning`, `at_home`, `away`.
     pub state: &'static str,
     /// Why it is unserved or denied.
     pub reason: Option<&'static str>,
@@ -67,6 +67,7 @@ impl Missing {
         match self {
             Self::HomeAgent => "no home agent in the subnet map",
             Self::Association => "no security association",
+            Self::AssociationServer => "no RADIUS server answers",
             Self::ForeignAgent => "no foreign agent that takes visitors",
             Self::ReverseTunnel => "foreign agent offers no reverse tunnel",
         }
@@ -82,6 +83,7 @@ impl Client {
         let denial = self.last_code.filter(|code| !code.is_accepted());
         let state = match self.state {
             State::AwaitingAgent => "awaiting_agent",
+            State::AwaitingAssociation | State::AwaitingAssociationAtHome => "awaiting_association",
             State::Registering | State::ComingHome if denial.is_some() && !is_pending => "denied",
             State::Registering => "registering",
             State::Registered(_) if is_pending => "renewing",

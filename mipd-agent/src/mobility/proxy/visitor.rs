@@ -14,7 +14,7 @@ use crate::mobility::time::{Instant, Now};
 /// How long a visitor is held for want of a foreign agent.
 const AGENT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a visitor that cannot be served is left alone.
-const UNSERVED_PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const UNSERVED_PATIENCE: Duration = Duration::from_secs(30);
 /// A visitor that was heard so recently is served without waiting for its next frame.
 const LATELY: Duration = Duration::from_secs(3);
 /// A client that may have been elsewhere is registered again, but not sooner after its last registration.
@@ -38,6 +38,9 @@ impl Registrar {
             return self.leave_unserved(now, client, Missing::HomeAgent, actions);
         }
         if !self.config.associations.covers(client.home_address) {
+            if self.config.associations.must_ask(client.home_address) {
+                return self.await_association(now, client, State::AwaitingAssociation, actions);
+            }
             return self.leave_unserved(now, client, Missing::Association, actions);
         }
         let has_agent = self.foreign_agent(client).is_some();
@@ -59,10 +62,17 @@ impl Registrar {
         }
     }
 
-    fn leave_unserved(&mut self, now: Now, client: &mut Client, missing: Missing, actions: &mut Vec<Action>) {
+    pub(super) fn leave_unserved(
+        &mut self,
+        now: Now,
+        client: &mut Client,
+        missing: Missing,
+        actions: &mut Vec<Action>,
+    ) {
         *match missing {
             Missing::HomeAgent => &mut self.counters.no_home_agent,
             Missing::Association => &mut self.counters.no_association,
+            Missing::AssociationServer => &mut self.counters.no_association_server,
             Missing::ForeignAgent => &mut self.counters.no_foreign_agent,
             Missing::ReverseTunnel => &mut self.counters.no_reverse_tunnel,
         } += 1;
@@ -108,6 +118,14 @@ impl Registrar {
             State::AwaitingAgent => {
                 self.leave_unserved(now, client, Missing::ForeignAgent, actions);
                 Fate::Keep
+            }
+            State::AwaitingAssociation => {
+                self.leave_unserved(now, client, Missing::AssociationServer, actions);
+                Fate::Keep
+            }
+            State::AwaitingAssociationAtHome => {
+                client.dismiss(actions);
+                Fate::Forget
             }
             State::Unserved(_) => self.reconsider(now, client, actions),
             State::AtHome => doubt_presence_at_home(now, client, actions),
@@ -184,7 +202,7 @@ impl Registrar {
         let due = match client.next {
             NextRequest::WhenHeard => client.is_confirmed(now.instant),
             NextRequest::At(at) => at <= now.instant,
-            NextRequest::Never | NextRequest::WhenAgentKnown => false,
+            NextRequest::Never | NextRequest::WhenAgentKnown | NextRequest::WhenAssociationKnown => false,
         };
         if due {
             self.request(now, client, actions);

@@ -1,15 +1,20 @@
 //! Mobile-home associations: which key a client, by its home address, shares with its home agent.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use super::{AddressRange, AssociationError, SecurityAssociation};
 use crate::wire::types::{HomeAddress, Spi};
 
-/// All mobile-home associations of this box, by ranges of client addresses that do not overlap.
+/// All mobile-home associations of this box: configured ones, by ranges of client addresses that do not overlap, and for
+/// clients outside of these ranges downloaded ones.
 ///
-/// A range may hold several associations, told apart by SPI, so that keys can be changed without a gap; the first one
+/// A client may have several associations, told apart by SPI, so that keys can be changed without a gap; the first one
 /// listed is the one that senders use.
 #[derive(Clone, Debug, Default)]
 pub struct MobileHomeAssociations {
     ranges: Vec<Clients>,
+    downloads: bool,
+    downloaded: BTreeMap<HomeAddress, Arc<[SecurityAssociation]>>,
 }
 
 #[derive(Clone, Debug)]
@@ -41,7 +46,32 @@ impl MobileHomeAssociations {
                 _ => ranges.push(Clients { range, associations: vec![association] }),
             }
         }
-        Ok(Self { ranges })
+        Ok(Self { ranges, ..Self::default() })
+    }
+
+    /// The same, with a server from which associations of clients outside of the ranges can be downloaded.
+    #[must_use]
+    pub fn with_downloads(self) -> Self {
+        Self { downloads: true, ..self }
+    }
+
+    /// Whether a server knows better than we which associations the client has.
+    pub fn must_ask(&self, home_address: HomeAddress) -> bool {
+        self.downloads && self.configured(home_address).is_empty()
+    }
+
+    /// Whether the client has associations, or may turn out to have some.
+    pub fn may_cover(&self, home_address: HomeAddress) -> bool {
+        self.downloads || self.covers(home_address)
+    }
+
+    /// Keeps what a server said of the client, in place of what it said before; `None`: it has none, or they have expired.
+    /// How many clients are kept is up to whoever downloads.
+    pub fn set_downloaded(&mut self, home_address: HomeAddress, associations: Option<Arc<[SecurityAssociation]>>) {
+        match associations.filter(|_| self.must_ask(home_address)) {
+            Some(associations) => drop(self.downloaded.insert(home_address, associations)),
+            None => drop(self.downloaded.remove(&home_address)),
+        }
     }
 
     /// Whether any association exists for the client.
@@ -61,6 +91,13 @@ impl MobileHomeAssociations {
 
     /// Everything shared with the client, in the order listed.
     pub fn of(&self, home_address: HomeAddress) -> &[SecurityAssociation] {
+        match self.configured(home_address) {
+            [] => self.downloaded.get(&home_address).map_or(&[], |associations| associations),
+            configured => configured,
+        }
+    }
+
+    fn configured(&self, home_address: HomeAddress) -> &[SecurityAssociation] {
         let after = self.ranges.partition_point(|clients| clients.range.first() <= home_address.0);
         match after.checked_sub(1).map(|index| &self.ranges[index]) {
             Some(clients) if clients.range.contains(home_address.0) => &clients.associations,
@@ -68,7 +105,7 @@ impl MobileHomeAssociations {
         }
     }
 
-    /// The ranges with their associations, ascending by address.
+    /// The configured ranges with their associations, ascending by address.
     pub fn iter(&self) -> impl Iterator<Item = (AddressRange, &[SecurityAssociation])> {
         self.ranges.iter().map(|clients| (clients.range, clients.associations.as_slice()))
     }
@@ -76,6 +113,8 @@ impl MobileHomeAssociations {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::MobileHomeAssociations;
     use crate::{
         mobility::security::{AddressRange, AssociationError, SecurityAssociation},
@@ -144,6 +183,29 @@ mod tests {
     fn the_same_spi_twice_for_one_range_is_refused() {
         let entries = [entry("10.1.0.0/24", 256), entry("10.1.0.0/24", 256)];
         assert!(matches!(MobileHomeAssociations::new(entries), Err(AssociationError::DuplicateClientSpi { .. })));
+    }
+
+    #[test]
+    fn a_downloaded_association_serves_clients_that_have_no_configured_one() {
+        let configured = MobileHomeAssociations::new([entry("10.1.0.0/24", 256)]).unwrap();
+        let (inside, outside) = (home("10.1.0.7"), home("10.2.0.7"));
+        assert!(!configured.must_ask(outside) && !configured.may_cover(outside));
+
+        let mut associations = configured.with_downloads();
+        assert!(associations.must_ask(outside) && associations.may_cover(outside));
+        assert!(!associations.must_ask(inside), "the file comes first");
+        let (_, downloaded) = entry("10.2.0.7", 300);
+        let downloaded: Arc<[_]> = [downloaded].into();
+        for address in [inside, outside] {
+            associations.set_downloaded(address, Some(downloaded.clone()));
+        }
+        assert_eq!(associations.primary(outside).unwrap().spi.get(), 300);
+        assert_eq!(associations.primary(inside).unwrap().spi.get(), 256);
+        assert!(!associations.covers(home("10.2.0.8")));
+        assert!(associations.must_ask(outside), "it may have changed");
+
+        associations.set_downloaded(outside, None);
+        assert!(!associations.covers(outside) && associations.downloaded.is_empty());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod authentication;
 mod discovery;
+mod downloaded;
 mod encapsulation;
 mod nonces;
 mod revocation;

@@ -50,7 +50,7 @@ impl Bench {
         self.receive(&through_foreign_agent(&message))
     }
 
-    fn discarded(&self, reason: Discard) -> u64 {
+    pub(super) fn discarded(&self, reason: Discard) -> u64 {
         self.agent.counters().discarded.get(reason)
     }
 }

@@ -5,6 +5,7 @@ mod bounds;
 mod challenge;
 mod codes;
 mod denials;
+mod downloads;
 mod encapsulation;
 mod foreign_authentication;
 mod home;

@@ -115,7 +115,7 @@ impl Bench {
     }
 
     fn counters(&self) -> Counters {
-        *self.client.counters()
+        self.client.counters().clone()
     }
 }
 
