@@ -1,8 +1,9 @@
 //! The lab: whole networks in network namespaces of one machine, with real kernels' stacks at every end.
 //!
 //! [`Lab`] owns everything (namespaces, bridges, processes, files) and removes it when dropped. [`topology`] builds the
-//! networks that demo, tests and benches share; [`agent`] runs `mipd` on the boxes; [`deployment`] puts both together; [`traffic`] measures what a client
-//! notices; [`capture`] records what went over a wire; [`bench`] measures how fast it all is.
+//! networks that demo, tests and benches share; [`agent`] runs `mipd` on the boxes; [`deployment`] puts both together;
+//! [`radius`] runs `FreeRADIUS`; [`traffic`] measures what a client notices; [`capture`] records what went over a wire;
+//! [`bench`] measures how fast it all is.
 //!
 //! Nothing here calls `ip`: links, addresses and routes are set by netlink, inside the namespace concerned.
 
@@ -20,6 +21,7 @@ pub mod packets;
 pub mod pass_program;
 pub mod process;
 pub mod radio;
+pub mod radius;
 pub mod topology;
 pub mod traffic;
 pub mod wait;

@@ -1,7 +1,7 @@
 //! The configuration file of an agent in a lab.
 
 use std::fmt::Write;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
@@ -79,6 +79,8 @@ pub struct Settings {
     pub spi: u32,
     /// Its key, 32 hex digits.
     pub key: String,
+    /// The RADIUS servers, in order, with the secrets by which the agents know them.
+    pub radius: Vec<(SocketAddrV4, String)>,
     /// The lifetime that access points ask for.
     pub lifetime: String,
     /// The longest lifetime that home agents grant and foreign agents relay.
@@ -96,6 +98,7 @@ impl Settings {
             clients: "10.1.0.0/24".to_owned(),
             spi: 256,
             key: random_key(),
+            radius: Vec::new(),
             lifetime: "10min".to_owned(),
             maximum_lifetime: "10h".to_owned(),
             log: std::env::var("MIPD_LAB_LOG").unwrap_or_else(|_| "info,mipd_agent=debug".to_owned()),
@@ -131,6 +134,7 @@ pub(super) fn text(role: &Role, settings: &Settings, paths: &Paths) -> String {
     // Writing to a string cannot fail.
     let _ = write_agent(&mut text, role, settings, paths);
     let _ = write_role(&mut text, role, settings);
+    let _ = write_radius(&mut text, settings);
     text
 }
 
@@ -196,6 +200,17 @@ fn write_role(text: &mut String, role: &Role, settings: &Settings) -> std::fmt::
             writeln!(text, "reverse-tunnel = {:?}", if settings.reverse_tunnel { "require" } else { "never" })
         }
     }
+}
+
+fn write_radius(text: &mut String, settings: &Settings) -> std::fmt::Result {
+    if settings.radius.is_empty() {
+        return Ok(());
+    }
+    writeln!(text, "\n[radius]\nservers = [")?;
+    for (address, secret) in &settings.radius {
+        writeln!(text, "    {{ address = \"{address}\", secret = {secret:?} }},")?;
+    }
+    writeln!(text, "]")
 }
 
 #[cfg(test)]

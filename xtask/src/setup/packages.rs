@@ -11,8 +11,8 @@ use crate::command;
 const LIMIT: Duration = Duration::from_secs(1200);
 
 /// Installs its arguments as root, starting no daemon that a package brings: `policy-rc.d` forbids it while the
-/// script runs. Package lists that are missing or stale are fetched once. Questions that debconf would ask are answered
-/// for packages that are not there yet.
+/// script runs, and what is new does not start with the machine either. Package lists that are missing or stale are
+/// fetched once. Questions that debconf would ask are answered for packages that are not there yet.
 const INSTALL: &str = r#"set -e
 export DEBIAN_FRONTEND=noninteractive
 policy=/usr/sbin/policy-rc.d
@@ -27,8 +27,15 @@ answer() {
 }
 answer wireshark-common wireshark-common/install-setuid
 answer iperf3 iperf3/start_daemon
+services=
+for service in freeradius; do
+    dpkg -s "$service" > /dev/null 2>&1 || services="$services $service"
+done
 install() { apt-get -q -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"; }
 install "$@" || { apt-get -q update && install "$@"; }
+for service in $services; do
+    if dpkg -s "$service" > /dev/null 2>&1; then update-rc.d "$service" disable; fi
+done
 "#;
 
 /// A package, and why somebody wants it.
@@ -59,12 +66,13 @@ const DEMO: [Program; 2] = [
     ("ethtool", "ethtool", "switches offloads of the lab's links"),
     ("tcpdump", "tcpdump", "captures on the lab's links"),
 ];
-const TESTING: [Program; 5] = [
+const TESTING: [Program; 6] = [
     ("ip", "iproute2", "looks at what the agent left behind"),
     ("tshark", "tshark", "decodes the messages we send, as a second opinion"),
     ("iperf3", "iperf3", "sends TCP through the tunnels"),
     ("ping", "iputils-ping", "sends single echo requests"),
     ("python3", "python3", "runs the tests' second implementation of the messages"),
+    ("freeradius", "freeradius", "has security associations downloaded from it"),
 ];
 
 const FUZZING: [Program; 1] = [("c++", "g++", "compiles libFuzzer")];
@@ -146,14 +154,20 @@ mod tests {
     #[test]
     fn only_programs_that_are_missing_are_asked_for() {
         assert_eq!(names(Purpose::Demo, &["cc", "tcpdump"]), ["ethtool"]);
-        assert_eq!(names(Purpose::Test, &["cc", "tcpdump", "ethtool", "ip", "ping", "python3"]), ["tshark", "iperf3"]);
+        assert_eq!(
+            names(Purpose::Test, &["cc", "tcpdump", "ethtool", "ip", "ping", "python3"]),
+            ["tshark", "iperf3", "freeradius"]
+        );
     }
 
     #[test]
     fn fuzzing_needs_a_cpp_compiler_and_tests_do_not() {
         assert_eq!(names(Purpose::Fuzz, &["cc"]), ["g++"]);
         assert_eq!(
-            names(Purpose::All, &["cc", "tcpdump", "ethtool", "ip", "ping", "python3", "tshark", "iperf3"]),
+            names(
+                Purpose::All,
+                &["cc", "tcpdump", "ethtool", "ip", "ping", "python3", "tshark", "iperf3", "freeradius"]
+            ),
             ["g++"]
         );
     }
