@@ -175,8 +175,12 @@ impl Router {
         port.is_some_and(|port| link.destination == port.mac || link.destination.is_multicast())
     }
 
-    /// On an access link the foreign agent goes first; what it does not take was sent straight to the home agent.
+    /// On an access link the foreign agent goes first; what it does not take was sent straight to the home agent. A search
+    /// for home agents by broadcast is for those.
     fn is_for_foreign_agent(&self, received: &Received<'_>) -> bool {
+        if self.home_agent.as_ref().is_some_and(|agent| agent.is_sought_at(received.destination)) {
+            return false;
+        }
         self.ports.get(&received.interface).is_some_and(|port| port.access)
             && self.foreign_agent.as_ref().is_some_and(|agent| self.home_agent.is_none() || agent.takes(received))
     }

@@ -63,6 +63,8 @@ pub struct Config {
     pub identities: BTreeMap<Nai, HomeAddress>,
     /// Whether to answer requests to a group address with code 136 even if the sender shares no association with us.
     pub answers_probes: bool,
+    /// Whether to refuse requests with the reserved bits r and x (code 134), which RFC 5944 §3.3 says are ignored.
+    pub strict_flags: bool,
     /// Keys shared with clients.
     pub mobile_home: Arc<MobileHomeAssociations>,
     /// Keys shared with foreign agents.
@@ -91,6 +93,7 @@ impl Config {
             proxies: None,
             identities: BTreeMap::new(),
             answers_probes: true,
+            strict_flags: false,
             mobile_home: Arc::default(),
             foreign_home: Arc::default(),
             seed: 0,
@@ -143,11 +146,12 @@ impl Config {
 
     /// Whether a datagram to this address was for whoever listens (dynamic home agent discovery, RFC 5944 §3.6.1.2).
     pub(super) fn is_group(&self, destination: Ipv4Addr) -> bool {
-        destination.is_broadcast()
-            || destination.is_multicast()
-            || self
-                .subnets
-                .iter()
-                .any(|subnet| subnet.prefix.prefix_len() < 31 && subnet.prefix.broadcast() == destination)
+        destination.is_multicast() || self.is_broadcast(destination)
+    }
+
+    /// Whether it is a broadcast address, of a home subnet or of any link.
+    pub(super) fn is_broadcast(&self, destination: Ipv4Addr) -> bool {
+        let of = |subnet: &HomeSubnet| subnet.prefix.prefix_len() < 31 && subnet.prefix.broadcast() == destination;
+        destination.is_broadcast() || self.subnets.iter().any(of)
     }
 }

@@ -29,7 +29,7 @@ mod signers;
 mod tests;
 mod udp_tunnel;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use mipd_common::mac::MacAddress;
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -268,6 +268,11 @@ impl HomeAgent {
             self.forget_later(now, petition.home_address);
         }
         nonces.identification(request.identification)
+    }
+
+    /// Whether a request to this address is a search for home agents, whichever agents hear it.
+    pub fn is_sought_at(&self, destination: Ipv4Addr) -> bool {
+        self.config.is_broadcast(destination)
     }
 
     /// When [`Self::handle_timeout`] wants to be called next. There may be nothing to do then.

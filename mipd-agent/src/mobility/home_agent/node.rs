@@ -226,3 +226,21 @@ impl NodeEntry<'_> {
         removed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of;
+
+    use super::{HomeAddress, Instant, MobilityBinding, Node};
+
+    /// Of a client with one binding, in the worst moment of the tables' growth.
+    #[test]
+    fn a_binding_takes_at_most_512_bytes() {
+        // A hash table is at least 7/16 full, a B-tree's nodes are half full.
+        let entry = size_of::<HomeAddress>().next_multiple_of(8) + size_of::<Box<Node>>() + 1;
+        let alarm = size_of::<(Instant, HomeAddress)>();
+        let allocator = 2 * 16;
+        let bytes = entry * 16 / 7 + alarm * 2 + size_of::<Node>() + size_of::<MobilityBinding>() + allocator;
+        assert!(bytes <= 512, "{bytes}");
+    }
+}

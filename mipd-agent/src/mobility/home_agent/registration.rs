@@ -58,6 +58,7 @@ impl HomeAgent {
         if !petition.registers() {
             self.counters.deregistrations_accepted += 1;
             let all = petition.ends_all();
+            answer.gre_key = self.known_gre_key(petition);
             let ended = self.unbind(now, home_address, actions, |binding| {
                 all || binding.care_of_address == request.care_of_address
             });
@@ -105,6 +106,14 @@ impl HomeAgent {
             }
             (ReplayProtection::Nonces, _) => self.renew_nonce(now, petition, Some(request.identification)),
         }
+    }
+
+    /// Our key of the session that a deregistration ends: a request with a key is answered with one (RFC 6245 §4).
+    fn known_gre_key(&self, petition: &Petition<'_>) -> Option<GreKey> {
+        GreKey::find(&petition.extensions)?;
+        let node = self.nodes.get(petition.home_address)?;
+        let keys = node.binding_at(petition.request.care_of_address)?.tunnel.gre_keys?;
+        Some(GreKey(keys.receive))
     }
 
     /// What is left of the lifetime of the binding that this one would replace.

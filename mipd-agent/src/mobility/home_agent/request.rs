@@ -13,6 +13,7 @@ use crate::{
     wire::{
         extension::{Extensions, ParseError, kind},
         proxy_mode::AuthenticationMethod,
+        registration::RequestFlags,
         types::{CareOfAddress, HomeAddress, ReplyCode},
     },
 };
@@ -106,6 +107,9 @@ impl<'k> Examination<'k, '_> {
         let Petition { received, request, extensions, .. } = self.petition;
         if self.config.is_group(received.destination) || !self.config.is_own(request.home_agent) {
             return Err(ReplyCode::HA_UNKNOWN_AGENT);
+        }
+        if self.config.strict_flags && RequestFlags::has_reserved(received.payload[1]) {
+            return Err(ReplyCode::HA_MALFORMED);
         }
         if self.petition.registers() && !is_tunnel_end(request.care_of_address, self.petition.home_address) {
             return Err(ReplyCode::HA_MALFORMED);

@@ -1,7 +1,7 @@
 //! Registration revocation (RFC 3543): the foreign agent that a client has left is told at once, and may itself tell us
 //! that a client is gone.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,6 @@ use crate::{
         types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification},
     },
 };
-use std::collections::BTreeMap;
 
 const PORT: u16 = 434;
 const TTL: u8 = 64;
@@ -130,6 +129,10 @@ impl HomeAgent {
             transmissions: 0,
             ends: binding.expires,
         };
+        if self.revocations.pending.len() >= self.config.maximum_bindings {
+            self.counters.revocations_abandoned += 1;
+            return;
+        }
         self.revocations.pending.insert(key, pending);
         let earliest = binding.renewed_at + INTERVAL;
         if earliest <= now.instant {

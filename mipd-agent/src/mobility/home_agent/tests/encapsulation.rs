@@ -136,6 +136,17 @@ fn a_deregistration_with_a_gre_key_is_not_refused_for_it() {
 }
 
 #[test]
+fn a_deregistration_with_a_key_is_answered_with_ours() {
+    let mut bench = Bench::new(offering(Encapsulation::ALL));
+    let ours = key_in_reply(&bench.register_with_key(false, true, Some(7)));
+    bench.clock.advance(SECOND);
+    let request = RegistrationRequest { lifetime: Lifetime::DEREGISTER, ..request(bench.now()) };
+    let mut message = signed(&request, &client_key());
+    GreKey(7).append(&mut message);
+    assert_eq!(key_in_reply(&bench.receive(&through_foreign_agent(&message))), ours);
+}
+
+#[test]
 fn a_restart_keeps_encapsulation_and_keys_and_drops_what_is_no_longer_offered() {
     let mut bench = Bench::new(offering(Encapsulation::ALL));
     bench.register_with_key(false, true, Some(7));

@@ -5,6 +5,7 @@ mod discovery;
 mod downloaded;
 mod encapsulation;
 mod nonces;
+mod properties;
 mod revocation;
 mod simultaneous;
 mod udp_tunnel;
@@ -363,6 +364,41 @@ fn a_client_with_a_wrong_clock_is_told_ours_and_then_accepted() {
     assert!(is_signed(sent(&actions), kind::MOBILE_HOME_AUTHENTICATION, &client_key()));
     request.identification = told;
     assert!(read_reply(sent(&bench.register(&request))).code.is_accepted());
+}
+
+#[test]
+fn a_client_that_roams_between_clocks_ten_seconds_apart_needs_one_more_exchange() {
+    let mut bench = Bench::new(config());
+    let skewed = |now: Now, seconds: i64| RegistrationRequest {
+        identification: Identification(now.wall.0.wrapping_add_signed(seconds << 32)),
+        ..request(now)
+    };
+    let ahead = skewed(bench.now(), 5);
+    assert!(read_reply(sent(&bench.register(&ahead))).code.is_accepted());
+
+    bench.clock.advance(SECOND);
+    let mut moved = skewed(bench.now(), -5);
+    moved.care_of_address = CareOfAddress(NEW_CARE_OF);
+    let actions = bench.register(&moved);
+    assert_eq!(denied(&actions), ReplyCode::HA_IDENTIFICATION);
+    let told = read_reply(sent(&actions)).identification;
+    assert_eq!(told.seconds(), ahead.identification.seconds() + 1, "later than what was accepted");
+    moved.identification = told;
+    assert!(read_reply(sent(&bench.register(&moved))).code.is_accepted());
+    assert_eq!(bench.care_of_address(), Some(NEW_CARE_OF));
+}
+
+#[test]
+fn reserved_flags_are_ignored_unless_the_operator_is_strict() {
+    for (strict_flags, expected) in [(false, ReplyCode::ACCEPTED_NO_SIMULTANEOUS), (true, ReplyCode::HA_MALFORMED)] {
+        for bit in [0x04, 0x01] {
+            let mut bench = Bench::new(Config { strict_flags, ..config() });
+            let mut message = unsigned(&request(bench.now()));
+            message[1] |= bit;
+            client_key().sign(&mut message, kind::MOBILE_HOME_AUTHENTICATION);
+            assert_eq!(read_reply(sent(&bench.receive(&through_foreign_agent(&message)))).code, expected);
+        }
+    }
 }
 
 #[test]
