@@ -62,6 +62,16 @@ fn home_agent(role: &HomeAgent, advertisement: &Advertisement) -> String {
     ));
     lines.push(reverse_tunnel(role.reverse_tunnel).to_owned());
     lines.push(advertised(role.advertisement_interval, advertisement));
+    if let Some(ranges) = &role.allowed_proxies {
+        let ranges: Vec<_> = ranges.iter().map(ToString::to_string).collect();
+        lines.push(format!("lets proxies in {} register clients by their own key", ranges.join(", ")));
+    }
+    if !role.identities.is_empty() {
+        lines.push(format!("knows the home addresses of {} clients by their names", role.identities.len()));
+    }
+    if !role.answer_broadcast_probes {
+        lines.push("is not found by requests to a broadcast address".to_owned());
+    }
     section(&format!("Home agent {}", role.address), lines)
 }
 

@@ -208,6 +208,49 @@ proptest! {
     }
 
     #[test]
+    fn no_replay_ever_changes_anything(
+        nonces: bool,
+        steps in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>(), 0..PLACES, 0_u16..40, 0..9_000_u32), 1..40),
+    ) {
+        let mut bench = Bench::new(everything());
+        let key = if nonces { association(300, 2) } else { client_key() };
+        let mut nonce = 0;
+        let mut history: Vec<(Ipv4Addr, Vec<u8>)> = Vec::new();
+        let mut last_accepted = None;
+        for (fresh, index, at, seconds, wait) in steps {
+            bench.run(Duration::from_millis(u64::from(wait) + 1));
+            let now = bench.now();
+            let high = if nonces { nonce } else { now.wall.seconds() };
+            let identification = Identification(u64::from(high) << 32 | u64::from(now.wall.low()));
+            let lifetime = Lifetime(seconds);
+            let request = RegistrationRequest {
+                care_of_address: CareOfAddress(place(at)), lifetime, identification, ..request(now)
+            };
+            let mut message = signed(&request, &key);
+            agents_key().sign(&mut message, kind::FOREIGN_HOME_AUTHENTICATION);
+            let (source, message) = if history.is_empty() || fresh {
+                (place(at), message)
+            } else {
+                history[index.index(history.len())].clone()
+            };
+            let is_replay = history.iter().any(|(_, known)| *known == message);
+            let before: Vec<_> = bench.agent.bindings().copied().collect();
+            let actions = bench.receive(&Received { source, ..through_foreign_agent(&message) });
+            let reply = read_reply(sent(&actions));
+            nonce = reply.identification.seconds();
+            if is_replay {
+                let after: Vec<_> = bench.agent.bindings().copied().collect();
+                prop_assert_eq!(before, after);
+                let is_last = nonces && last_accepted.as_ref() == Some(&message);
+                prop_assert!(is_last || !reply.code.is_accepted(), "{:?}", reply);
+            } else if reply.code.is_accepted() {
+                last_accepted = Some(message.clone());
+            }
+            history.push((source, message));
+        }
+    }
+
+    #[test]
     fn arbitrary_revocations_and_acknowledgements_change_nothing(
         mut bytes in prop::collection::vec(any::<u8>(), 1..80),
         acknowledges: bool,
