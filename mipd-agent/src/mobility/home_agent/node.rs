@@ -151,8 +151,10 @@ impl Nodes {
         result
     }
 
-    /// Forgets a node that is not away.
+    /// Forgets a node that is not away. What it sent last is outside the window by now, but only until our clock is set
+    /// back: one timestamp is kept of all that were forgotten, the latest.
     pub fn forget(&mut self, home_address: HomeAddress) {
+        self.floor = self.last(home_address);
         if let Some(node) = self.by_address.remove(&home_address) {
             self.bindings -= node.bindings.len();
             if let Some(alarm) = node.alarm {

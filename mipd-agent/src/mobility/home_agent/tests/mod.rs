@@ -959,3 +959,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_clock_set_back_brings_no_replay_of_a_forgotten_node_back() {
+    let mut bench = Bench::new(config());
+    let replayed = request(bench.now());
+    bench.register(&replayed);
+    bench.come_home();
+    bench.run(60 * SECOND);
+    assert_eq!(bench.agent.sizes(), (0, 0), "it is forgotten");
+    bench.clock.0.wall = replayed.identification;
+    assert_eq!(denied(&bench.register(&replayed)), ReplyCode::HA_IDENTIFICATION);
+}
