@@ -39,6 +39,8 @@ pub struct Client {
     pub talking: Option<Instant>,
     /// Nothing is expected for it before this: something happened to it that only time can mend.
     pub excused: Instant,
+    /// Who asked last whether it is there, and when.
+    pub asked: Option<(usize, Instant)>,
     /// Questions in a row that it, or its answer, was lost on.
     pub lost_questions: u32,
     /// Decides its ways.
@@ -61,6 +63,7 @@ impl Client {
             talk: Talk::Constantly(Duration::from_millis(100)),
             talking: None,
             excused: Instant::default(),
+            asked: None,
             lost_questions: 0,
             random: Stream::new(seed, Purpose::Client, index),
             messages: Stream::new(seed, Purpose::ClientMessages, index),

@@ -30,6 +30,11 @@ impl Stability {
         self.aftermath = aftermath.max(still);
     }
 
+    /// Whether it has failed after that time.
+    pub fn has_failed_since(&self, at: Instant) -> bool {
+        self.since.is_none_or(|since| since > at)
+    }
+
     /// When the last trouble is over; `None` while it lasts.
     pub fn settled(&self) -> Option<Instant> {
         self.since.map(|since| since + self.aftermath)

@@ -154,6 +154,7 @@ impl World {
                 Output::Ask(mac) => {
                     let Some(client) = topology::client_with_mac(mac) else { continue };
                     self.note(Some(client), Note::Asked(index));
+                    self.clients[client].asked = Some((index, self.at));
                     self.ship(Some(client), subnet, Leg::Radio, Parcel::Question { access_point: index, client });
                 }
                 Output::Station(mac, state) => self.treat(index, mac, state),
@@ -358,6 +359,8 @@ impl World {
             Parcel::Answer { access_point, client } => {
                 if self.clients[client].at == Some(access_point) {
                     self.clients[client].lost_questions = 0;
+                    self.excuse_unnoticed_absence(client, access_point);
+                    self.begin_check(client);
                     self.hear(client, access_point, true);
                 }
             }

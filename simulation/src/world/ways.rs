@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use mipd_agent::mobility::proxy::StationState;
+
 use super::{Event, World};
 use crate::{
     access_point::AccessPoint,
@@ -9,6 +11,9 @@ use crate::{
     kernel::{Fate, SILENCE},
     trace::Note,
 };
+
+/// A frame that soon after a question is taken for the answer.
+const ANSWER_TIME: Duration = Duration::from_millis(320);
 
 impl World {
     /// A client leaves without a word and goes elsewhere, or nowhere for a while.
@@ -81,7 +86,7 @@ impl World {
             return;
         }
         self.note(Some(client), Note::Speaks(access_point));
-        self.excuse_short_absence(client, access_point);
+        self.excuse_unnoticed_absence(client, access_point);
         self.begin_check(client);
         self.hear(client, access_point, false);
         let knows = self.access_points[access_point].kernel.station(self.clients[client].mac).is_some();
@@ -97,13 +102,18 @@ impl World {
         }
     }
 
-    /// An access point cannot know that a client was elsewhere for less than the silence that makes it wonder. Where the
-    /// client was meanwhile it may have been registered, and only the next renewal ends that.
-    fn excuse_short_absence(&mut self, client: usize, access_point: usize) {
+    /// An access point cannot know that a client was elsewhere for less than the silence that makes it wonder, or that it is
+    /// back just in time to answer a question; nor, at home, what was announced while its uplink did not work. Where the client
+    /// was meanwhile it may have been registered, and only the end of that registration mends it.
+    pub(super) fn excuse_unnoticed_absence(&mut self, client: usize, access_point: usize) {
         let at = self.at;
         let state = &mut self.clients[client];
-        let station = self.access_points[access_point].kernel.station(state.mac);
-        if state.noticed.is_none() && station.is_some_and(|station| at.since(station.last_seen) < SILENCE) {
+        let here = &self.access_points[access_point];
+        let Some(station) = here.kernel.station(state.mac).filter(|_| state.noticed.is_none()) else { return };
+        let was_away_briefly = at.since(station.last_seen) < SILENCE;
+        let answers = state.asked.is_some_and(|(by, asked)| by == access_point && at.since(asked) < ANSWER_TIME);
+        let was_deaf = station.state == StationState::Local && here.stability.has_failed_since(station.last_seen);
+        if was_away_briefly || answers || was_deaf {
             state.excused = state.excused.max(at + self.properties.lifetime());
         }
     }
