@@ -2,7 +2,10 @@
 
 use std::{fmt, time::Duration};
 
-use mipd_agent::{mobility::proxy::ReverseTunnelPolicy, wire::types::Lifetime};
+use mipd_agent::{
+    mobility::{proxy::ReverseTunnelPolicy, tunnel::Encapsulation},
+    wire::types::Lifetime,
+};
 
 use crate::random::{Purpose, Stream};
 
@@ -110,6 +113,8 @@ pub struct Conditions {
     pub agents_share_keys: bool,
     /// What access points think of reverse tunnels.
     pub reverse_tunnel: ReverseTunnelPolicy,
+    /// What access points ask for beside IP in IP.
+    pub encapsulation: Encapsulation,
     /// Mean time that a client stays at an access point.
     pub stay: Duration,
     /// Whether the wall clocks wrap in the midst of the run (2036-02-07).
@@ -131,6 +136,7 @@ impl Conditions {
         let reverse_tunnel = stream.one_of(&[ReverseTunnelPolicy::Never, ReverseTunnelPolicy::WhenOffered]);
         let stay = Duration::from_secs(stream.one_of(&[60, 180, 400]));
         let wraps = stream.chance(200_000);
+        let encapsulation = stream.one_of(&Encapsulation::ALL);
         // A campus ten times as large has ten times as many boxes that fail.
         let boxes = (scenario.access_points + scenario.subnets()) as u32;
         let faults = Duration::from_mins(50) / boxes.clamp(1, 600);
@@ -143,6 +149,7 @@ impl Conditions {
             lifetime,
             agents_share_keys,
             reverse_tunnel,
+            encapsulation,
             stay,
             wraps,
             faults: (!scenario.calm).then_some(faults),

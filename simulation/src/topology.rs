@@ -12,6 +12,7 @@ use mipd_agent::{
         proxy,
         security::{MobileHomeAssociations, Peer, PeerAssociations, SecurityAssociation},
         subnet_map::SubnetMap,
+        tunnel::Encapsulation,
     },
     wire::{
         authentication::{Algorithm, Key},
@@ -105,6 +106,7 @@ impl Topology {
     pub fn home_agent(&self, subnet: usize) -> home_agent::Config {
         let subnets = vec![HomeSubnet { prefix: subnet_prefix(subnet), interface: ACCESS }];
         home_agent::Config {
+            encapsulations: Encapsulation::ALL.into_iter().collect(),
             maximum_bindings: self.clients_of_one_home(),
             mobile_home: Arc::clone(&self.mobile_home),
             foreign_home: Arc::clone(&self.foreign_home),
@@ -123,6 +125,7 @@ impl Topology {
         let is_home_agent = self.scenario.is_home_agent(subnet);
         foreign_agent::Config {
             own_home_agents: is_home_agent.then_some(address).into_iter().collect(),
+            encapsulations: Encapsulation::ALL.into_iter().collect(),
             maximum_visitors: self.scenario.clients + 1024,
             foreign_home: Arc::clone(&self.foreign_home),
             ..foreign_agent::Config::new(CareOfAddress(address), vec![AccessInterface { interface: ACCESS, address }])
@@ -138,6 +141,8 @@ impl Topology {
             foreign_agent,
             care_of_addresses: foreign_agent.then_some(CareOfAddress(address)).into_iter().collect(),
             reverse_tunnel: foreign_agent,
+            gre: foreign_agent,
+            minimal_encapsulation: foreign_agent,
             ..AdvertiserConfig::new(ACCESS, address, PREFIX_LENGTH)
         }
     }
@@ -149,6 +154,7 @@ impl Topology {
             associations: Arc::clone(&self.mobile_home),
             registration_lifetime: self.conditions.lifetime,
             reverse_tunnel: self.conditions.reverse_tunnel,
+            encapsulations: vec![self.conditions.encapsulation],
             ..proxy::Config::new(UPLINK, vec![subnet_prefix(subnet)])
         }
     }
