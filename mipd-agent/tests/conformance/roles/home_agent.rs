@@ -40,6 +40,8 @@ pub struct Configuration {
     simultaneous_bindings: usize,
     maximum_bindings: usize,
     client_keys: Vec<String>,
+    /// Replay protection by nonces instead of timestamps.
+    nonces: bool,
     /// Foreign agents that share the key `agents`.
     foreign_agents: Vec<Ipv4Addr>,
 }
@@ -56,6 +58,7 @@ impl Default for Configuration {
             simultaneous_bindings: 1,
             maximum_bindings: 100,
             client_keys: vec!["client".to_owned()],
+            nonces: false,
             foreign_agents: Vec::new(),
         }
     }
@@ -104,7 +107,7 @@ impl Role for Home {
             broadcast: configuration.broadcast,
             simultaneous_bindings: configuration.simultaneous_bindings,
             maximum_bindings: configuration.maximum_bindings,
-            mobile_home: client_keys(&configuration.client_keys)?,
+            mobile_home: client_keys(&configuration.client_keys, configuration.nonces)?,
             foreign_home: peer_keys(&configuration.foreign_agents, "agents")?,
             ..Config::new(HomeAgentAddress(HOME_AGENT), vec![subnet])
         })))

@@ -8,14 +8,18 @@ pub mod proxy;
 use std::{net::Ipv4Addr, sync::Arc};
 
 use anyhow::Result;
-use mipd_agent::mobility::security::{MobileHomeAssociations, Peer, PeerAssociations};
+use mipd_agent::mobility::security::{
+    MobileHomeAssociations, Peer, PeerAssociations, ReplayProtection, SecurityAssociation,
+};
 
 use crate::scene::key;
 
 /// The keys that all clients of 10.1.0.0/16 share with their home agent, the primary one first.
-fn client_keys(names: &[String]) -> Result<Arc<MobileHomeAssociations>> {
+fn client_keys(names: &[String], nonces: bool) -> Result<Arc<MobileHomeAssociations>> {
     let clients = "10.1.0.0/16".parse()?;
-    let entries: Result<Vec<_>> = names.iter().map(|name| Ok((clients, key(name)?))).collect();
+    let replay = if nonces { ReplayProtection::Nonces } else { ReplayProtection::Timestamps };
+    let entry = |name: &String| Ok((clients, SecurityAssociation { replay, ..key(name)? }));
+    let entries: Result<Vec<_>> = names.iter().map(entry).collect();
     Ok(Arc::new(MobileHomeAssociations::new(entries?)?))
 }
 

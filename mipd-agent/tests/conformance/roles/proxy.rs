@@ -1,24 +1,32 @@
 //! The proxy on the bench: an access point in 10.2.0.0/24, whose client comes from 10.1.0.0/24.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 use anyhow::{Context, Result};
 use mipd_agent::{
     mobility::{
         discovery::Listener,
         link::Received,
-        proxy::{Action, Config, Event, ForeignAgentInfo, HomeAgentOnLink, Proxy, ReverseTunnelPolicy, StationState},
+        proxy::{
+            Action, ClientNames, Config, Event, ForeignAgentInfo, HomeAgentOnLink, Proxy, ReverseTunnelPolicy,
+            StationState,
+        },
         security::ViolationLog,
         subnet_map::SubnetMap,
         time::{Instant, Now},
+        tunnel::{Delivery, Encapsulation},
     },
-    wire::types::{HomeAgentAddress, Lifetime},
+    wire::{
+        proxy_mode::AccessTechnology,
+        types::{HomeAgentAddress, Lifetime},
+    },
 };
 use serde::Deserialize;
 
 use super::{
     client_keys,
     discovery::{ACCESS_POINT, Advertisement},
+    peer_keys,
 };
 use crate::{
     describe,
@@ -38,6 +46,18 @@ pub struct Configuration {
     registration_lifetime: u16,
     reverse_tunnel: ReverseTunnelPolicy,
     client_keys: Vec<String>,
+    /// Replay protection by nonces instead of timestamps.
+    nonces: bool,
+    /// Foreign agents that share the key `client-foreign`.
+    foreign_agents: Vec<Ipv4Addr>,
+    /// Whether the client shares the key `aaa` with its AAA server.
+    mobile_aaa: bool,
+    nai: Option<String>,
+    encapsulations: Vec<Encapsulation>,
+    encapsulating_delivery: bool,
+    broadcasts: bool,
+    /// Whether to say whom the proxy stands for.
+    proxy_extensions: bool,
     /// Whether the subnet map knows the client's home agent.
     home_agent_known: bool,
     /// Whether the client is at home here.
@@ -52,6 +72,14 @@ impl Default for Configuration {
             registration_lifetime: 600,
             reverse_tunnel: ReverseTunnelPolicy::default(),
             client_keys: vec!["client".to_owned()],
+            nonces: false,
+            foreign_agents: Vec::new(),
+            mobile_aaa: false,
+            nai: None,
+            encapsulations: vec![Encapsulation::IpInIp],
+            encapsulating_delivery: false,
+            broadcasts: false,
+            proxy_extensions: false,
             home_agent_known: true,
             at_home: false,
             attached: true,
@@ -72,6 +100,12 @@ pub enum Input {
     Leaves {},
     /// The client is seen on the uplink.
     Moves {},
+    /// The foreign agent advertises this challenge, in hexadecimal.
+    Challenge(String),
+    /// The foreign agent tells the client that its registration was revoked.
+    Dismissed {
+        busy: bool,
+    },
     /// Somebody else announces the client's address on the uplink.
     Announced(String),
     Reply(Reply),
@@ -146,9 +180,17 @@ impl Role for AccessPoint {
     fn start(configuration: Configuration, now: Now) -> Result<Self> {
         let own = if configuration.at_home { "10.1.0.0/24" } else { "10.2.0.0/24" };
         let known = configuration.home_agent_known.then_some((HomeAgentAddress(HOME_AGENT), [255, 255, 255, 0].into()));
+        let aaa = if configuration.mobile_aaa { vec!["aaa".to_owned()] } else { Vec::new() };
         let config = Config {
             subnet_map: SubnetMap::from_entries(known)?,
-            associations: client_keys(&configuration.client_keys)?,
+            associations: client_keys(&configuration.client_keys, configuration.nonces)?,
+            mobile_foreign: peer_keys(&configuration.foreign_agents, "client-foreign")?,
+            mobile_aaa: client_keys(&aaa, false)?,
+            names: names(configuration.nai.as_deref())?,
+            encapsulations: configuration.encapsulations,
+            delivery: if configuration.encapsulating_delivery { Delivery::Encapsulating } else { Delivery::Direct },
+            broadcasts: configuration.broadcasts,
+            proxy_extensions: configuration.proxy_extensions.then_some(AccessTechnology::WirelessLan),
             registration_lifetime: Lifetime(configuration.registration_lifetime),
             reverse_tunnel: configuration.reverse_tunnel,
             ..Config::new(interface("uplink")?, vec![own.parse()?])
@@ -179,6 +221,15 @@ impl Role for AccessPoint {
             Input::Appears {} => Event::Visitor { interface: radio, mac, address },
             Input::Leaves {} => Event::Left { mac },
             Input::Moves {} => Event::Moved { mac },
+            Input::Dismissed { busy } => Event::Dismissed { address, agent: CARE_OF_ADDRESS, busy },
+            Input::Challenge(text) => {
+                let challenge = hexadecimal(&text)?;
+                scene.challenges.push(challenge.clone());
+                self.drive(scene, transcript, |proxy, now, actions| {
+                    proxy.challenge_heard(now, CARE_OF_ADDRESS, &challenge, actions);
+                });
+                return Ok(());
+            }
             Input::Announced(mac) => Event::Announced { mac: mac.parse()?, address },
             Input::Speaks {} => {
                 let at = scene.now.instant;
@@ -239,6 +290,11 @@ impl Role for AccessPoint {
     fn violations(&self) -> Option<&ViolationLog> {
         Some(self.proxy.violations())
     }
+}
+
+fn names(nai: Option<&str>) -> Result<Arc<ClientNames>> {
+    let Some(nai) = nai else { return Ok(Arc::default()) };
+    Ok(Arc::new(ClientNames::from_iter([("10.1.0.0/16".parse()?, nai.parse()?)])))
 }
 
 /// The agent as the proxy learns of it from its advertisement.
