@@ -23,7 +23,7 @@ use serde::Deserialize;
 use crate::scene::{Scene, hexadecimal, key};
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Extension {
     /// Type 32.
     MobileHome(Signature),

@@ -1,18 +1,25 @@
 //! The home agent on the bench: 10.1.0.1, for 10.1.0.0/24 on interface `home`.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use mipd_agent::{
     mobility::{
-        home_agent::{Action, Config, HomeAgent, HomeSubnet},
+        home_agent::{Action, Config, HomeAgent, HomeSubnet, Keepalive, UdpTunnelling},
         link::Received,
         reverse_tunnel::ReverseTunnel,
-        security::ViolationLog,
+        security::{AddressRange, ViolationLog},
         time::{Instant, Now},
         tunnel::Encapsulation,
     },
-    wire::types::{HomeAddress, HomeAgentAddress, Lifetime},
+    wire::{
+        nai::Nai,
+        types::{HomeAddress, HomeAgentAddress, Lifetime},
+    },
 };
 use serde::Deserialize;
 
@@ -39,6 +46,13 @@ pub struct Configuration {
     broadcast: bool,
     simultaneous_bindings: usize,
     maximum_bindings: usize,
+    /// Tunnels over UDP, also where the request forces them.
+    udp_tunnel: bool,
+    revocation: bool,
+    /// Proxies that may register clients; none at all unless given.
+    proxies: Option<Vec<Ipv4Addr>>,
+    /// Whose home address is 10.1.0.100.
+    nai: Option<String>,
     client_keys: Vec<String>,
     /// Replay protection by nonces instead of timestamps.
     nonces: bool,
@@ -57,6 +71,10 @@ impl Default for Configuration {
             broadcast: false,
             simultaneous_bindings: 1,
             maximum_bindings: 100,
+            udp_tunnel: false,
+            revocation: false,
+            proxies: None,
+            nai: None,
             client_keys: vec!["client".to_owned()],
             nonces: false,
             foreign_agents: Vec::new(),
@@ -85,6 +103,8 @@ pub enum Input {
         #[serde(default)]
         datagram: Datagram,
     },
+    /// An ICMP echo request out of a tunnel over UDP, from this address and port.
+    Keepalive(SocketAddrV4),
     /// The operator's order.
     Deregister(Ipv4Addr),
 }
@@ -97,6 +117,7 @@ impl Role for Home {
 
     fn start(configuration: Configuration, _: Now) -> Result<Self> {
         let subnet = HomeSubnet { prefix: "10.1.0.0/24".parse()?, interface: interface("home")? };
+        let identities = configuration.nai.as_deref().map(|nai| Nai::new(nai).context("no NAI")).transpose()?;
         let addresses = configuration.other_addresses.into_iter().map(HomeAgentAddress);
         Ok(Self(HomeAgent::new(Config {
             other_addresses: addresses.collect(),
@@ -107,6 +128,12 @@ impl Role for Home {
             broadcast: configuration.broadcast,
             simultaneous_bindings: configuration.simultaneous_bindings,
             maximum_bindings: configuration.maximum_bindings,
+            udp_tunnel: configuration
+                .udp_tunnel
+                .then_some(UdpTunnelling { forced: true, keepalive: Duration::from_secs(110) }),
+            revocation: configuration.revocation,
+            proxies: configuration.proxies.map(|list| list.into_iter().map(AddressRange::from).collect()),
+            identities: identities.into_iter().map(|nai| (nai, HomeAddress(HOME_ADDRESS))).collect(),
             mobile_home: client_keys(&configuration.client_keys, configuration.nonces)?,
             foreign_home: peer_keys(&configuration.foreign_agents, "agents")?,
             ..Config::new(HomeAgentAddress(HOME_AGENT), vec![subnet])
@@ -146,6 +173,13 @@ impl Role for Home {
                 (acknowledgement.build(scene)?, acknowledgement.datagram, foreign_agent)
             }
             Input::Raw { payload, datagram } => (hexadecimal(&payload)?, datagram, foreign_agent),
+            Input::Keepalive(source) => {
+                let (home_agent, home_address) = (HomeAgentAddress(HOME_AGENT), HomeAddress(HOME_ADDRESS));
+                let mut actions = Vec::new();
+                self.0.handle_keepalive(Keepalive { source, home_agent, home_address }, &mut actions);
+                describe_all(scene, actions, transcript);
+                return Ok(());
+            }
             Input::Deregister(address) => {
                 let mut actions = Vec::new();
                 self.0.deregister(scene.now, HomeAddress(address), &mut actions);
@@ -200,6 +234,9 @@ fn describe_all(scene: &mut Scene, actions: Vec<Action>, transcript: &mut Transc
         match action {
             Action::Send(transmit) => describe::transmit(scene, &transmit, transcript),
             Action::InstallBinding { home_address, exits, .. } => {
+                if exits.is_empty() {
+                    transcript.push(format!("drop what comes for {home_address}"));
+                }
                 for exit in exits {
                     let (home_agent, care_of_address) = (exit.home_agent, exit.care_of_address);
                     let tunnel = describe::tunnel(&exit.tunnel);
@@ -213,6 +250,9 @@ fn describe_all(scene: &mut Scene, actions: Vec<Action>, transcript: &mut Transc
             Action::GratuitousArp { interface, address, mac } => {
                 let mac = mac.map_or("our own address".to_owned(), |mac| mac.to_string());
                 transcript.push(format!("gratuitous ARP on {}: {address} has {mac}", interface_name(interface)));
+            }
+            Action::AlgorithmMatched { home_address, algorithm } => {
+                transcript.push(format!("log that {home_address} uses {algorithm:?}"));
             }
             Action::ClientMac { home_address, mac } => transcript.push(format!("learn {home_address} has {mac}")),
             Action::BindingChanged { home_address } => transcript.push(format!("persist {home_address}")),
