@@ -259,3 +259,57 @@ fn a_home_agent_without_gre_is_not_asked_for_keys_twice() {
         assert!(campus.is_consistent());
     }
 }
+
+/// A datagram of the foreign agent's arrives at the home agent, and what that answers comes back.
+fn between_the_agents(campus: &mut Campus, actions: Vec<foreign_agent::Action>) {
+    for action in actions {
+        let foreign_agent::Action::Send(transmit) = action else { continue };
+        if let Some(answer) = campus.at_home_agent(&arriving(&transmit, CORE_LINK)) {
+            let received = arriving(&answer, CORE_LINK);
+            assert!(campus.foreign_agent.awaits_acknowledgement(&received));
+            campus.foreign_agent.handle_revocation(campus.clock.0, &received, &mut Vec::new());
+        }
+    }
+}
+
+fn revocable() -> Campus {
+    let offered = foreign_agent::RevocationPolicy { inform: true };
+    let mut campus = Campus::with(Some(&agents_key()), |_| {}, |foreign| foreign.revocation = Some(offered));
+    let message = signed(&request(campus.clock.0), &client_key());
+    campus.exchange(&message).unwrap();
+    assert!(campus.foreign_agent.visitors().all(|visitor| visitor.revocation.is_some()));
+    assert!(campus.home_agent.binding_count() == 1 && campus.is_consistent());
+    campus.clock.advance(Duration::from_secs(2));
+    campus
+}
+
+#[test]
+fn a_visitor_that_the_foreign_agent_drops_is_no_longer_bound_within_a_second() {
+    let mut campus = revocable();
+    let (now, mut actions) = (campus.clock.0, Vec::new());
+    let home_agent = HomeAgentAddress(HOME_AGENT);
+    assert!(campus.foreign_agent.remove_visitor(now, home_agent, HomeAddress(HOME), &mut actions));
+    campus.foreign_agent.handle_timeout(now, &mut actions);
+    between_the_agents(&mut campus, actions);
+    assert!(campus.home_agent.binding_count() == 0 && campus.is_consistent());
+    assert_eq!(campus.foreign_agent.counters().revocations_confirmed, 1);
+    assert_eq!(campus.foreign_agent.poll_timeout(), None);
+}
+
+#[test]
+fn a_binding_that_the_home_agent_drops_is_no_visitor_within_a_second() {
+    let mut campus = revocable();
+    let (now, mut actions) = (campus.clock.0, Vec::new());
+    assert!(campus.home_agent.deregister(now, HomeAddress(HOME), &mut actions));
+    campus.home_agent.handle_timeout(now, &mut actions);
+    let mut acknowledgements = Vec::new();
+    for action in actions {
+        let home_agent::Action::Send(transmit) = action else { continue };
+        campus.foreign_agent.handle_revocation(now, &arriving(&transmit, CORE_LINK), &mut acknowledgements);
+    }
+    assert_eq!(campus.foreign_agent.counters().revocations_acknowledged, 1);
+    between_the_agents(&mut campus, acknowledgements);
+    assert!(campus.home_agent.binding_count() == 0 && campus.is_consistent());
+    campus.run(Duration::from_mins(10));
+    assert_eq!(campus.foreign_agent.counters().revocations_received, 1, "acknowledged, so not repeated");
+}

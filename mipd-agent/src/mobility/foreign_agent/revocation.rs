@@ -74,14 +74,19 @@ pub(super) struct Revoked {
     informed: bool,
 }
 
+/// How often a revocation is sent, the waits doubling, before the home agent is given up: in a quarter of an hour. By the RFC
+/// only the end of the registration is an end, which one without end does not have.
+const TRANSMISSIONS: usize = 10;
+
 /// A registration that we revoke, until the home agent acknowledges or it would have ended anyway.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Revoking {
     visitor: VisitorEntry,
     inform: bool,
-    identifier: u32,
-    /// Whether a revocation has been sent.
-    sent: bool,
+    /// The last timestamp used.
+    stamp: u32,
+    /// Of all revocations sent: an acknowledgement of any of them will do.
+    identifiers: Vec<u32>,
     /// Until the next one.
     wait: Duration,
 }
@@ -216,8 +221,8 @@ impl ForeignAgent {
         let revoking = Revoking {
             visitor: *visitor,
             inform: revocable.inform,
-            identifier: revocable.own,
-            sent: false,
+            stamp: revocable.own,
+            identifiers: Vec::new(),
             wait: INTERVAL,
         };
         self.revoking.insert(visitor.key(), revoking);
@@ -231,14 +236,15 @@ impl ForeignAgent {
         let registering = self.pending.of_node(key.1).any(|(_, pending)| pending.relayed_to == key.0.0);
         let Some(revoking) = self.revoking.get_mut(&key) else { return };
         let association = config.foreign_home.primary(key.0.0);
-        let over = revoking.visitor.expires.is_some_and(|expires| now.instant >= expires);
+        let over = revoking.visitor.expires.is_some_and(|expires| now.instant >= expires)
+            || revoking.identifiers.len() == TRANSMISSIONS;
         let Some(association) = association.filter(|_| !over) else {
             self.revoking.remove(&key);
             self.counters.revocations_unanswered += 1;
             return;
         };
         if !registering {
-            revoking.identifier = stamp(now, Some(revoking.identifier));
+            revoking.stamp = stamp(now, Some(revoking.stamp));
             let mut payload = Vec::new();
             Revocation {
                 from_home_agent: false,
@@ -246,11 +252,11 @@ impl ForeignAgent {
                 home_address: key.1,
                 home_agent: key.0,
                 foreign_agent: revoking.visitor.care_of_address.0,
-                identifier: revoking.identifier,
+                identifier: revoking.stamp,
             }
             .emit(&mut payload);
             association.sign(&mut payload, kind::FOREIGN_HOME_AUTHENTICATION);
-            revoking.sent = true;
+            revoking.identifiers.push(revoking.stamp);
             self.counters.revocations_sent += 1;
             actions.push(Action::Send(Transmit {
                 payload,
@@ -263,7 +269,7 @@ impl ForeignAgent {
             }));
         }
         let next = now.instant + revoking.wait;
-        revoking.wait *= 2;
+        revoking.wait = revoking.wait.saturating_mul(2);
         let next = revoking.visitor.expires.map_or(next, |expires| next.min(expires));
         self.deadlines.set(Deadline::Revocation(key), next);
     }
@@ -296,9 +302,8 @@ impl ForeignAgent {
     ) -> Result<(), Discard> {
         let (acknowledgement, extensions) = RevocationAcknowledgement::parse(received.payload).map_err(discard)?;
         let key = (HomeAgentAddress(received.source), acknowledgement.home_address);
-        let matching = self.revoking.get(&key).copied().filter(|revoking| {
-            revoking.sent
-                && revoking.identifier == acknowledgement.identifier
+        let matching = self.revoking.get(&key).cloned().filter(|revoking| {
+            revoking.identifiers.contains(&acknowledgement.identifier)
                 && revoking.visitor.care_of_address.0 == received.destination
         });
         let revoking = matching.ok_or(Discard::UnmatchedAcknowledgement)?;

@@ -257,6 +257,34 @@ fn an_acknowledgement_that_is_not_exactly_right_is_dropped() {
 }
 
 #[test]
+fn an_acknowledgement_of_an_earlier_transmission_will_do() {
+    let mut bench = Bench::new(revoking());
+    bench.revocable(true);
+    bench.drop_visitor();
+    let first = read_revocation(sent(&bench.run(SECOND))).identifier;
+    bench.run(3 * SECOND);
+    bench.hear(&from_home_agent(&acknowledgement(first, false, &agents_key())));
+    assert_eq!(bench.run(600 * SECOND), []);
+    assert_eq!(bench.agent.counters().revocations_confirmed, 1);
+}
+
+#[test]
+fn a_home_agent_that_never_acknowledges_the_end_of_an_endless_registration_is_given_up() {
+    let mut bench = Bench::new(Config { maximum_lifetime: Lifetime::INFINITE, ..revoking() });
+    let mut request = bench.fresh();
+    request.lifetime = Lifetime::INFINITE;
+    bench.receive(&from_client(&signed(&request, &client_key())));
+    let mut reply = signed_reply(&reply_to(&request));
+    RevocationSupport { inform: true, timestamp: ITS_TIME }.append(&mut reply);
+    agents_key().sign(&mut reply, kind::FOREIGN_HOME_AUTHENTICATION);
+    bench.answer(&reply);
+    assert_eq!(bench.visitor().unwrap().expires, None);
+    bench.drop_visitor();
+    assert_eq!(bench.run(3600 * SECOND).len(), 10);
+    assert_eq!(bench.agent.poll_timeout(), None);
+}
+
+#[test]
 fn revocations_never_outlive_the_registration() {
     let mut bench = Bench::new(revoking());
     bench.revocable(true);
