@@ -336,6 +336,8 @@ impl Plan {
             subnet_map,
             associations: Arc::clone(&self.mobile_home),
             mobile_foreign: Arc::clone(&self.mobile_foreign),
+            // Our home agent checks MN-AAA authentication in the AAA server's stead, with the key of the client.
+            mobile_aaa: Arc::clone(&self.mobile_home),
             names: Arc::new(names.collect()),
             registration_lifetime: settings.registration_lifetime,
             encapsulations: settings.encapsulations.clone(),

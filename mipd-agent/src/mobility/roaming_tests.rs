@@ -18,7 +18,7 @@ use super::{
     home_agent::{self, HomeAgent},
     link::{InterfaceIndex, Path, Received, Transmit},
     proxy::{self, Event, ForeignAgentInfo, HomeAgentOnLink, Proxy, StationState},
-    security::MobileHomeAssociations,
+    security::{MobileHomeAssociations, Peer, PeerAssociations, ReplayProtection, SecurityAssociation},
     subnet_map::SubnetMap,
     time::{Instant, Now},
 };
@@ -72,7 +72,13 @@ struct Campus {
 
 impl Campus {
     fn new(skews: [i32; 4]) -> Self {
-        let clients = Arc::new(MobileHomeAssociations::new([("10.1.0.0/24".parse().unwrap(), client_key())]).unwrap());
+        Self::with(skews, client_key(), PeerAssociations::default())
+    }
+
+    /// With what the client shares with its home agent, and the access points with the foreign agents.
+    fn with(skews: [i32; 4], client_key: SecurityAssociation, mobile_foreign: PeerAssociations) -> Self {
+        let clients = Arc::new(MobileHomeAssociations::new([("10.1.0.0/24".parse().unwrap(), client_key)]).unwrap());
+        let mobile_foreign = Arc::new(mobile_foreign);
         let subnet = home_agent::HomeSubnet { prefix: "10.1.0.0/24".parse().unwrap(), interface: HOME_LINK };
         let home_agent = HomeAgent::new(home_agent::Config {
             maximum_lifetime: Lifetime(3600),
@@ -81,7 +87,11 @@ impl Campus {
         });
         let foreign_agent = |link| {
             let access = foreign_agent::AccessInterface { interface: ACCESS_LINK, address: router(link) };
-            ForeignAgent::new(foreign_agent::Config::new(CareOfAddress(router(link)), vec![access]), 1)
+            let config = foreign_agent::Config {
+                mobile_foreign: mobile_foreign.clone(),
+                ..foreign_agent::Config::new(CareOfAddress(router(link)), vec![access])
+            };
+            ForeignAgent::new(config, 1)
         };
         let clock = Clock::new();
         let access_points = LINKS.iter().zip(skews).enumerate().map(|(index, (&link, skew))| {
@@ -93,6 +103,7 @@ impl Campus {
                     )])
                     .unwrap(),
                     associations: clients.clone(),
+                    mobile_foreign: mobile_foreign.clone(),
                     registration_port: CLIENT_PORT,
                     maximum_clients: 10,
                     ..proxy::Config::new(UPLINK, vec![format!("10.{}.0.0/24", 1 + link).parse().unwrap()])
@@ -402,6 +413,34 @@ fn a_clock_a_little_ahead_at_the_last_access_point_delays_a_registration_by_litt
         campus.roam(to);
         campus.run(Duration::from_secs(2), true);
         assert_eq!(campus.reaches_client(), Ok(()), "access point {to}");
+    }
+}
+
+#[test]
+fn with_nonces_a_roam_costs_one_more_round_trip_and_a_renewal_none() {
+    let nonces = SecurityAssociation { replay: ReplayProtection::Nonces, ..client_key() };
+    let mut campus = Campus::with([0, 900, -900, 5], nonces, PeerAssociations::default());
+    for to in [1, 3, 1, 2, 0, 3] {
+        let before = campus.requests();
+        campus.roam(to);
+        assert_eq!(campus.reaches_client(), Ok(()), "access point {to}");
+        assert!(campus.requests() - before <= 2);
+        campus.run(Duration::from_secs(8), true);
+    }
+    let before = campus.requests();
+    campus.run(Duration::from_mins(10), true);
+    assert_eq!(campus.requests() - before, 1);
+    assert_eq!(campus.reaches_client(), Ok(()));
+}
+
+#[test]
+fn foreign_agents_and_access_points_that_share_a_key_understand_each_other() {
+    let mobile_foreign = PeerAssociations::new([(Peer::Any, agents_key())]).unwrap();
+    let mut campus = Campus::with([0; 4], client_key(), mobile_foreign);
+    for to in [1, 3, 0, 2] {
+        campus.roam(to);
+        assert_eq!(campus.reaches_client(), Ok(()), "access point {to}");
+        campus.run(Duration::from_secs(8), true);
     }
 }
 
