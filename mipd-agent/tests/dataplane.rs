@@ -667,8 +667,9 @@ fn an_access_point_keeps_forwarding_entries_for_visitors_only() {
         let mut data_plane = DataPlane::start(settings.clone()).unwrap();
         let radio = index("wlan0");
         let agent_mac = MacAddress([2, 0, 0, 0, 0, 1]);
+        let forward = StationEntry::Forward { home_address: CLIENT, agent_mac, broadcasts_from: None, radio };
         data_plane.set_station(CLIENT_MAC, StationEntry::Hold { home_address: CLIENT, radio }).unwrap();
-        data_plane.set_station(CLIENT_MAC, StationEntry::Forward { home_address: CLIENT, agent_mac, radio }).unwrap();
+        data_plane.set_station(CLIENT_MAC, forward).unwrap();
         let entries = sh("bridge fdb show dev wlan0");
         assert!(contains(&entries, "02:00:00:00:00:05 extern_learn master br-lan"), "{entries}");
         assert_eq!(data_plane.radio_of(CLIENT_MAC), Some(radio));
@@ -682,7 +683,7 @@ fn an_access_point_keeps_forwarding_entries_for_visitors_only() {
         assert_eq!((stations[0].state, stations[0].home_address), ("forward", Some(CLIENT)));
         data_plane.set_station(CLIENT_MAC, StationEntry::Local { radio }).unwrap();
         assert!(!contains(&sh("bridge fdb show dev wlan0"), "02:00:00:00:00:05"));
-        data_plane.set_station(CLIENT_MAC, StationEntry::Forward { home_address: CLIENT, agent_mac, radio }).unwrap();
+        data_plane.set_station(CLIENT_MAC, forward).unwrap();
         stop(data_plane);
         router.unload();
         fs::remove_dir(&router.state).unwrap();
@@ -805,7 +806,8 @@ fn a_foreign_client_is_reported_and_its_frame_comes_to_the_agent_and_goes_on_whe
         assert_eq!(data_plane.radio_of(CLIENT_MAC), Some(radio));
 
         let agent_mac = MacAddress([2, 0, 0, 0, 0, 1]);
-        data_plane.set_station(CLIENT_MAC, StationEntry::Forward { home_address: CLIENT, agent_mac, radio }).unwrap();
+        let forward = StationEntry::Forward { home_address: CLIENT, agent_mac, broadcasts_from: None, radio };
+        data_plane.set_station(CLIENT_MAC, forward).unwrap();
         data_plane.inject(&frame).unwrap();
         let forwarded = receive(&wire, |frame| frame[6..12] == CLIENT_MAC.0);
         assert_eq!(forwarded[..6], agent_mac.0);
@@ -874,8 +876,8 @@ fn unload_finishes_what_others_have_begun() {
         sh("ip link del mip-home");
         sh("ip rule del priority 434");
         sh("ip route flush table 434");
-        fs::remove_file(router.bpffs.join("v1/links/router_xdp-core")).unwrap();
-        fs::remove_file(router.bpffs.join("v1/SLOTS")).unwrap();
+        fs::remove_file(router.bpffs.join("v2/links/router_xdp-core")).unwrap();
+        fs::remove_file(router.bpffs.join("v2/SLOTS")).unwrap();
         assert!(Inspection::open(&router.bpffs).err().unwrap().to_string().contains("SLOTS"));
         router.unload();
         fs::remove_dir(&router.state).unwrap();

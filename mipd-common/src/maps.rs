@@ -22,7 +22,7 @@
 //! | `COUNTERS` | per-CPU array | [`counter_row`] | [`Counters`] | programs |
 
 /// Version of this layout. Pins live in a directory of this name, so an agent never adopts maps it cannot read.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// An IPv4 address, network byte order.
 pub type Address = [u8; 4];
@@ -296,6 +296,11 @@ pub struct Station {
     pub uplink_ifindex: u32,
     /// The radio that the station is behind: where frames go that the agent writes to the punt TAP. 0 = unknown.
     pub radio_ifindex: u32,
+    /// The home agent that sends the visitor broadcasts of its home network, wrapped for its home address: the wrapper is
+    /// taken off. Zero = nobody does.
+    pub broadcasts_from: Address,
+    /// Zero.
+    pub reserved: u32,
     /// Low bits of the kernel's jiffies when `last_seen` was written, so that the clock is read once per jiffy at most.
     /// Written by the programs only.
     pub last_jiffy: u32,
@@ -484,6 +489,7 @@ counters! {
     Reinjected = "reinjected", Slow, "frame of the agent put back on the radio's ingress";
     SlowCopies = "slow_copies", Slow, "home agent: a client with several care-of addresses, copied on the tunnel device";
     EncapsulatedCopies = "encapsulated_copies", Slow, "tunnel device: a copy sent to each of a client's care-of addresses";
+    BroadcastUnwrapped = "broadcast_unwrapped", Fast, "access point: broadcast of the home network, its wrapper taken off for the visitor";
 }
 
 macro_rules! assert_layout {
@@ -497,7 +503,7 @@ macro_rules! assert_layout {
 
 assert_layout! {
     Mac = 8, Interface = 16, Router = 20, AddressList = 68, Subnet = 8, SubnetList = 132, HomeSubnet = 16,
-    HomeSubnets = 132, Tunnel = 64, VisitorKey = 8, Visitor = 20, VisitorSource = 8, AccessPoint = 20, Station = 32,
+    HomeSubnets = 132, Tunnel = 64, VisitorKey = 8, Visitor = 20, VisitorSource = 8, AccessPoint = 20, Station = 40,
     Seen = 16, StationEvent = 16,
 }
 

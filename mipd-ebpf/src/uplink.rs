@@ -9,6 +9,7 @@ use mipd_common::{
 use crate::{
     arp::Arp,
     bytes::BytesMut,
+    home_encapsulate::TUNNELLED,
     hook::Hook,
     ipv4::{Ipv4, is_no_host},
     maps, punt,
@@ -36,9 +37,36 @@ pub fn decide(hook: Tc, _interface: &Interface) -> Verdict {
     }
     match ethernet.half::<12>() {
         ether_type::IPV4 if is_registration_reply(hook, ethernet) => punt::to_agent(),
+        ether_type::IPV4 if is_wrapped_broadcast(hook, ethernet) => unwrap_broadcast(hook),
         ether_type::ARP => announcement(hook),
         _ => Verdict::pass(Counter::PassedOther),
     }
+}
+
+/// Whether this is a broadcast that a visitor's home agent has wrapped for it (RFC 5944 §4.3).
+#[inline(always)]
+fn is_wrapped_broadcast(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>) -> bool {
+    let Some(station) = maps::station(&ethernet.mac::<0>()) else { return false };
+    let home_agent = crate::bytes::address(&station.broadcasts_from);
+    let Some(headers) = hook.frame().take::<TUNNELLED>() else { return false };
+    let wrapper = Ipv4(headers.part::<ETHERNET_LENGTH, IPV4_LENGTH>());
+    let inner = Ipv4(headers.part::<{ ETHERNET_LENGTH + IPV4_LENGTH }, IPV4_LENGTH>());
+    let payload = (wrapper.total_length() as u32).wrapping_sub(IPV4_LENGTH as u32);
+    home_agent != 0
+        && wrapper.source() == home_agent
+        && wrapper.destination() == crate::bytes::address(&station.home_address)
+        && wrapper.protocol() == protocol::IP_IN_IP
+        && wrapper.is_plain()
+        && !wrapper.is_fragment()
+        && wrapper.lengths_fit(hook.length().wrapping_sub(ETHERNET_LENGTH as u32))
+        && inner.is_version_4()
+        && inner.lengths_fit(payload)
+}
+
+/// The client gets what is inside, still by its own MAC: nobody else is meant.
+#[inline(always)]
+fn unwrap_broadcast(hook: Tc) -> Verdict {
+    if hook.shrink() { Verdict::pass(Counter::BroadcastUnwrapped) } else { Verdict::drop(Counter::DroppedError) }
 }
 
 /// Whether this answers a request that the agent has sent in a station's name.

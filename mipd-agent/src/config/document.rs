@@ -103,6 +103,8 @@ pub(super) struct AccessPointSection {
     #[serde(default)]
     pub reverse_tunnel: ReverseTunnelPolicy,
     #[serde(default)]
+    pub broadcast: bool,
+    #[serde(default)]
     pub proxy_extensions: bool,
     #[serde(default)]
     pub local_subnets: Vec<Spanned<PrefixText>>,
@@ -164,7 +166,8 @@ pub(super) struct HomeAgentSection {
     #[serde(default)]
     pub encapsulation: Vec<Spanned<String>>,
     pub simultaneous_bindings: Option<Spanned<u32>>,
-    pub broadcast: Option<Spanned<bool>>,
+    #[serde(default)]
+    pub broadcast: bool,
     pub udp_tunnel: Option<Spanned<bool>>,
     #[serde(default = "yes")]
     pub revocation: bool,

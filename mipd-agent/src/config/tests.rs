@@ -71,7 +71,7 @@ fn every_mistake_has_its_one_line() {
         (
             format!("{ACCESS_POINT}authoritative = []\n"),
             "mipd.toml:6: unknown key `authoritative`: expected uplink, bridge, radios, subnet-map, \
-             registration-lifetime, encapsulation, reverse-tunnel, proxy-extensions, local-subnets, visitor-ipv6, registration-port, maximum-clients",
+             registration-lifetime, encapsulation, reverse-tunnel, broadcast, proxy-extensions, local-subnets, visitor-ipv6, registration-port, maximum-clients",
         ),
         (
             format!("{HOME_AGENT}maximum-lifetim = \"10h\"\n"),
@@ -171,7 +171,6 @@ fn every_mistake_has_its_one_line() {
             ),
             "mipd.toml:5: nai a@b has a home address already: write it once",
         ),
-        (format!("{HOME_AGENT}broadcast = true\n"), "mipd.toml:5: broadcast is not available yet: write false"),
         (
             format!("{FOREIGN_AGENT}encapsulation = [\"ipip\", \"gre\"]\n"),
             "mipd.toml:5: encapsulation `gre` is not available yet: write [\"ipip\"]",

@@ -61,6 +61,8 @@ pub struct AccessPoint {
     pub radios: HashMap<InterfaceIndex, Port>,
     /// What is local here.
     pub own_subnets: Vec<Ipv4Net>,
+    /// Whether visitors' home agents may send them broadcasts of their home networks.
+    pub broadcast: bool,
     /// Our address on the bridge: source of solicitations.
     pub address: Ipv4Addr,
     /// UDP source port of requests.
@@ -433,9 +435,12 @@ impl AccessPoint {
         let entry = match station {
             StationState::Local => StationEntry::Local { radio },
             StationState::Hold { home_address } => StationEntry::Hold { home_address: home_address.0, radio },
-            StationState::Forward { home_address, agent_mac } => {
-                StationEntry::Forward { home_address: home_address.0, agent_mac, radio }
-            }
+            StationState::Forward { home_address, agent_mac, home_agent } => StationEntry::Forward {
+                home_address: home_address.0,
+                agent_mac,
+                broadcasts_from: self.broadcast.then_some(home_agent.0),
+                radio,
+            },
         };
         tracing::info!(client = %mac, ?station, "station");
         if let Err(error) = context.dataplane.set_station(mac, entry) {

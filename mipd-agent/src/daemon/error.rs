@@ -50,6 +50,9 @@ pub enum DaemonError {
         /// What the system said.
         source: io::Error,
     },
+    /// No raw socket.
+    #[error("cannot open a raw socket for broadcasts: {0}: needs CAP_NET_RAW")]
+    EncapsulatingSocket(io::Error),
     /// No runtime or signal handler.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),

@@ -34,6 +34,8 @@ pub enum Input {
     Frames(Vec<Frame>),
     /// A datagram of a RADIUS server.
     Radius(ServerIndex, Zeroizing<Vec<u8>>),
+    /// Broadcasts of a home link.
+    Broadcasts(Vec<Frame>),
 }
 
 /// The reading ends of all sockets.
@@ -118,7 +120,9 @@ impl Inputs {
             loop {
                 match reader.receive(&mut batch).await {
                     Ok(frames) => {
-                        if sender.send(Input::Frames(frames)).await.is_err() {
+                        let input =
+                            if want == Want::Broadcasts { Input::Broadcasts(frames) } else { Input::Frames(frames) };
+                        if sender.send(input).await.is_err() {
                             return;
                         }
                     }

@@ -11,6 +11,7 @@
 //! netlink, a command or a timer, and waits for nothing else.
 
 mod access_point;
+mod broadcasts;
 mod clock;
 mod error;
 mod inputs;
@@ -207,6 +208,11 @@ impl Daemon {
             (Input::Frames(frames), Some(router), _) => {
                 for frame in frames {
                     router.handle_frame(now, frame, &mut context);
+                }
+            }
+            (Input::Broadcasts(frames), Some(router), _) => {
+                for frame in frames {
+                    router.handle_broadcast(now, frame);
                 }
             }
             (Input::Frames(frames), _, Some(access_point)) => {

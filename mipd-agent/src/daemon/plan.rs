@@ -8,13 +8,14 @@ use rand::RngExt as _;
 use super::{
     DaemonError,
     access_point::{self, AccessPoint},
+    broadcasts::BroadcastForwarder,
     inputs::Inputs,
     router::{self, Router},
 };
 use crate::{
     config::{Config, HomeRoutes, InterfaceName, PeerKind, VisitorIpv6},
     dataplane::{self, Mark, Network, VisitSettings},
-    io::frames::Want,
+    io::{encapsulated::EncapsulatingSocket, frames::Want},
     mobility::{
         discovery::{
             advertiser::{Advertiser, AdvertiserConfig},
@@ -243,10 +244,28 @@ impl Plan {
             foreign_agent: foreign_agent.map(|settings| ForeignAgent::new(settings, rand::random())),
             ports,
             socket: inputs.registration_socket().map_err(DaemonError::RegistrationPort)?,
+            broadcasts: self.broadcasts(config, inputs)?,
             counters: router::Counters::default(),
             wanted_associations: Vec::new(),
             outgoing: Vec::new(),
         }))
+    }
+
+    /// Hears the broadcasts of the home links, if they are to be forwarded.
+    fn broadcasts(&self, config: &Config, inputs: &Inputs) -> Result<Option<BroadcastForwarder>, DaemonError> {
+        let Some(settings) = config.home_agent.as_ref().filter(|settings| settings.broadcast) else { return Ok(None) };
+        let mut subnets: Vec<(Ipv4Net, InterfaceIndex)> = Vec::new();
+        for subnet in &settings.subnets {
+            let interface = self.index(&subnet.interface)?;
+            if subnets.iter().all(|(_, known)| *known != interface) {
+                inputs
+                    .frame_socket(interface, Want::Broadcasts)
+                    .map_err(|source| DaemonError::PacketSocket { interface: subnet.interface.clone(), source })?;
+            }
+            subnets.push((subnet.prefix, interface));
+        }
+        let socket = EncapsulatingSocket::open().map_err(DaemonError::EncapsulatingSocket)?;
+        Ok(Some(BroadcastForwarder::new(socket, subnets)))
     }
 
     fn home_agent(&self, config: &Config) -> Result<Option<home_agent::Config>, DaemonError> {
@@ -269,6 +288,7 @@ impl Plan {
             replay_window: settings.replay_window,
             reverse_tunnel: settings.reverse_tunnel,
             maximum_bindings: settings.maximum_bindings as usize,
+            broadcast: settings.broadcast,
             simultaneous_bindings: settings.simultaneous_bindings as usize,
             mobile_home: Arc::clone(&self.mobile_home),
             foreign_home: Arc::clone(&self.foreign_home),
@@ -341,6 +361,7 @@ impl Plan {
             names: Arc::new(names.collect()),
             registration_lifetime: settings.registration_lifetime,
             encapsulations: settings.encapsulations.clone(),
+            broadcasts: settings.broadcast,
             reverse_tunnel: settings.reverse_tunnel,
             proxy_extensions: settings.proxy_extensions.then_some(AccessTechnology::WirelessLan),
             registration_port: self.registration_port,
@@ -358,6 +379,7 @@ impl Plan {
             uplink,
             radios: radio_ports,
             own_subnets,
+            broadcast: settings.broadcast,
             registration_port: self.registration_port,
             wanted_associations: Vec::new(),
             next_activity: Instant::default(),

@@ -168,6 +168,15 @@ impl Daemon {
             ] {
                 add("router", name, value, in_words(name));
             }
+            if let Some(broadcasts) = router.broadcasts.as_ref().map(|broadcasts| broadcasts.counters) {
+                for (name, value, help) in [
+                    ("broadcasts_forwarded", broadcasts.forwarded, "copies of home broadcasts sent to away clients"),
+                    ("broadcasts_limited", broadcasts.limited, "copies not sent: too many per second"),
+                    ("broadcasts_failed", broadcasts.failed, "copies that could not be sent"),
+                ] {
+                    add("router", name, value, help.into());
+                }
+            }
             let home = router.home_agent.iter().map(|agent| ("home_agent", agent.counters().entries()));
             let visit = router.foreign_agent.iter().map(|agent| ("foreign_agent", agent.counters().entries()));
             for (role, entries) in home.chain(visit) {

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use mipd_common::mac::MacAddress;
 
-use super::{Context, DaemonError};
+use super::{Context, DaemonError, broadcasts::BroadcastForwarder};
 use crate::{
     config::associations::algorithm_name,
     dataplane::{BindingRoute, TunnelExit, VisitorRoute},
@@ -73,6 +73,8 @@ pub struct Router {
     pub ports: HashMap<InterfaceIndex, Port>,
     /// The UDP 434 socket.
     pub socket: Arc<RegistrationSocket>,
+    /// What carries broadcasts of the home links to clients that asked for them, if it is switched on.
+    pub broadcasts: Option<BroadcastForwarder>,
     /// What no role took.
     pub counters: Counters,
     /// Clients whose associations the home agent needs from a server.
@@ -187,6 +189,13 @@ impl Router {
 
     fn is_from_our_foreign_agent(&self, received: &Received<'_>) -> bool {
         self.foreign_agent.as_ref().is_some_and(|agent| agent.relays_from(received.source))
+    }
+
+    /// A broadcast on a home link.
+    pub fn handle_broadcast(&mut self, now: Now, frame: &Frame) {
+        if let Some(broadcasts) = &mut self.broadcasts {
+            broadcasts.forward(now.instant, frame);
+        }
     }
 
     fn handle_home_request(&mut self, now: Now, received: &Received<'_>, context: &mut Context<'_>) {
@@ -360,8 +369,14 @@ impl Router {
                     } else {
                         tracing::info!(%home_address, ?care_of_addresses, "binding");
                     }
+                    if let Some(broadcasts) = &mut self.broadcasts {
+                        broadcasts.set_exits(home_address, &exits);
+                    }
                 }
                 Action::RemoveBinding { home_address } => {
+                    if let Some(broadcasts) = &mut self.broadcasts {
+                        broadcasts.set_exits(home_address, &[]);
+                    }
                     if let Err(error) = context.dataplane.remove_binding(home_address.0) {
                         tracing::error!(%home_address, %error, "cannot remove the binding from the data path");
                     } else {

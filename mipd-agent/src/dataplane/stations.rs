@@ -41,6 +41,8 @@ pub enum StationEntry {
         home_address: Ipv4Addr,
         /// The foreign agent's MAC.
         agent_mac: MacAddress,
+        /// The home agent whose wrapped broadcasts are unwrapped for the client.
+        broadcasts_from: Option<Ipv4Addr>,
         /// The bridge port.
         radio: u32,
     },
@@ -87,10 +89,13 @@ impl DataPlane {
     /// Says what becomes of a station's packets from now on.
     pub fn set_station(&mut self, mac: MacAddress, entry: StationEntry) -> Result<(), DataPlaneError> {
         let uplink = self.uplink()?;
-        let (state, home_address, agent_mac) = match entry {
-            StationEntry::Local { .. } => (station_state::LOCAL, Ipv4Addr::UNSPECIFIED, MacAddress::default()),
-            StationEntry::Hold { home_address, .. } => (station_state::HOLD, home_address, MacAddress::default()),
-            StationEntry::Forward { home_address, agent_mac, .. } => (station_state::FORWARD, home_address, agent_mac),
+        let nobody = (MacAddress::default(), None);
+        let (state, home_address, (agent_mac, broadcasts_from)) = match entry {
+            StationEntry::Local { .. } => (station_state::LOCAL, Ipv4Addr::UNSPECIFIED, nobody),
+            StationEntry::Hold { home_address, .. } => (station_state::HOLD, home_address, nobody),
+            StationEntry::Forward { home_address, agent_mac, broadcasts_from, .. } => {
+                (station_state::FORWARD, home_address, (agent_mac, broadcasts_from))
+            }
         };
         let known = self.stations.get(mac)?;
         let station = Station {
@@ -100,6 +105,8 @@ impl DataPlane {
             flags: if self.interfaces.is_xdp_target(uplink) { tunnel_flags::XDP_TARGET } else { 0 },
             uplink_ifindex: uplink,
             radio_ifindex: entry.radio(),
+            broadcasts_from: broadcasts_from.map(|home_agent| home_agent.octets()).unwrap_or_default(),
+            reserved: 0,
             last_jiffy: known.map_or(0, |station| station.last_jiffy),
             last_seen: known.map_or_else(monotonic, |station| station.last_seen),
         };
@@ -152,9 +159,13 @@ impl DataPlane {
                 let home_address = station.home_address.into();
                 let radio = station.radio_ifindex;
                 let entry = match station.state {
-                    station_state::FORWARD => {
-                        StationEntry::Forward { home_address, agent_mac: MacAddress(station.agent_mac), radio }
-                    }
+                    station_state::FORWARD => StationEntry::Forward {
+                        home_address,
+                        agent_mac: MacAddress(station.agent_mac),
+                        broadcasts_from: Some(station.broadcasts_from.into())
+                            .filter(|from: &Ipv4Addr| !from.is_unspecified()),
+                        radio,
+                    },
                     station_state::HOLD => StationEntry::Hold { home_address, radio },
                     _ => StationEntry::Local { radio },
                 };

@@ -30,6 +30,8 @@ pub enum Want {
     AgentTraffic,
     /// ICMP router advertisements: an access point's uplink.
     Advertisements,
+    /// IPv4 broadcasts: a home interface.
+    Broadcasts,
     /// Nothing; the socket only sends.
     Nothing,
 }
@@ -40,7 +42,7 @@ impl Want {
     fn protocol(self) -> u16 {
         match self {
             Self::Advertisements => libc::ETH_P_ALL as u16,
-            Self::AgentTraffic => libc::ETH_P_IP as u16,
+            Self::AgentTraffic | Self::Broadcasts => libc::ETH_P_IP as u16,
             Self::Nothing => 0,
         }
     }
@@ -167,6 +169,7 @@ fn link_address(interface: InterfaceIndex, protocol: u16) -> SockAddr {
 /// Classic BPF over an Ethernet frame.
 fn filter(want: Want) -> Vec<SockFilter> {
     const LD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
+    const LD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const LD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
     const LD_BYTE_X: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_IND) as u16;
     const LD_HALF_X: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_IND) as u16;
@@ -192,6 +195,14 @@ fn filter(want: Want) -> Vec<SockFilter> {
             op(JEQ, 1, 0, 10),
             op(RET, 0, 0, 0),
             op(RET, 0, 0, ACCEPT),
+        ],
+        Want::Broadcasts => vec![
+            op(LD_WORD, 0, 0, 0),
+            op(JEQ, 0, 3, u32::MAX),
+            op(LD_HALF, 0, 0, 4),
+            op(JEQ, 0, 1, 0xffff),
+            op(RET, 0, 0, ACCEPT),
+            op(RET, 0, 0, 0),
         ],
         Want::Advertisements => vec![
             op(LD_HALF, 0, 0, ETHERNET - 2),

@@ -5,10 +5,12 @@
 //! * [`undeliverable`]: what comes back of datagrams that did not arrive;
 //! * [`radius`]: sockets for RADIUS servers;
 //! * [`datagram`]: what both hand to the roles;
+//! * [`encapsulated`]: packets inside packets;
 //! * [`batch`]: many messages per system call.
 
 pub mod batch;
 pub mod datagram;
+pub mod encapsulated;
 pub mod frames;
 pub mod radius;
 pub mod udp;

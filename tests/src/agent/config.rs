@@ -73,6 +73,8 @@ pub struct Settings {
     pub fast_path: FastPath,
     /// Whether access points insist on a reverse tunnel; otherwise they never ask for one.
     pub reverse_tunnel: bool,
+    /// Whether broadcasts of the home network follow the client.
+    pub broadcast: bool,
     /// The clients that the security association covers.
     pub clients: String,
     /// Its SPI.
@@ -95,6 +97,7 @@ impl Settings {
         Self {
             fast_path,
             reverse_tunnel: false,
+            broadcast: false,
             clients: "10.1.0.0/24".to_owned(),
             spi: 256,
             key: random_key(),
@@ -183,6 +186,7 @@ fn write_role(text: &mut String, role: &Role, settings: &Settings) -> std::fmt::
             writeln!(text, "address = \"{address}\"")?;
             writeln!(text, "subnets = [{}]", subnets.join(", "))?;
             writeln!(text, "maximum-lifetime = {:?}", settings.maximum_lifetime)?;
+            writeln!(text, "broadcast = {}", settings.broadcast)?;
             writeln!(text, "reverse-tunnel = \"offered\"")?;
             writeln!(text, "advertisement-interval = \"1s\"")
         }
@@ -197,6 +201,7 @@ fn write_role(text: &mut String, role: &Role, settings: &Settings) -> std::fmt::
             writeln!(text, "radios = [{{ interface = {RADIO:?}, ssid = \"campus\" }}]")?;
             writeln!(text, "subnet-map = [{}]", entries.join(", "))?;
             writeln!(text, "registration-lifetime = {:?}", settings.lifetime)?;
+            writeln!(text, "broadcast = {}", settings.broadcast)?;
             writeln!(text, "reverse-tunnel = {:?}", if settings.reverse_tunnel { "require" } else { "never" })
         }
     }

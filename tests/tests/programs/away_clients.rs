@@ -7,7 +7,7 @@ use mipd_lab::packets::frame::{Frame, Ipv4};
 use crate::table::{Case, case, check_tc, check_xdp};
 use crate::world::{
     AT_HOME, AWAY, BROADCAST, CARE_OF, CLIENT, CORRESPONDENT, EGRESS, FAR_AGENT, HOME_AGENT, HOST, NEARBY, NEXT_HOP,
-    ROUTER,
+    ROUTER, World,
 };
 
 fn arriving(packet: &Ipv4) -> Frame {
@@ -143,6 +143,12 @@ fn both_hooks() -> Vec<Case> {
         ),
         case("a VLAN tag is passed", arriving(&packet()).vlan(5), Expect::pass(Counter::PassedOther)),
         case("another Ethernet type is passed", Frame::new(HOST, ROUTER), Expect::pass(Counter::PassedOther)),
+        case(
+            "copies for several care-of addresses are left to the tunnel device",
+            arriving(&packet()),
+            Expect::pass(Counter::SlowCopies),
+        )
+        .when(World::copies),
         case("IPv6 is passed", Frame::new(HOST, ROUTER).ether_type(0x86dd), Expect::pass(Counter::PassedOther)),
     ]
 }

@@ -9,7 +9,7 @@ use mipd_lab::packets::frame::{Frame, Ipv4};
 use crate::table::{Case, case, check_tc, check_xdp};
 use crate::world::{
     ALSO_AWAY, AT_HOME, AWAY, CARE_OF, CLIENT, CORRESPONDENT, EGRESS, FAR_AGENT, FARTHER_AGENT, HOME_AGENT, HOST,
-    NEARBY, NEXT_HOP, ROUTER,
+    NEARBY, NEXT_HOP, ROUTER, World,
 };
 
 fn back(outer_source: Ipv4Addr, inner: &Ipv4) -> Frame {
@@ -42,6 +42,19 @@ fn both_hooks() -> Vec<Case> {
             back(FARTHER_AGENT, &inner(CORRESPONDENT)),
             Expect::drop(Counter::DroppedTunnelSource),
         ),
+        case(
+            "a client with several care-of addresses comes back from each of them",
+            back(FARTHER_AGENT, &inner(NEARBY)),
+            Expect::redirect(Counter::DeliveredDirect)
+                .bytes(Frame::new(EGRESS, CLIENT).ipv4(&inner(NEARBY).forwarded()).bytes()),
+        )
+        .when(World::copies),
+        case(
+            "but from nowhere else",
+            back(Ipv4Addr::new(10, 6, 0, 1), &inner(NEARBY)),
+            Expect::drop(Counter::DroppedTunnelSource),
+        )
+        .when(World::copies),
         case(
             "a client that is served directly has no tunnel to come back through",
             back(CARE_OF, &Ipv4::udp((NEARBY, 9), (CORRESPONDENT, 9), 4)),

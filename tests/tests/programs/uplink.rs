@@ -9,7 +9,8 @@ use mipd_lab::packets::frame::{Arp, Frame, Ipv4};
 
 use crate::table::{case, check};
 use crate::world::{
-    AGENT, AWAY, BROADCAST, CARE_OF, CLIENT, CORRESPONDENT, GATEWAY, HOST, NEIGHBOUR, REGISTRATION_PORT, VISITOR, World,
+    AGENT, AWAY, BROADCAST, CARE_OF, CLIENT, CORRESPONDENT, GATEWAY, HOST, NEIGHBOUR, REGISTRATION_PORT, VISITOR,
+    VISITORS_AGENT, World,
 };
 
 fn hold(world: &mut World) {
@@ -117,6 +118,40 @@ fn frames_of_the_agent_go_back_to_the_stations_radio() {
             case("one that was only seen", frame(), Expect::redirect(Counter::Reinjected).mark(REINJECT_MARK))
                 .when(|world| world.seen.push((CLIENT, Seen { address: VISITOR.octets(), ifindex: 5, reported: 1 }))),
             case("nobody's", frame(), Expect::drop(Counter::DroppedNoVisitor)),
+        ],
+    );
+}
+
+#[test]
+fn broadcasts_that_the_home_agent_wrapped_reach_the_visitor_unwrapped() {
+    let broadcast = || Ipv4::udp((AWAY, 138), (Ipv4Addr::BROADCAST, 138), 42);
+    let wrapped = |from, to| Frame::new(AGENT, CLIENT).ipv4(&Ipv4::tunnel(from, to, &broadcast()));
+    let listen = |world: &mut World| {
+        world.station(station_state::FORWARD);
+        world.stations[0].1.broadcasts_from = VISITORS_AGENT.octets();
+    };
+    let passed = || Expect::pass(Counter::PassedOther);
+    check(
+        "uplink_ingress",
+        hook::INGRESS,
+        vec![
+            case(
+                "the wrapper is taken off, the frame stays the client's",
+                wrapped(VISITORS_AGENT, VISITOR),
+                Expect::pass(Counter::BroadcastUnwrapped).bytes(Frame::new(AGENT, CLIENT).ipv4(&broadcast()).bytes()),
+            )
+            .when(listen),
+            case("a client that did not ask keeps the wrapper", wrapped(VISITORS_AGENT, VISITOR), passed())
+                .when(|world| world.station(station_state::FORWARD)),
+            case("somebody else's wrapper stays", wrapped(CORRESPONDENT, VISITOR), passed()).when(listen),
+            case("a wrapper for another address stays", wrapped(VISITORS_AGENT, AWAY), passed()).when(listen),
+            case(
+                "a wrapper without a packet in it stays",
+                Frame::new(AGENT, CLIENT).ipv4(&Ipv4::udp((VISITORS_AGENT, 1), (VISITOR, 1), 40).protocol(4)),
+                passed(),
+            )
+            .when(listen),
+            case("a wrapper that is cut short stays", wrapped(VISITORS_AGENT, VISITOR).cut(60), passed()).when(listen),
         ],
     );
 }

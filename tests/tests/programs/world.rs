@@ -59,6 +59,7 @@ pub const TUNNEL: u32 = 3;
 pub const OTHER_TUNNEL: u32 = 4;
 pub const DIRECT_TUNNEL: u32 = 5;
 pub const REVERSE_TUNNEL: u32 = 6;
+const COPIES: u32 = 7;
 pub const MARK: u32 = 0x434_0000;
 pub const FIRST_SLOT: u32 = 256;
 pub const REGISTRATION_PORT: u16 = 4340;
@@ -144,6 +145,16 @@ impl World {
         &mut self.tunnels[0].1
     }
 
+    /// Gives `AWAY` a second care-of address, that of `ALSO_AWAY`.
+    pub fn copies(&mut self) {
+        let mut copies = Tunnel { kind: tunnel_kind::COPIES, inner_mtu: 1480, ..Tunnel::default() };
+        for (place, id) in copies.outer.chunks_exact_mut(4).zip([TUNNEL, OTHER_TUNNEL]) {
+            place.copy_from_slice(&id.to_ne_bytes());
+        }
+        self.tunnels.push((COPIES, copies));
+        self.bindings[0] = (AWAY, COPIES);
+    }
+
     /// Makes `CLIENT` a known station with `VISITOR` as home address.
     pub fn station(&mut self, state: u8) {
         let home_address = if state == station_state::LOCAL { Ipv4Addr::UNSPECIFIED } else { VISITOR };
@@ -154,6 +165,8 @@ impl World {
             flags: tunnel_flags::XDP_TARGET,
             uplink_ifindex: 31,
             radio_ifindex: LOOPBACK,
+            broadcasts_from: [0; 4],
+            reserved: 0,
             last_jiffy: 0,
             last_seen: u64::MAX,
         };

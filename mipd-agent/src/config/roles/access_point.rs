@@ -38,6 +38,8 @@ pub struct AccessPoint {
     pub encapsulations: Vec<Encapsulation>,
     /// Whether a reverse tunnel is asked for.
     pub reverse_tunnel: ReverseTunnelPolicy,
+    /// Whether home agents are asked for broadcasts of the home networks.
+    pub broadcast: bool,
     /// Whether requests say whom they are for and how that client is attached (RFC 5563).
     pub proxy_extensions: bool,
     /// Subnets of the access point itself; empty: the bridge's prefixes.
@@ -111,6 +113,7 @@ pub(in crate::config) fn validate(
             .registration_lifetime
             .map_or(REGISTRATION_LIFETIME, |lifetime| lifetime.into_inner().0),
         reverse_tunnel: section.reverse_tunnel,
+        broadcast: section.broadcast,
         local_subnets: section.local_subnets.iter().map(|prefix| prefix.get_ref().0).collect(),
         visitor_ipv6: section.visitor_ipv6,
         registration_port: section.registration_port.map(Spanned::into_inner),

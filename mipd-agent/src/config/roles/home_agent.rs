@@ -51,6 +51,8 @@ pub struct HomeAgent {
     pub allowed_proxies: Option<Vec<AddressRange>>,
     /// Home addresses of clients that give a name.
     pub identities: BTreeMap<Nai, HomeAddress>,
+    /// Whether broadcasts of the home links follow clients that ask for them.
+    pub broadcast: bool,
     /// How many care-of addresses a client may have at a time.
     pub simultaneous_bindings: u32,
 }
@@ -128,6 +130,7 @@ pub(in crate::config) fn validate(
     Ok(HomeAgent {
         revocation: section.revocation,
         answer_broadcast_probes: section.answer_broadcast_probes,
+        broadcast: section.broadcast,
         allowed_proxies: section.allowed_proxies,
         identities,
         address: HomeAgentAddress(address),
@@ -185,9 +188,6 @@ fn refuse_what_is_not_carried(source: &Source<'_>, section: &HomeAgentSection) -
     }
     if let Some(udp_tunnel) = section.udp_tunnel.as_ref().filter(|udp_tunnel| *udp_tunnel.get_ref()) {
         return Err(source.error(&udp_tunnel.span(), "udp-tunnel is not available yet: write false"));
-    }
-    if let Some(broadcast) = section.broadcast.as_ref().filter(|broadcast| *broadcast.get_ref()) {
-        return Err(source.error(&broadcast.span(), "broadcast is not available yet: write false"));
     }
     Ok(())
 }

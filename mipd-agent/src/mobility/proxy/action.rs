@@ -115,5 +115,7 @@ pub enum StationState {
         home_address: HomeAddress,
         /// The foreign agent.
         agent_mac: MacAddress,
+        /// Its home agent, which may send it broadcasts of its home network.
+        home_agent: HomeAgentAddress,
     },
 }

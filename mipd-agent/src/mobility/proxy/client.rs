@@ -286,6 +286,13 @@ impl Client {
         }
     }
 
+    /// Sends the client's packets to the foreign agent of its registration.
+    pub fn forward(&mut self, actions: &mut Vec<Action>) {
+        let Some(Registration { agent, home_agent, .. }) = self.registration().copied() else { return };
+        let home_address = self.home_address;
+        self.set_station(StationState::Forward { home_address, agent_mac: agent.mac, home_agent }, actions);
+    }
+
     /// The client is on another radio of this access point.
     pub fn set_interface(&mut self, interface: InterfaceIndex, actions: &mut Vec<Action>) {
         self.interface = interface;

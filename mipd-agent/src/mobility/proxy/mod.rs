@@ -333,9 +333,7 @@ impl Proxy {
                 ]);
                 continue;
             };
-            if let Some(agent_mac) = client.registration().map(|registration| registration.agent.mac) {
-                client.set_station(StationState::Forward { home_address: client.home_address, agent_mac }, actions);
-            }
+            client.forward(actions);
             self.roster.insert(client);
         }
     }

@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use super::{
-    Action, StationState,
+    Action,
     authenticity::Authentic,
     client::{Client, Exchange, NextRequest, Outcome, Plan, Registration, State},
     home::settle_at_home,
@@ -108,7 +108,7 @@ impl Registrar {
         let was_held = client.registration().is_none();
         client.state = State::Registered(Registration { agent, care_of_address, home_agent, mode, lifetime, expires });
         client.patience = None;
-        client.set_station(StationState::Forward { home_address: client.home_address, agent_mac: agent.mac }, actions);
+        client.forward(actions);
         if was_held {
             client.registered_in.get_or_insert(now.instant.since(client.noticed));
             actions.push(Action::ReleaseHeld { mac: client.mac });

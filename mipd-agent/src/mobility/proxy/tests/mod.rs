@@ -315,8 +315,12 @@ fn hold() -> Action {
     set(StationState::Hold { home_address: HomeAddress(HOME) })
 }
 
+fn forwarded_to(agent_mac: MacAddress) -> StationState {
+    StationState::Forward { home_address: HomeAddress(HOME), agent_mac, home_agent: HOME_AGENT }
+}
+
 fn forward() -> Action {
-    set(StationState::Forward { home_address: HomeAddress(HOME), agent_mac: FOREIGN_AGENT })
+    set(forwarded_to(FOREIGN_AGENT))
 }
 
 fn set(station: StationState) -> Action {

@@ -237,7 +237,7 @@ fn a_client_on_another_radio_of_the_same_access_point_is_followed_without_a_regi
     let mut scene = Scene::registered();
     scene.advance(milliseconds(200));
     scene.event(Event::Visitor { interface: OTHER_RADIO, mac: CLIENT, address: HOME });
-    let station = StationState::Forward { home_address: HomeAddress(HOME), agent_mac: FOREIGN_AGENT };
+    let station = forwarded_to(FOREIGN_AGENT);
     assert_eq!(scene.take(), [Action::SetStation { mac: CLIENT, station, interface: OTHER_RADIO }]);
     assert_eq!(scene.requests.len(), 1);
 }

@@ -150,7 +150,7 @@ fn a_radio_is_found_again_by_its_name() {
         (scene.state() != "gone", scene.take().into_iter().next())
     };
     let forward_on = |interface| {
-        let station = StationState::Forward { home_address: HomeAddress(HOME), agent_mac: FOREIGN_AGENT };
+        let station = forwarded_to(FOREIGN_AGENT);
         Some(Action::SetStation { mac: CLIENT, station, interface })
     };
     assert_eq!(relocated(Some("wlan1")), (true, forward_on(OTHER_RADIO)));

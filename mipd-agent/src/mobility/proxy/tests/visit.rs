@@ -262,7 +262,7 @@ fn another_foreign_agent_gets_a_registration_and_the_old_one_serves_until_then()
     assert_eq!(scene.requests.len(), 2);
     assert_eq!(effects(scene.take()), []);
     scene.accept();
-    let forward = set(StationState::Forward { home_address: HomeAddress(HOME), agent_mac: mac });
+    let forward = set(forwarded_to(mac));
     assert_eq!(scene.take(), [forward, Action::ClientChanged { mac: CLIENT }]);
 }
 
