@@ -1,6 +1,6 @@
 //! Benchmarks of the agents, on the lab's networks.
 //!
-//! [`registrations`] drives home agent and foreign agent over UDP; [`report`] prints and writes the figures; [`machine`] pins
+//! `registrations` drives home agent and foreign agent over UDP; `report` prints and writes the figures; `machine` pins
 //! processes to cores and reads what they cost.
 
 mod arguments;

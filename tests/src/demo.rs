@@ -1,7 +1,7 @@
 //! The demo: one client with an ordinary stack walks through a campus while a TCP connection and a stream of pings run.
 //!
-//! [`script`] is the walk, [`roam`] measures one step of it, [`path`] and [`data_path`] find out
-//! who carried the packets, [`verdict`] judges, [`print`] tells it to people and [`report`] to programs.
+//! `script` is the walk, `roam` measures one step of it, `path` and `data_path` find out
+//! who carried the packets, `verdict` judges, `print` tells it to people and `report` to programs.
 
 mod arguments;
 mod data_path;

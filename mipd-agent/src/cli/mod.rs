@@ -1,4 +1,7 @@
-//! The command line: one file per command.
+//! The command line: one file per command, `check` in a directory of its own.
+//!
+//! * `backend`: what the commands need of the rest of the agent; `location`: where the running agent is reached;
+//! * `table`: reports as text.
 //!
 //! Commands that reach into the kernel do so through [`Backend`], so that everything here works, and is tested, without
 //! one. Exit codes: 0 done, 1 refused or failed, 2 usage.

@@ -5,7 +5,6 @@
 //!
 //! * `document`: the file as written, one struct per section;
 //! * [`values`]: the text forms of durations, lifetimes, prefixes, masks, interface names;
-//! * [`range`]: ranges of client addresses;
 //! * `secret`: keys, in the file or in files of their own;
 //! * [`associations`], [`radius`], [`roles`], [`settings`]: the validated sections;
 //! * [`locations`]: the paths alone, for commands that must work with a broken file too;

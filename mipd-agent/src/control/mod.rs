@@ -5,7 +5,8 @@
 //! * [`protocol`]: requests and responses;
 //! * [`report`]: the tables of `mipd show`, whose JSON is a stable interface;
 //! * [`server`]: the agent's end, which hands each request to the daemon with a [`Responder`];
-//! * [`client`]: the command line's end.
+//! * [`client`]: the command line's end;
+//! * `socket`: where the socket is, and who may use it.
 
 pub mod client;
 pub mod protocol;

@@ -2,9 +2,10 @@
 //!
 //! * `plan`: what the configuration means on this machine, and the settings that it gives each part;
 //! * `inputs`: sockets as one stream of messages;
+//! * `router`: home agent and foreign agent; `broadcasts`: broadcasts of the home network, for clients that are away;
+//! * `access_point`: the proxy;
 //! * `radius`: security associations from servers;
-//! * `router`: home agent and foreign agent; `access_point`: the proxy;
-//! * `report`: the answers to `mipd show`;
+//! * [`report`]: the answers to `mipd show`;
 //! * `clock`, `error`.
 //!
 //! One thread does everything but the writing of the state store. It is woken by a message, the kernel programs,

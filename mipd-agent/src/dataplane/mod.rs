@@ -1,15 +1,18 @@
 //! The data path: loads and attaches the kernel programs, writes their maps, and keeps the kernel's own routing in step,
 //! so that a slow path exists for everything the programs leave alone. Knows nothing of Mobile IP messages.
 //!
-//! * [`settings`]: what it is told;
+//! * [`settings`]: what it is told; `checks`: what is wrong with this box for it;
 //! * [`bindings`], [`visitors`], [`stations`]: what the roles have it do;
 //! * [`events`]: what it tells the daemon;
+//! * [`interfaces`], [`counters`]: what is attached where, and what was counted;
 //! * [`inspect`]: the same state seen from outside, with no agent running;
 //! * [`unload()`]: takes everything away;
 //! * `load`, `attach`, `pins`, `maps`: the kernel programs and their maps;
-//! * `devices`, `routes`, `sysctl`, `journal`: changes to the system, and how they are undone;
+//! * `devices`, `routes`, [`sysctl`], `journal`: changes to the system, and how they are undone;
+//! * [`network`], `netlink`: interfaces and addresses of this box, and how the kernel is asked;
 //! * `tunnels`, `adjacency`, `monitor`: ready next hops, kept so from routing events;
-//! * `fragments`: reassembled tunnel packets.
+//! * `fragments`: reassembled tunnel packets;
+//! * [`error`]: what can go wrong.
 //!
 //! Dropping a [`DataPlane`], and stopping the agent, leaves everything in place: the traffic goes on, and the next
 //! [`DataPlane::start`] adopts it. Only [`unload()`] removes it.

@@ -8,7 +8,7 @@
 //! * extensions by the RFC that defines them: [`gre_key`] (6245), [`udp_tunnel`] (3519), [`challenge`] (4721), [`nai`]
 //!   (2794), [`foreign_agent_error`] (4636), [`dynamic_home_agent`] (4433), [`proxy_mode`] (5563);
 //! * [`revocation`]: registration revocation, its messages and its extension (RFC 3543);
-//! * [`ip`], [`frame`], [`arp`]: the headers around them, for raw frames;
+//! * [`ip`], [`frame`], [`arp`], `checksum`: the headers around them, for raw frames;
 //! * [`radius`]: the exchange that downloads security associations (RFC 2865);
 //! * [`echo`]: what keeps tunnels over UDP alive;
 //! * [`dhcp`]: what a client's DHCP message says about its address.

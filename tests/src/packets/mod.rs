@@ -1,6 +1,6 @@
 //! The kernel programs one packet at a time: what goes in, what comes out, what was counted.
 //!
-//! [`object`] finds and loads the programs, [`frame`] builds packets, [`maps`] fills the tables, [`bench`] runs a packet
+//! [`object`] finds and loads the programs, [`frame`] builds packets, [`maps`] fills the tables, [`mod@bench`] runs a packet
 //! through a program with `BPF_PROG_TEST_RUN` and compares.
 
 pub mod bench;

@@ -1,4 +1,8 @@
 //! `mipd check`: is the configuration valid, what will the agent do with it, and will this box let it?
+//!
+//! * `explain`: the configuration in plain words; `hints`: what in it is hardly meant;
+//! * `live`, from the snapshot in `box_state`, and `netfilter`: what this box says to it;
+//! * [`finding`]: one thing that is to be said.
 
 mod box_state;
 mod explain;

@@ -1,4 +1,5 @@
-//! The role sections: `[access-point]`, `[foreign-agent]`, `[home-agent]`, and `[advertisement]` of the two agents.
+//! The role sections, one file each: `[access-point]`, `[foreign-agent]`, `[home-agent]`, and `[advertisement]` of the two
+//! agents.
 
 mod access_point;
 mod advertisement;

@@ -14,7 +14,7 @@
 //! * `identification`, `timestamp`, `clock`: Identifications; `challenge`: the foreign agents' challenges;
 //! * `downloads`: security associations that a server must be asked for;
 //! * `attachment`, `pace`: presence and rates;
-//! * `status`: what is shown and what is persisted.
+//! * `status`: what is shown and what is persisted; [`counters`](Counters).
 
 mod action;
 mod agents;
