@@ -21,7 +21,7 @@ pub const INSTALL_NIGHTLY: [&str; 8] =
     ["toolchain", "install", NIGHTLY, "--profile", "minimal", "--component", "rust-src", "--no-self-update"];
 /// A download that takes longer has stalled.
 const DOWNLOAD_LIMIT: Duration = Duration::from_secs(480);
-/// Where [`Compiler::Unpacked`] is, within the cache.
+/// Where the compiler of [`Compiler::Prebuilt`] is unpacked, within the cache.
 const UNPACKED: &str = "rustc-web";
 
 /// How to come by a compiler.
