@@ -3,6 +3,7 @@
 pub mod discovery;
 pub mod messages;
 pub mod packets;
+pub mod radius;
 pub mod records;
 
 /// The Internet checksum (RFC 1071) of bytes whose checksum field is zero. Written here once more, so that a wrong one in

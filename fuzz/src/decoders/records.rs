@@ -1,12 +1,12 @@
 //! Text that others write: requests on the control socket, and what lies in the state directory.
 
-use mipd_agent::{
-    control::protocol::Request,
-    mobility::{foreign_agent::VisitorRecord, home_agent::BindingRecord, proxy::ClientRecord},
-};
+#[cfg(feature = "daemon")]
+use mipd_agent::control::protocol::Request;
+use mipd_agent::mobility::{foreign_agent::VisitorRecord, home_agent::BindingRecord, proxy::ClientRecord};
 
 /// One JSON text, read as each of them.
 pub fn check(data: &[u8]) {
+    #[cfg(feature = "daemon")]
     if let Ok(request) = serde_json::from_slice::<Request>(data) {
         let written = serde_json::to_vec(&request).expect("a request can be written");
         assert_eq!(serde_json::from_slice::<Request>(&written).expect("and read"), request);
