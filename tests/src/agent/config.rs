@@ -75,6 +75,8 @@ pub struct Settings {
     pub reverse_tunnel: bool,
     /// Whether broadcasts of the home network follow the client.
     pub broadcast: bool,
+    /// What routers think of reverse tunnels: `off`, `offered` or `required`.
+    pub routers_reverse_tunnel: String,
     /// The clients that the security association covers.
     pub clients: String,
     /// Its SPI.
@@ -98,6 +100,7 @@ impl Settings {
             fast_path,
             reverse_tunnel: false,
             broadcast: false,
+            routers_reverse_tunnel: "offered".to_owned(),
             clients: "10.1.0.0/24".to_owned(),
             spi: 256,
             key: random_key(),
@@ -180,14 +183,14 @@ fn write_role(text: &mut String, role: &Role, settings: &Settings) -> std::fmt::
             writeln!(text, "interfaces = {interfaces:?}")?;
             writeln!(text, "care-of-address = \"{address}\"")?;
             writeln!(text, "registration-lifetime = {:?}", settings.maximum_lifetime)?;
-            writeln!(text, "reverse-tunnel = \"offered\"")?;
+            writeln!(text, "reverse-tunnel = {:?}", settings.routers_reverse_tunnel)?;
             writeln!(text, "advertisement-interval = \"1s\"")?;
             writeln!(text, "\n[home-agent]")?;
             writeln!(text, "address = \"{address}\"")?;
             writeln!(text, "subnets = [{}]", subnets.join(", "))?;
             writeln!(text, "maximum-lifetime = {:?}", settings.maximum_lifetime)?;
             writeln!(text, "broadcast = {}", settings.broadcast)?;
-            writeln!(text, "reverse-tunnel = \"offered\"")?;
+            writeln!(text, "reverse-tunnel = {:?}", settings.routers_reverse_tunnel)?;
             writeln!(text, "advertisement-interval = \"1s\"")
         }
         Role::AccessPoint { subnet_map } => {

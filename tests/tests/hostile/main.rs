@@ -1,0 +1,16 @@
+//! Peers that are wrong, broken or hostile: each message gets the documented answer or silence, is counted, does the
+//! registered client no harm, and however often it comes it fills no log.
+//!
+//! * `scene`: the campus with a registered client, and the verdict on one message;
+//! * `messages`: requests in the client's name, and what can be wrong with them;
+//! * `home_agent`, `foreign_agent`: a table of such messages for each; `reverse_tunnel`: by the agents' policy;
+//! * `access_point`: one with a wrong association, and replies that it has not asked for;
+//! * `forged`: packets, frames and floods.
+
+mod access_point;
+mod foreign_agent;
+mod forged;
+mod home_agent;
+mod messages;
+mod reverse_tunnel;
+mod scene;
