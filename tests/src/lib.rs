@@ -22,6 +22,7 @@ pub mod pass_program;
 pub mod process;
 pub mod radio;
 pub mod radius;
+pub mod scapy;
 pub mod topology;
 pub mod traffic;
 pub mod wait;
