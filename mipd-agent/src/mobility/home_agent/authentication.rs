@@ -31,19 +31,11 @@ impl<'k> Examination<'k, '_> {
     /// Authenticators first, then the Identification, then the foreign agent's authenticator; of a proxy that registers
     /// with its own alone, that one first.
     pub(super) fn authenticate(&self, signers: &mut Signers<'k>) -> Result<(Layout, bool), Refused<'k>> {
-        if self.is_proxys_own() {
-            signers.by_proxy = true;
-            signers.mobile = None;
-            let foreign = self.check_foreign_authentication(signers, RegistrationRequest::LENGTH)?;
-            if foreign.is_none() {
-                return Err(MISSING);
-            }
-            signers.is_authentic = true;
-            let is_repeated = self.check_identification(*signers)?;
-            return Ok((Layout { signed: RegistrationRequest::LENGTH, foreign }, is_repeated));
-        }
-        let signed = self.check_mobile_authentication(signers)?;
+        let Layout { signed, foreign } = self.authenticate_sender(signers)?;
         let is_repeated = self.check_identification(*signers)?;
+        if signers.by_proxy {
+            return Ok((Layout { signed, foreign }, is_repeated));
+        }
         let foreign = self.check_foreign_authentication(signers, signed)?;
         self.check_aaa_authentication().map_err(|violation| Refused {
             verdict: Verdict::Deny(ReplyCode::HA_AAA_AUTHENTICATION, *signers),
@@ -51,6 +43,22 @@ impl<'k> Examination<'k, '_> {
             must_be_answered: true,
         })?;
         Ok((Layout { signed, foreign }, is_repeated))
+    }
+
+    /// The client's authenticator, or that of a proxy that registers with its own alone.
+    pub(super) fn authenticate_sender(&self, signers: &mut Signers<'k>) -> Result<Layout, Refused<'k>> {
+        if !self.is_proxys_own() {
+            return Ok(Layout { signed: self.check_mobile_authentication(signers)?, foreign: None });
+        }
+        signers.by_proxy = true;
+        signers.mobile = None;
+        let signed = RegistrationRequest::LENGTH;
+        let foreign = self.check_foreign_authentication(signers, signed)?;
+        if foreign.is_none() {
+            return Err(MISSING);
+        }
+        signers.is_authentic = true;
+        Ok(Layout { signed, foreign })
     }
 
     /// Whether it is a proxy's that has no key of the client (RFC 5563 §6.1).
@@ -97,7 +105,7 @@ impl<'k> Examination<'k, '_> {
     }
 
     /// Whether it only repeats a request that was accepted; otherwise it is new.
-    fn check_identification(&self, signers: Signers<'k>) -> Result<bool, Refused<'k>> {
+    pub(super) fn check_identification(&self, signers: Signers<'k>) -> Result<bool, Refused<'k>> {
         let request = &self.petition.request;
         let node = self.nodes.get(self.petition.home_address);
         let mismatch = Refused {

@@ -10,6 +10,8 @@ use crate::{
 pub enum Discard {
     /// Not a Registration Request, or shorter than one.
     NotARequest,
+    /// Its extensions are broken, and none before the break authenticates it.
+    Malformed,
     /// It has an extension of type 0..127 that we do not know (RFC 5944 §1.8).
     UnknownExtension,
     /// No Mobile-Home authentication extension (RFC 5944 §3.8.2.1).
@@ -49,6 +51,7 @@ impl Discard {
     pub fn name(self) -> &'static str {
         match self {
             Self::NotARequest => "not_a_request",
+            Self::Malformed => "malformed",
             Self::UnknownExtension => "unknown_extension",
             Self::MissingAuthentication => "missing_authentication",
             Self::NoAssociation => "no_association",

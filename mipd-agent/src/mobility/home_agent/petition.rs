@@ -21,7 +21,7 @@ pub(super) struct Petition<'a> {
     pub request: RegistrationRequest,
     /// The client: as the request says, or else as its name tells us; 0.0.0.0 if neither does.
     pub home_address: HomeAddress,
-    /// Empty if the list is broken.
+    /// All of them, or those before the place where the list is broken.
     pub extensions: Extensions<'a>,
     /// What is wrong with the list of extensions.
     pub broken: Option<ParseError>,
@@ -34,10 +34,12 @@ impl<'a> Petition<'a> {
             return Err(Discard::ImpossibleSource);
         }
         let (parsed, broken) = match RegistrationRequest::parse(received.payload) {
-            Err(error @ (ParseError::MalformedExtension { .. } | ParseError::UnknownNonSkippable(_))) => {
-                // What precedes the list is enough to refuse it.
-                let fixed = received.payload.get(..RegistrationRequest::LENGTH).unwrap_or_default();
-                (RegistrationRequest::parse(fixed), Some(error))
+            Err(error @ ParseError::MalformedExtension { offset, .. }) => {
+                (RegistrationRequest::parse(&received.payload[..offset]), Some(error))
+            }
+            Err(error @ ParseError::UnknownNonSkippable(_)) => {
+                // What precedes the list is enough to discard it.
+                (RegistrationRequest::parse(&received.payload[..RegistrationRequest::LENGTH]), Some(error))
             }
             parsed => (parsed, None),
         };

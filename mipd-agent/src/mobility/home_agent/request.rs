@@ -89,11 +89,26 @@ impl<'k> Examination<'k, '_> {
             Some(ParseError::UnknownNonSkippable(_)) => {
                 return Err(Refused::of(Verdict::Discard(Discard::UnknownExtension)));
             }
-            Some(_) => return Err(deny(ReplyCode::HA_MALFORMED, signers)),
+            Some(_) => return Err(self.refuse_broken(signers)),
         }
         let (layout, is_repeated) = self.authenticate(&mut signers)?;
         let terms = self.judge(layout).map_err(|code| deny(code, signers))?;
         Ok(Granted { signers, terms, is_repeated })
+    }
+
+    /// Code 134 for a broken list of extensions, but only if what precedes the break authenticates the request: whoever
+    /// overheard a request could otherwise have us sign a denial of it.
+    fn refuse_broken(&self, mut signers: Signers<'k>) -> Refused<'k> {
+        let found = self.authenticate_sender(&mut signers).and_then(|_| self.check_identification(signers));
+        match found {
+            Ok(_) => deny(ReplyCode::HA_MALFORMED, signers),
+            Err(refused) if signers.is_authentic => refused,
+            Err(refused) => Refused {
+                // What is missing may be behind the break.
+                violation: refused.violation.filter(|reason| *reason != ViolationReason::MissingExtension),
+                ..Refused::of(Verdict::Discard(Discard::Malformed))
+            },
+        }
     }
 
     /// Whether somebody looks for home agents, and need not share an association with us to be answered.

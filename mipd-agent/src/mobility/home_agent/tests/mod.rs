@@ -526,6 +526,28 @@ fn a_broken_extension_list_gets_134() {
 }
 
 #[test]
+fn a_list_that_breaks_before_it_authenticates_anything_is_silent() {
+    let broken_first = |now| {
+        let mut message = unsigned(&request(now));
+        message.extend([kind::ENCAPSULATING_DELIVERY, 1, 0]);
+        client_key().sign(&mut message, kind::MOBILE_HOME_AUTHENTICATION);
+        message
+    };
+    assert_eq!(silence(config(), broken_first), Discard::Malformed);
+    let forged = |now| [signed(&request(now), &association(256, 66)), vec![200, 9]].concat();
+    assert_eq!(silence(config(), forged), Discard::Malformed);
+}
+
+#[test]
+fn an_overheard_request_gets_no_134_for_what_is_appended_to_it() {
+    let mut bench = Bench::new(config());
+    let message = signed(&request(bench.now()), &client_key());
+    assert!(read_reply(sent(&bench.receive(&through_foreign_agent(&message)))).code.is_accepted());
+    let broken = [message, vec![200, 9]].concat();
+    assert_eq!(denied(&bench.receive(&through_foreign_agent(&broken))), ReplyCode::HA_IDENTIFICATION);
+}
+
+#[test]
 fn a_critical_vendor_extension_is_refused_by_whose_it_is() {
     const VENDOR: [u8; 10] = [38, 0, 0, 6, 0, 0, 0, 9, 0, 1];
     let of_client = denial(config(), |now| {
