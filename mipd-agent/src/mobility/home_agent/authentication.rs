@@ -3,7 +3,7 @@
 use super::{
     counters::Discard,
     node::Node,
-    request::{Examination, Refused, Verdict, deny},
+    request::{Examination, Offence, Refused, Verdict, deny},
     signers::{Layout, Signer, Signers},
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 /// RFC 5944 §3.8.2.1: without an authentication extension, silence.
 const MISSING: Refused<'static> = Refused {
     verdict: Verdict::Discard(Discard::MissingAuthentication),
-    violation: Some(ViolationReason::MissingExtension),
+    violation: Some(Offence::new(kind::MOBILE_HOME_AUTHENTICATION, ViolationReason::MissingExtension)),
     must_be_answered: false,
 };
 
@@ -37,9 +37,9 @@ impl<'k> Examination<'k, '_> {
             return Ok((Layout { signed, foreign }, is_repeated));
         }
         let foreign = self.check_foreign_authentication(signers, signed)?;
-        self.check_aaa_authentication().map_err(|violation| Refused {
+        self.check_aaa_authentication().map_err(|reason| Refused {
             verdict: Verdict::Deny(ReplyCode::HA_AAA_AUTHENTICATION, *signers),
-            violation: Some(violation),
+            violation: Some(Offence::new(kind::GENERALIZED_AUTHENTICATION, reason)),
             must_be_answered: true,
         })?;
         Ok((Layout { signed, foreign }, is_repeated))
@@ -77,7 +77,7 @@ impl<'k> Examination<'k, '_> {
 
     /// The end of the extension that authenticates the request.
     fn check_mobile_authentication(&self, signers: &mut Signers<'k>) -> Result<usize, Refused<'k>> {
-        let violation = match verify(&self.petition.extensions, kind::MOBILE_HOME_AUTHENTICATION, |spi| {
+        let reason = match verify(&self.petition.extensions, kind::MOBILE_HOME_AUTHENTICATION, |spi| {
             self.config.mobile_home.lookup(self.petition.home_address, spi)
         }) {
             Verification::Valid { association, algorithm, end, .. } => {
@@ -98,7 +98,7 @@ impl<'k> Examination<'k, '_> {
         };
         Err(Refused {
             verdict: Verdict::Deny(ReplyCode::HA_MOBILE_AUTHENTICATION, *signers),
-            violation: Some(violation),
+            violation: Some(Offence::new(kind::MOBILE_HOME_AUTHENTICATION, reason)),
             // RFC 5944 §3.8.2.1: with a valid type 34 it must be, otherwise it may be.
             must_be_answered: self.verify_foreign_authentication().is_valid(),
         })
@@ -108,9 +108,11 @@ impl<'k> Examination<'k, '_> {
     pub(super) fn check_identification(&self, signers: Signers<'k>) -> Result<bool, Refused<'k>> {
         let request = &self.petition.request;
         let node = self.nodes.get(self.petition.home_address);
+        let authenticated_by =
+            if signers.by_proxy { kind::FOREIGN_HOME_AUTHENTICATION } else { kind::MOBILE_HOME_AUTHENTICATION };
         let mismatch = Refused {
             verdict: Verdict::Deny(ReplyCode::HA_IDENTIFICATION, signers),
-            violation: Some(ViolationReason::BadIdentification),
+            violation: Some(Offence::new(authenticated_by, ViolationReason::BadIdentification)),
             must_be_answered: true,
         };
         match signers.replay_protection() {
@@ -164,7 +166,8 @@ impl<'k> Examination<'k, '_> {
         signed: usize,
     ) -> Result<Option<usize>, Refused<'k>> {
         let shared = self.petition.foreign_agent().is_some_and(|peer| self.config.foreign_home.covers(peer));
-        let violation = match self.verify_foreign_authentication() {
+        let offence = |reason| Some(Offence::new(kind::FOREIGN_HOME_AUTHENTICATION, reason));
+        let reason = match self.verify_foreign_authentication() {
             Verification::Valid { association, algorithm, offset, .. } if offset >= signed => {
                 signers.foreign = Some(Signer { association, algorithm });
                 return Ok(Some(offset));
@@ -173,7 +176,7 @@ impl<'k> Examination<'k, '_> {
             Verification::Absent => ViolationReason::MissingExtension,
             _ if !shared => {
                 return Err(Refused {
-                    violation: Some(ViolationReason::NoAssociation),
+                    violation: offence(ViolationReason::NoAssociation),
                     ..Refused::of(Verdict::Discard(Discard::StrangeForeignAgent))
                 });
             }
@@ -182,7 +185,7 @@ impl<'k> Examination<'k, '_> {
         };
         Err(Refused {
             verdict: Verdict::Deny(ReplyCode::HA_FOREIGN_AUTHENTICATION, *signers),
-            violation: Some(violation),
+            violation: offence(reason),
             must_be_answered: signers.is_authentic,
         })
     }

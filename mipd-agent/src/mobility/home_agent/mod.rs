@@ -49,14 +49,14 @@ use self::{
     parked::ParkedRequests,
     petition::Petition,
     reply::{Answer, reply},
-    request::{Examination, Refused, Verdict},
+    request::{Examination, Offence, Refused, Verdict},
     revocation::Revocations,
     signers::Signers,
 };
 use crate::{
     mobility::{
         link::{InterfaceIndex, Received, Transmit},
-        security::{Nonces, RecordedNonces, ReplayWindow, Violation, ViolationLog, ViolationReason},
+        security::{Nonces, RecordedNonces, ReplayWindow, Violation, ViolationLog},
         time::{Instant, Now},
     },
     wire::{
@@ -398,13 +398,13 @@ impl HomeAgent {
         &self.violations
     }
 
-    fn log_violation(&mut self, now: Now, petition: &Petition<'_>, reason: Option<ViolationReason>) {
-        let Some(reason) = reason else { return };
+    fn log_violation(&mut self, now: Now, petition: &Petition<'_>, offence: Option<Offence>) {
+        let Some(Offence { extension, reason }) = offence else { return };
         self.violations.push(Violation {
             at: now,
             peer: petition.received.source,
             home_address: petition.home_address,
-            spi: petition.spi(),
+            spi: petition.spi(extension),
             identification: petition.request.identification,
             reason,
         });

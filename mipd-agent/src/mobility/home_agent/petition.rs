@@ -7,7 +7,7 @@ use crate::{
     mobility::link::Received,
     wire::{
         authentication,
-        extension::{Extensions, ParseError, kind},
+        extension::{Extensions, ParseError},
         nai::Nai,
         registration::RegistrationRequest,
         types::{HomeAddress, Lifetime, Spi},
@@ -66,9 +66,9 @@ impl<'a> Petition<'a> {
         self.extensions.of_kind(kind).next().is_some()
     }
 
-    /// The SPI of its mobile-home authentication.
-    pub fn spi(&self) -> Option<Spi> {
-        let extension = self.extensions.of_kind(kind::MOBILE_HOME_AUTHENTICATION).next()?;
+    /// The SPI of its first authentication extension of this type.
+    pub fn spi(&self, kind: u8) -> Option<Spi> {
+        let extension = self.extensions.of_kind(kind).next()?;
         authentication::spi(&extension)
     }
 

@@ -24,7 +24,7 @@ pub(super) struct Refused<'k> {
     /// What happens to it.
     pub verdict: Verdict<'k>,
     /// What to log if it was a security violation.
-    pub violation: Option<ViolationReason>,
+    pub violation: Option<Offence>,
     /// Whether a denial is sent however many were sent before.
     pub must_be_answered: bool,
 }
@@ -33,6 +33,19 @@ impl<'k> Refused<'k> {
     /// Without a violation, and without a duty to answer.
     pub fn of(verdict: Verdict<'k>) -> Self {
         Self { verdict, violation: None, must_be_answered: false }
+    }
+}
+
+/// A security violation, and by which type of extension.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offence {
+    pub extension: u8,
+    pub reason: ViolationReason,
+}
+
+impl Offence {
+    pub const fn new(extension: u8, reason: ViolationReason) -> Self {
+        Self { extension, reason }
     }
 }
 
@@ -79,7 +92,7 @@ impl<'k> Examination<'k, '_> {
                 Refused::of(Verdict::Probe(signers))
             } else {
                 Refused {
-                    violation: Some(ViolationReason::NoAssociation),
+                    violation: Some(Offence::new(kind::MOBILE_HOME_AUTHENTICATION, ViolationReason::NoAssociation)),
                     ..Refused::of(Verdict::Discard(Discard::NoAssociation))
                 }
             });
@@ -105,7 +118,7 @@ impl<'k> Examination<'k, '_> {
             Err(refused) if signers.is_authentic => refused,
             Err(refused) => Refused {
                 // What is missing may be behind the break.
-                violation: refused.violation.filter(|reason| *reason != ViolationReason::MissingExtension),
+                violation: refused.violation.filter(|offence| offence.reason != ViolationReason::MissingExtension),
                 ..Refused::of(Verdict::Discard(Discard::Malformed))
             },
         }

@@ -14,6 +14,7 @@ use crate::{
         time::{Instant, Now},
     },
     wire::{
+        authentication::spi,
         extension::{Extensions, kind},
         revocation::{Revocation, RevocationAcknowledgement, RevocationSupport},
         types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification},
@@ -282,6 +283,7 @@ impl HomeAgent {
         identifier: u32,
     ) -> bool {
         let associations = &self.config.foreign_home;
+        let spi = extensions.of_kind(kind::FOREIGN_HOME_AUTHENTICATION).next().and_then(|extension| spi(&extension));
         let reason = match verify(extensions, kind::FOREIGN_HOME_AUTHENTICATION, |spi| {
             associations.lookup(foreign_agent, spi)
         }) {
@@ -295,7 +297,7 @@ impl HomeAgent {
             at: now,
             peer: received.source,
             home_address,
-            spi: None,
+            spi,
             identification: Identification(identifier.into()),
             reason,
         });

@@ -31,7 +31,7 @@ use crate::{
         extension::kind,
         proxy_mode::AuthenticationMethod,
         registration::{RegistrationRequest, RequestFlags},
-        types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification, Lifetime, ReplyCode},
+        types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification, Lifetime, ReplyCode, Spi},
     },
 };
 
@@ -897,6 +897,30 @@ fn the_violation_log_names_peer_spi_and_reason() {
     let violation = *bench.agent.violations().iter().next().unwrap();
     assert_eq!((violation.peer, violation.spi.unwrap().get()), (CARE_OF, 256));
     assert_eq!(violation.reason, ViolationReason::BadAuthenticator);
+}
+
+#[test]
+fn a_violation_names_the_spi_of_the_extension_in_question() {
+    let mut bench = Bench::new(with_foreign_association());
+    let mut log_of = |extra: &[u8], sign: &dyn Fn(&mut Vec<u8>)| {
+        let mut message = [signed(&request(bench.now()), &client_key()), extra.to_vec()].concat();
+        sign(&mut message);
+        bench.receive(&through_foreign_agent(&message));
+        bench.clock.advance(SECOND);
+        let violation = *bench.agent.violations().iter().last().unwrap();
+        (violation.spi.map(Spi::get), violation.reason)
+    };
+    let foreign = |spi, byte| {
+        move |message: &mut Vec<u8>| association(spi, byte).sign(message, kind::FOREIGN_HOME_AUTHENTICATION)
+    };
+    assert_eq!(log_of(&[], &foreign(1000, 66)), (Some(1000), ViolationReason::BadAuthenticator));
+    assert_eq!(log_of(&[], &foreign(1001, 66)), (Some(1001), ViolationReason::BadSpi));
+    assert_eq!(log_of(&[], &|_| {}), (None, ViolationReason::MissingExtension));
+    let aaa = [36, 1, 0, 20, 0, 0, 3, 3].into_iter().chain([0; 16]).collect::<Vec<u8>>();
+    assert_eq!(
+        log_of(&aaa, &|message| agents_key().sign(message, kind::FOREIGN_HOME_AUTHENTICATION)),
+        (Some(771), ViolationReason::BadSpi)
+    );
 }
 
 #[test]
