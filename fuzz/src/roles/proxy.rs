@@ -211,7 +211,7 @@ impl World {
                 assert!(client.expires.is_none_or(|at| at >= now), "stale: {client:?} at {now:?}");
             }
         }
-        self.counted.check(self.proxy.counters().iter().map(|(name, value, _)| (name, value)));
+        self.counted.check(self.proxy.counters().iter().map(|counter| (counter.name, counter.value)));
     }
 }
 

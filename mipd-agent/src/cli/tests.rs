@@ -364,6 +364,7 @@ fn show_prints_what_the_agent_reports() {
         interface: None,
         hook: None,
         value,
+        rfc2006: None,
         help: "registrations".into(),
     };
     let report = Report::Counters(vec![counter("accepted", 3), counter("denied_131", 0)]);

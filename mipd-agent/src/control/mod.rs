@@ -8,6 +8,7 @@
 //! * [`client`]: the command line's end;
 //! * `socket`: where the socket is, and who may use it.
 
+pub mod catalogue;
 pub mod client;
 pub mod protocol;
 pub mod report;

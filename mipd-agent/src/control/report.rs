@@ -231,7 +231,7 @@ pub struct Interface {
 /// One counter.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Counter {
-    /// `home_agent`, `foreign_agent`, `access_point`, `discovery` or `data_path`.
+    /// One of the catalogue's roles, or `data_path`.
     pub role: String,
     /// Its name.
     pub name: String,
@@ -241,6 +241,9 @@ pub struct Counter {
     pub hook: Option<String>,
     /// How many.
     pub value: u64,
+    /// The object of the Mobile IP MIB that it is or is part of, spelled as in RFC 2006.
+    #[serde(default)]
+    pub rfc2006: Option<String>,
     /// What it means, in one line.
     pub help: String,
 }

@@ -9,6 +9,7 @@ use crate::{
     config::associations::algorithm_name,
     control::{
         What,
+        catalogue::{self, Entry},
         report::{Agent, Association, Binding, Client, Counter, Interface, Report, Tunnel, Visitor},
     },
     dataplane::{CounterReport, DataPlane, Hook, TunnelReport},
@@ -155,50 +156,36 @@ impl Daemon {
 impl Daemon {
     fn counters(&self) -> Vec<Counter> {
         let mut rows = Vec::new();
-        let mut add = |role: &str, name: &str, value: u64, help: String| {
-            rows.push(Counter { role: role.into(), name: name.into(), interface: None, hook: None, value, help });
-        };
         if let Some(router) = &self.router {
             let own = &router.counters;
-            for (name, value) in [
+            let own = [
                 ("malformed", own.malformed),
                 ("unexpected", own.unexpected),
                 ("send_errors", own.send_errors),
                 ("undeliverable", own.undeliverable),
-            ] {
-                add("router", name, value, in_words(name));
-            }
-            if let Some(broadcasts) = router.broadcasts.as_ref().map(|broadcasts| broadcasts.counters) {
-                for (name, value, help) in [
-                    ("broadcasts_forwarded", broadcasts.forwarded, "copies of home broadcasts sent to away clients"),
-                    ("broadcasts_limited", broadcasts.limited, "copies not sent: too many per second"),
-                    ("broadcasts_failed", broadcasts.failed, "copies that could not be sent"),
-                ] {
-                    add("router", name, value, help.into());
-                }
-            }
-            let home = router.home_agent.iter().map(|agent| ("home_agent", agent.counters().entries()));
-            let visit = router.foreign_agent.iter().map(|agent| ("foreign_agent", agent.counters().entries()));
-            for (role, entries) in home.chain(visit) {
-                for (name, value) in entries {
-                    add(role, &name, value, in_words(&name));
-                }
-            }
-            for port in router.ports.values() {
-                for count in port.advertiser.counters().iter() {
-                    add("discovery", &count.name, count.value, count.help.into());
-                }
-            }
+            ];
+            let broadcasts = router.broadcasts.as_ref().map(|broadcasts| broadcasts.counters);
+            let broadcasts = broadcasts.into_iter().flat_map(|counted| {
+                [
+                    ("broadcasts_forwarded", counted.forwarded),
+                    ("broadcasts_limited", counted.limited),
+                    ("broadcasts_failed", counted.failed),
+                ]
+            });
+            let own = own.into_iter().chain(broadcasts).map(|(name, value)| (name.to_owned(), value));
+            rows.extend(rows_of("router", own));
+            rows.extend(router.home_agent.iter().flat_map(|agent| rows_of("home_agent", agent.counters().entries())));
+            let visit = router.foreign_agent.iter();
+            rows.extend(visit.flat_map(|agent| rows_of("foreign_agent", agent.counters().entries())));
+            let advertisers = router.ports.values().flat_map(|port| port.advertiser.counters().iter());
+            rows.extend(rows_of("discovery", advertisers.map(|count| (count.name.into_owned(), count.value))));
         }
         if let Some(access_point) = &self.access_point {
-            for (name, value, help) in access_point.proxy.counters().iter() {
-                add("access_point", name, value, help.into());
-            }
-            for (code, value) in access_point.proxy.counters().denied.iter() {
-                add("access_point", &format!("denied_{}", code.0), value, code.meaning().into());
-            }
+            let proxy = access_point.proxy.counters();
+            let mut counts: Vec<_> = proxy.iter().map(|count| (count.name.into_owned(), count.value)).collect();
+            counts.extend(proxy.denied.iter().map(|(code, value)| (format!("denied_{}", code.0), value)));
             let (hold, own) = (access_point.hold.counters(), access_point.counters);
-            for (name, value) in [
+            let own = [
                 ("frames_held", hold.held),
                 ("frames_released", hold.released),
                 ("frames_overflowed", hold.overflowed),
@@ -207,22 +194,60 @@ impl Daemon {
                 ("dhcp_withheld", own.dhcp_withheld),
                 ("malformed", own.malformed),
                 ("send_errors", own.send_errors),
-            ] {
-                add("access_point", name, value, in_words(name));
-            }
-            for count in access_point.listener.counters().iter() {
-                add("discovery", &count.name, count.value, count.help.into());
-            }
+            ];
+            counts.extend(own.map(|(name, value)| (name.to_owned(), value)));
+            rows.extend(rows_of("access_point", counts));
+            let listener = access_point.listener.counters().iter();
+            rows.extend(rows_of("discovery", listener.map(|count| (count.name.into_owned(), count.value))));
         }
         if let Some(radius) = &self.radius {
-            for count in radius.client.counters().iter() {
-                add("radius", &count.name, count.value, count.help.into());
-            }
-            add("radius", "send_errors", radius.send_errors, in_words("send_errors"));
+            let row = |name: &str, value, help: &str| Counter {
+                role: "radius".into(),
+                name: name.into(),
+                interface: None,
+                hook: None,
+                value,
+                rfc2006: None,
+                help: help.into(),
+            };
+            rows.extend(radius.client.counters().iter().map(|count| row(&count.name, count.value, count.help)));
+            rows.push(row("send_errors", radius.send_errors, "messages that could not be sent"));
         }
+        let state = self.state.counters();
+        let state = [
+            ("changes", state.changes),
+            ("records_written", state.records_written),
+            ("commits", state.commits),
+            ("write_errors", state.write_errors),
+            ("changes_lost", state.changes_lost),
+        ];
+        rows.extend(rows_of("state", state.map(|(name, value)| (name.to_owned(), value))));
         rows.extend(data_path(&read_counters(&self.dataplane)));
         rows
     }
+}
+
+/// All counters of a role: each that the catalogue lists, and whatever else was counted. Equal names are added up.
+pub fn rows_of(role: &str, counts: impl IntoIterator<Item = (String, u64)>) -> Vec<Counter> {
+    let row = |entry: Entry| Counter {
+        role: role.into(),
+        name: entry.name,
+        interface: None,
+        hook: None,
+        value: 0,
+        rfc2006: entry.rfc2006.map(str::to_owned),
+        help: entry.help.into(),
+    };
+    let mut rows: Vec<_> = catalogue::of(role).into_iter().map(row).collect();
+    for (name, value) in counts {
+        if let Some(row) = rows.iter_mut().find(|row| row.name == name) {
+            row.value += value;
+        } else {
+            let entry = catalogue::entry(role, &name).unwrap_or(Entry { name, rfc2006: None, help: "see its name" });
+            rows.push(Counter { value, ..row(entry) });
+        }
+    }
+    rows
 }
 
 /// The data plane's interfaces as rows of `mipd show interfaces`.
@@ -289,6 +314,7 @@ pub fn data_path(reports: &[CounterReport]) -> impl Iterator<Item = Counter> {
                 .into(),
             ),
             value: counter.packets,
+            rfc2006: None,
             help: counter.help.into(),
         })
     })
@@ -309,10 +335,6 @@ pub fn packets(reports: &[CounterReport], interface: &str, action: Action) -> u6
 
 fn remaining(now: Now, expires: Instant) -> u64 {
     expires.since(now.instant).max(Duration::ZERO).as_secs()
-}
-
-fn in_words(name: &str) -> String {
-    name.replace('_', " ")
 }
 
 /// `ipip`, `gre`, `minimal`; over UDP, `udp/ipip` and so on.
@@ -348,4 +370,34 @@ fn agent_flags(flags: crate::wire::advertisement::AgentFlags) -> String {
         (flags.revocation, 'X'),
         (flags.regional, 'I'),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_of_a_role_is_listed_even_when_nothing_was_counted() {
+        for role in catalogue::ROLES {
+            let rows = rows_of(role, []);
+            assert!(!rows.is_empty());
+            let listed: Vec<_> = rows.iter().map(|row| (&row.name, row.value)).collect();
+            let expected = catalogue::of(role);
+            let expected: Vec<_> = expected.iter().map(|entry| (&entry.name, 0)).collect();
+            assert_eq!(listed, expected, "{role}");
+        }
+        let denial = |rows: Vec<Counter>| rows.into_iter().find(|row| row.name == "denied_131").unwrap();
+        let row = denial(rows_of("home_agent", []));
+        assert_eq!((row.value, row.rfc2006.as_deref()), (0, Some("haMNAuthenticationFailure")));
+        assert_eq!(row.help, "home agent: mobile node failed authentication");
+        assert_eq!(denial(rows_of("home_agent", [("denied_131".into(), 3)])).value, 3);
+    }
+
+    #[test]
+    fn what_the_catalogue_does_not_list_is_shown_all_the_same_and_equal_names_are_added_up() {
+        let counts = [("denied_127", 1), ("solicitations_received", 2), ("solicitations_received", 3), ("news", 4)];
+        let rows = rows_of("discovery", counts.map(|(name, value)| (name.to_owned(), value)));
+        let value = |name: &str| rows.iter().filter(|row| row.name == name).map(|row| row.value).collect::<Vec<_>>();
+        assert_eq!((value("denied_127"), value("solicitations_received"), value("news")), (vec![1], vec![5], vec![4]));
+    }
 }

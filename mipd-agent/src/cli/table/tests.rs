@@ -254,6 +254,7 @@ fn counters() {
         interface: Some("lan0".into()),
         hook: Some("xdp".into()),
         value: 7,
+        rfc2006: None,
         help: "encapsulated and sent".into(),
     };
     assert_shown(
@@ -262,7 +263,7 @@ fn counters() {
 ROLE       INTERFACE  HOOK  NAME          VALUE  MEANING
 data_path  lan0       xdp   encapsulated      7  encapsulated and sent",
         r#"[{"role":"data_path","name":"encapsulated","interface":"lan0","hook":"xdp","value":7,
-        "help":"encapsulated and sent"}]"#,
+        "rfc2006":null,"help":"encapsulated and sent"}]"#,
     );
 }
 

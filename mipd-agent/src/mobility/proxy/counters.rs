@@ -1,74 +1,65 @@
 //! What the proxy counts (RFC 2006, mobile node group, and our own).
 
-use crate::{mobility::tally::Tally, wire::types::ReplyCode};
-
-macro_rules! counters {
-    ($($name:ident: $help:literal;)+) => {
-        /// Counters of the proxy role. They never decrease.
-        #[derive(Clone, PartialEq, Eq, Debug, Default)]
-        pub struct Counters {
-            $(#[doc = $help] pub $name: u64,)+
-            /// Valid denials, by code.
-            pub denied: Tally<ReplyCode>,
-        }
-
-        impl Counters {
-            /// Name, value and meaning of each counter (denials by code are in [`denied`](Self::denied)).
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64, &'static str)> {
-                [$((stringify!($name), self.$name, $help),)+].into_iter()
-            }
-        }
-    };
-}
+use crate::{
+    mobility::{counters::counters, tally::Tally},
+    wire::types::ReplyCode,
+};
 
 counters! {
-    visitors_noticed: "clients with a foreign address noticed";
-    locals_noticed: "clients noticed at home that a security association covers";
-    readdressed: "clients that came back with another address";
-    readdressing_refused: "changes of address beyond the limit per minute, ignored";
-    invalid_address: "stations with an address that no client can have, ignored";
-    no_home_agent: "visitors not served: no home agent in the subnet map";
-    no_association: "visitors not served: no security association";
-    no_association_server: "visitors not served: no server told whether they have a security association";
-    associations_awaited: "clients whose security association had to be downloaded first";
-    no_foreign_agent: "visitors not served: no foreign agent in time";
-    no_reverse_tunnel: "visitors not served: the foreign agent does not offer the required reverse tunnel";
-    refused_full: "clients not served: the access point's client limit is reached";
-    evicted: "records of unserved clients dropped to make room";
-    requests_sent: "registration requests sent";
-    deregistrations_sent: "deregistrations sent, on return home or after a foreign agent's refusal";
-    retransmissions: "requests sent again for want of an answer (among those sent)";
-    amended: "requests asked differently after a denial";
-    switches_of_agent: "registrations renewed because the foreign agent changed";
-    agent_reboots: "foreign agent restarts noticed";
-    dismissals: "registrations renewed because the foreign agent said that they are gone";
-    challenges_awaited: "requests put off until the foreign agent makes a fresh challenge known";
-    returns_checked: "registrations renewed because the client may have been elsewhere";
-    replies_received: "registration replies received";
-    accepted: "registrations accepted";
-    deregistrations_accepted: "deregistrations accepted";
-    denied_by_home_agent: "requests denied by the home agent";
-    denied_by_foreign_agent: "requests denied by the foreign agent";
-    denied_identification: "requests denied for their Identification (code 133)";
-    refused_after_acceptance: "requests accepted by the home agent but refused by the foreign agent (extension 45)";
-    discarded_malformed: "replies discarded: malformed";
-    discarded_unknown_extension: "replies discarded: unknown extension that may not be skipped";
-    discarded_unsolicited: "replies discarded: no request with that home address";
-    discarded_identification: "replies discarded: Identification is not the latest request's";
-    discarded_duplicate: "replies discarded: the request is answered already";
-    discarded_home_agent: "replies discarded: another home agent than asked";
-    discarded_unauthenticated: "replies discarded: not exactly one mobile-home authentication extension";
-    discarded_spi: "replies discarded: unknown SPI";
-    discarded_authenticator: "replies discarded: wrong authenticator";
-    discarded_foreign_authentication: "replies discarded: not exactly one valid mobile-foreign authentication extension";
-    other_algorithm: "valid replies whose authenticator has another algorithm than requests are signed with";
-    security_events: "authentication failures, ours or reported by an agent";
-    expired: "registrations that ran out";
-    probes_sent: "attachment probes sent";
-    departed: "clients that no longer answered";
-    moved: "clients that appeared behind another access point";
-    left: "clients that disassociated";
-    turned_local: "visitors that took a local address";
-    away: "clients at home that registered elsewhere";
-    address_conflicts: "announcements of a visitor's address by another station on this link";
+    /// Counters of the proxy role. They never decrease.
+    pub struct Counters {
+        visitors_noticed: "clients with a foreign address noticed";
+        locals_noticed: "clients noticed at home that a security association covers";
+        readdressed: "clients that came back with another address";
+        readdressing_refused: "changes of address beyond the limit per minute, ignored";
+        invalid_address: "stations with an address that no client can have, ignored";
+        no_home_agent: "visitors not served: no home agent in the subnet map";
+        no_association: "visitors not served: no security association";
+        no_association_server: "visitors not served: no server told whether they have a security association";
+        associations_awaited: "clients whose security association had to be downloaded first";
+        no_foreign_agent: "visitors not served: no foreign agent in time";
+        no_reverse_tunnel: "visitors not served: the foreign agent does not offer the required reverse tunnel";
+        refused_full: "clients not served: the access point's client limit is reached";
+        evicted: "records of unserved clients dropped to make room";
+        requests_sent "mnRegRequestsSent": "registration requests sent";
+        deregistrations_sent "mnDeRegRequestsSent": "deregistrations sent, on return home or after a foreign agent's refusal";
+        retransmissions: "requests sent again for want of an answer (among those sent)";
+        amended: "requests asked differently after a denial";
+        switches_of_agent "mnMoveFromFAToFA": "registrations renewed because the foreign agent changed";
+        agent_reboots: "foreign agent restarts noticed";
+        dismissals: "registrations renewed because the foreign agent said that they are gone";
+        challenges_awaited: "requests put off until the foreign agent makes a fresh challenge known";
+        returns_checked: "registrations renewed because the client may have been elsewhere";
+        replies_received "mnRegRepliesRecieved": "registration replies received";
+        accepted "mnRegRequestsAccepted": "registrations accepted";
+        deregistrations_accepted: "deregistrations accepted";
+        denied_by_home_agent "mnRegRequestsDeniedByHA": "requests denied by the home agent";
+        denied_by_foreign_agent "mnRegRequestsDeniedByFA": "requests denied by the foreign agent";
+        denied_identification "mnRegRequestsDeniedByHADueToID": "requests denied for their Identification (code 133)";
+        refused_after_acceptance: "requests accepted by the home agent but refused by the foreign agent (extension 45)";
+        discarded_malformed "mnRepliesDroppedInvalidExtension": "replies discarded: malformed";
+        discarded_unknown_extension "mnRepliesIgnoredUnknownExtension": "replies discarded: unknown extension that may not be skipped";
+        discarded_unsolicited "mnRepliesInvalidHomeAddress": "replies discarded: no request with that home address";
+        discarded_identification "mnRepliesInvalidID": "replies discarded: Identification is not the latest request's";
+        discarded_duplicate: "replies discarded: the request is answered already";
+        discarded_home_agent "mnRepliesUnknownHA": "replies discarded: another home agent than asked";
+        discarded_unauthenticated: "replies discarded: not exactly one mobile-home authentication extension";
+        discarded_spi: "replies discarded: unknown SPI";
+        discarded_authenticator "mnRepliesHAAuthenticationFailure": "replies discarded: wrong authenticator";
+        discarded_foreign_authentication "mnRepliesFAAuthenticationFailure": "replies discarded: not exactly one valid mobile-foreign authentication extension";
+        other_algorithm: "valid replies whose authenticator has another algorithm than requests are signed with";
+        security_events: "authentication failures, ours or reported by an agent";
+        expired: "registrations that ran out";
+        probes_sent: "attachment probes sent";
+        departed: "clients that no longer answered";
+        moved: "clients that appeared behind another access point";
+        left: "clients that disassociated";
+        turned_local: "visitors that took a local address";
+        away: "clients at home that registered elsewhere";
+        address_conflicts: "announcements of a visitor's address by another station on this link";
+    }
+    and {
+        /// Valid denials, by code.
+        denied: Tally<ReplyCode>,
+    }
 }

@@ -273,7 +273,7 @@ impl Role for AccessPoint {
     fn counters(&self) -> BTreeMap<String, u64> {
         let counters = self.proxy.counters();
         let by_code = counters.denied.iter().map(|(code, count)| (format!("denied_{}", code.0), count));
-        counters.iter().map(|(name, value, _)| (name.to_owned(), value)).chain(by_code).collect()
+        counters.iter().map(|count| (count.name.into_owned(), count.value)).chain(by_code).collect()
     }
 
     fn state(&self, scene: &Scene) -> Vec<String> {

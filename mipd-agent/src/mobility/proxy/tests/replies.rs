@@ -12,9 +12,9 @@ fn discarded(counter: &str, payload: impl FnOnce(&Scene) -> Vec<u8>) {
     assert_eq!(scene.take(), [], "{counter}");
     assert_eq!(scene.state(), "registering", "{counter}");
     let counted: Vec<_> =
-        scene.counters().iter().filter(|(name, value, _)| name.starts_with("discarded") && *value > 0).collect();
+        scene.counters().iter().filter(|count| count.name.starts_with("discarded") && count.value > 0).collect();
     assert_eq!(counted.len(), 1, "{counted:?}");
-    assert_eq!((counted[0].0, counted[0].1), (counter, 1));
+    assert_eq!((&*counted[0].name, counted[0].value), (counter, 1));
     scene.accept();
     assert_eq!(scene.state(), "registered", "the right reply still counts after {counter}");
 }

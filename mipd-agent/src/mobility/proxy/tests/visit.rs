@@ -196,7 +196,7 @@ fn a_visitor_without_home_agent_or_association_is_left_alone_and_tried_again_lat
         assert_eq!(scene.state(), "unserved");
         scene.advance(seconds(1));
         scene.event(visit);
-        let counted = |scene: &Scene| scene.counters().iter().find(|(name, ..)| *name == counter).unwrap().1;
+        let counted = |scene: &Scene| scene.counters().iter().find(|count| count.name == counter).unwrap().value;
         assert_eq!(counted(&scene), 1, "not looked up with every frame");
         scene.take();
         scene.advance(seconds(30));
