@@ -289,12 +289,14 @@ Home agent 10.1.0.1
   grants registrations of at most 10h, with timestamps that are at most 7s off, for at most 65536 clients
   grants reverse tunnels on request
   advertises itself at least every 3s
+  revokes nothing: that takes a [[peer-association]] of kind foreign-home
 
 Foreign agent with care-of address 10.1.0.1
   visitors on lan0, at most 4096
   relays registrations of at most 10h, and waits 7s for the home agent
   grants reverse tunnels on request
   advertises itself at least every 3s
+  has nothing revoked: that takes a [[peer-association]] of kind foreign-home
 
 Interfaces
   INTERFACE  ROLES        FAST PATH

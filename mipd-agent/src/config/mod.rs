@@ -135,6 +135,11 @@ impl Config {
         interfaces
     }
 
+    /// Whether there is a security association of this kind with anybody.
+    pub fn shares(&self, kind: PeerKind) -> bool {
+        self.peer_associations.iter().any(|entry| entry.kind == kind)
+    }
+
     /// How the fast path is wanted on an interface: its own setting, else the default.
     pub fn fast_path(&self, interface: &str) -> FastPath {
         let own = self.interfaces.iter().find(|settings| settings.name.as_str() == interface);

@@ -1,26 +1,27 @@
-//! What a configuration means, in plain words.
+//! What a configuration means, in plain words. What it says of keys is in `security`.
+
+mod security;
 
 use std::time::Duration;
 
-use crate::mobility::{proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel};
 use crate::{
     cli::table::columns,
     config::{
-        AccessPoint, Advertisement, Config, ForeignAgent, HomeAgent, HomeRoutes, InterfaceName, Radius, VisitorIpv6,
+        AccessPoint, Advertisement, Config, ForeignAgent, HomeAgent, HomeRoutes, InterfaceName, PeerKind, VisitorIpv6,
     },
-    control::report,
+    mobility::{proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel},
     wire::types::Lifetime,
 };
 
 /// The explanation, without a line end at its end.
 pub(super) fn explain(config: &Config) -> String {
     let mut sections = Vec::new();
-    sections.extend(config.home_agent.as_ref().map(|role| home_agent(role, &config.advertisement)));
-    sections.extend(config.foreign_agent.as_ref().map(|role| foreign_agent(role, &config.advertisement)));
+    sections.extend(config.home_agent.as_ref().map(|role| home_agent(config, role)));
+    sections.extend(config.foreign_agent.as_ref().map(|role| foreign_agent(config, role)));
     sections.extend(config.access_point.as_ref().map(access_point));
     sections.push(interfaces(config));
-    sections.push(associations(config));
-    sections.extend(config.radius.as_ref().map(radius));
+    sections.push(security::associations(config));
+    sections.extend(config.radius.as_ref().map(security::radius));
     sections.push(section(
         "Places",
         [
@@ -41,7 +42,7 @@ fn section(title: &str, lines: impl IntoIterator<Item = String>) -> String {
     text
 }
 
-fn home_agent(role: &HomeAgent, advertisement: &Advertisement) -> String {
+fn home_agent(config: &Config, role: &HomeAgent) -> String {
     let mut lines: Vec<String> = role
         .subnets
         .iter()
@@ -61,7 +62,24 @@ fn home_agent(role: &HomeAgent, advertisement: &Advertisement) -> String {
         role.maximum_bindings,
     ));
     lines.push(reverse_tunnel(role.reverse_tunnel).to_owned());
-    lines.push(advertised(role.advertisement_interval, advertisement));
+    lines.push(advertised(role.advertisement_interval, &config.advertisement));
+    lines.push(
+        match (role.revocation, config.shares(PeerKind::ForeignHome)) {
+            (false, _) => "does not offer revocation: a client's old foreign agent keeps it until its lifetime ends",
+            (true, false) => "revokes nothing: that takes a [[peer-association]] of kind foreign-home",
+            (true, true) => "tells foreign agents that share a key when a client has left them; they may end bindings",
+        }
+        .to_owned(),
+    );
+    if role.simultaneous_bindings > 1 {
+        lines.push(format!(
+            "keeps up to {} care-of addresses of a client that asks for it, each with a copy of every packet",
+            role.simultaneous_bindings,
+        ));
+    }
+    if role.broadcast {
+        lines.push("sends broadcasts of the home network after clients that ask for them".to_owned());
+    }
     if let Some(ranges) = &role.allowed_proxies {
         let ranges: Vec<_> = ranges.iter().map(ToString::to_string).collect();
         lines.push(format!("lets proxies in {} register clients by their own key", ranges.join(", ")));
@@ -76,29 +94,48 @@ fn home_agent(role: &HomeAgent, advertisement: &Advertisement) -> String {
 }
 
 fn advertised(interval: Duration, advertisement: &Advertisement) -> String {
-    let often = if advertisement.only_when_solicited {
+    let mut text = if advertisement.only_when_solicited {
         "advertises itself only when asked".to_owned()
     } else {
         format!("advertises itself at least every {}", duration(interval))
     };
-    if advertisement.routes_common_traffic { format!("{often}, as a router for everybody") } else { often }
+    if advertisement.limited_broadcast {
+        text.push_str(", to 255.255.255.255");
+    }
+    if advertisement.routes_common_traffic {
+        text.push_str(", as a router for everybody");
+    }
+    text
 }
 
-fn foreign_agent(role: &ForeignAgent, advertisement: &Advertisement) -> String {
+fn foreign_agent(config: &Config, role: &ForeignAgent) -> String {
     let interfaces: Vec<&str> = role.interfaces.iter().map(InterfaceName::as_str).collect();
-    section(
-        &format!("Foreign agent with care-of address {}", role.care_of_address),
-        [
-            format!("visitors on {}, at most {}", interfaces.join(", "), role.maximum_visitors),
-            format!(
-                "relays registrations of at most {}, and waits {} for the home agent",
-                lifetime(role.registration_lifetime),
-                duration(role.pending_timeout),
-            ),
-            reverse_tunnel(role.reverse_tunnel).to_owned(),
-            advertised(role.advertisement_interval, advertisement),
-        ],
-    )
+    let mut lines = vec![
+        format!("visitors on {}, at most {}", interfaces.join(", "), role.maximum_visitors),
+        format!(
+            "relays registrations of at most {}, and waits {} for the home agent",
+            lifetime(role.registration_lifetime),
+            duration(role.pending_timeout),
+        ),
+        reverse_tunnel(role.reverse_tunnel).to_owned(),
+        advertised(role.advertisement_interval, &config.advertisement),
+        match (role.revocation, config.shares(PeerKind::ForeignHome)) {
+            (false, _) => "lets nobody revoke registrations",
+            (true, false) => "has nothing revoked: that takes a [[peer-association]] of kind foreign-home",
+            (true, true) => "lets home agents that share a key revoke registrations, and tells them which ones it ends",
+        }
+        .to_owned(),
+    ];
+    if role.challenge {
+        lines.push("registers only clients that answer its challenges".to_owned());
+    }
+    if config.advertisement.registration_required {
+        lines.push("demands that visitors with a care-of address of their own register here, too".to_owned());
+    }
+    if role.strict_flags {
+        lines.push("refuses requests with reserved flags".to_owned());
+    }
+    section(&format!("Foreign agent with care-of address {}", role.care_of_address), lines)
 }
 
 fn access_point(role: &AccessPoint) -> String {
@@ -132,6 +169,9 @@ fn access_point(role: &AccessPoint) -> String {
     };
     let port = role.registration_port.map_or_else(|| "a free UDP port".to_owned(), |port| format!("UDP port {port}"));
     lines.push(format!("asks for {}, {tunnel}, from {port}", lifetime(role.registration_lifetime)));
+    if role.broadcast {
+        lines.push("asks for the broadcasts of the clients' home networks".to_owned());
+    }
     if role.proxy_extensions {
         lines.push("says in each request which client it is for, and that it is attached by Wi-Fi".to_owned());
     }
@@ -165,46 +205,6 @@ fn interfaces(config: &Config) -> String {
         ));
     }
     section("Interfaces", lines)
-}
-
-fn associations(config: &Config) -> String {
-    let associations = report::associations(config);
-    if associations.is_empty() {
-        return section("Security associations", ["none".to_owned()]);
-    }
-    // Where they come from need not be said here.
-    let rows = associations.into_iter().map(|row| vec![row.kind, row.peer, row.spi.to_string(), row.algorithm]);
-    let table = columns(&["KIND", "PEER", "#SPI", "ALGORITHM"], rows);
-    section("Security associations", table.lines().map(str::to_owned))
-}
-
-fn radius(radius: &Radius) -> String {
-    let Radius { servers, client } = radius;
-    let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
-    let message_authenticator = if client.require_message_authenticator {
-        "only acceptances with a Message-Authenticator count"
-    } else {
-        "acceptances count without Message-Authenticator too: somebody on the path can forge them"
-    };
-    section(
-        "RADIUS, for clients without a security association here",
-        [
-            format!("asks {}", servers.join(", then ")),
-            format!(
-                "waits {} for the first answer of each, asks it again {} times, and passes it over for {} if it does not \
-                 answer",
-                duration(client.timeout),
-                client.retries,
-                duration(client.dead_time),
-            ),
-            format!(
-                "keeps what they say for {} unless they set another time, and refusals for {}",
-                duration(client.cache_lifetime),
-                duration(client.negative_cache_lifetime),
-            ),
-            message_authenticator.to_owned(),
-        ],
-    )
 }
 
 fn lifetime(lifetime: Lifetime) -> String {

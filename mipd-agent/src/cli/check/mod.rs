@@ -7,6 +7,8 @@
 mod box_state;
 mod explain;
 pub(super) mod finding;
+#[cfg(test)]
+mod hint_tests;
 mod hints;
 mod live;
 mod netfilter;

@@ -1,6 +1,6 @@
 //! What clients call themselves: network access identifiers by address range (RFC 2794).
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use mipd_common::mac::MacAddress;
 
@@ -39,6 +39,12 @@ impl FromStr for NaiTemplate {
         }
         let longest = text.replace(ADDRESS, LONGEST_ADDRESS).replace(MAC, LONGEST_MAC);
         if Nai::new(longest).is_some() { Ok(Self(text.to_owned())) } else { Err(InvalidNai::Length) }
+    }
+}
+
+impl fmt::Display for NaiTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
