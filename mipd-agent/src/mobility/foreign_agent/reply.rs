@@ -29,64 +29,96 @@ use crate::{
     },
 };
 
+/// A reply as far as it can be read.
+struct Answer<'a> {
+    reply: RegistrationReply,
+    /// All of them, or those before the place where the list is broken.
+    extensions: Extensions<'a>,
+    is_broken: bool,
+}
+
+impl<'a> Answer<'a> {
+    fn read(message: &'a [u8]) -> Result<Self, Discard> {
+        let (parsed, is_broken) = match RegistrationReply::parse(message) {
+            Err(ParseError::MalformedExtension { offset, .. }) => (RegistrationReply::parse(&message[..offset]), true),
+            parsed => (parsed, false),
+        };
+        match parsed {
+            Ok((reply, extensions)) => Ok(Self { reply, extensions, is_broken }),
+            Err(ParseError::UnknownNonSkippable(_)) => Err(Discard::UnknownExtension),
+            Err(_) => Err(Discard::NotAReply),
+        }
+    }
+}
+
+/// Why a reply is refused, and what of it the client gets all the same.
+struct Refused<'a> {
+    code: ReplyCode,
+    /// The home agent's answer through its Mobile-Home authentication.
+    relayed: Option<&'a [u8]>,
+}
+
+impl From<ReplyCode> for Refused<'_> {
+    /// Nothing of it.
+    fn from(code: ReplyCode) -> Self {
+        Self { code, relayed: None }
+    }
+}
+
 impl ForeignAgent {
     /// A datagram that answers a relayed request: to a care-of address, port 434.
     ///
     /// A reply that is refused ends nothing: the pending registration stays until a valid one comes or its time is up, so
     /// that whoever can forge a reply still cannot end a registration.
     pub fn handle_reply(&mut self, now: Now, received: &Received<'_>, actions: &mut Vec<Action>) {
-        let parsed = RegistrationReply::parse(received.payload);
-        let fixed = match &parsed {
-            Ok((reply, extensions)) => Ok((*reply, Nai::find(extensions))),
-            Err(ParseError::Truncated | ParseError::WrongType) => Err(()),
-            Err(_) => RegistrationReply::parse_fixed(received.payload).map(|reply| (reply, None)).map_err(|_| ()),
+        let read = Answer::read(received.payload);
+        self.counters.replies_received += u64::from(!matches!(read, Err(Discard::NotAReply)));
+        let answer = match read {
+            Ok(answer) => answer,
+            Err(discard) => {
+                self.counters.discarded.add(discard);
+                return;
+            }
         };
-        let Ok((reply, nai)) = fixed else {
-            self.counters.discarded.add(Discard::NotAReply);
-            return;
-        };
-        self.counters.replies_received += 1;
-        let found = self.pending.answered_by(&reply, nai.as_ref());
+        let reply = answer.reply;
+        let found = self.pending.answered_by(&reply, Nai::find(&answer.extensions).as_ref());
         let Some((id, pending)) = found.and_then(|id| Some((id, self.pending.get(id)?.clone()))) else {
             self.counters.discarded.add(Discard::Unsolicited);
             return;
         };
         let config = Arc::clone(&self.config);
-        let checked = match parsed {
-            Ok((_, extensions)) => self.check_reply(now, &config, received, &pending, &reply, &extensions),
-            Err(ParseError::UnknownNonSkippable(_)) => {
-                self.counters.discarded.add(Discard::UnknownExtension);
-                return;
-            }
-            Err(_) => Err(ReplyCode::FA_MALFORMED_REPLY),
-        };
-        match checked {
-            Ok(for_us) if returns_another_challenge(&pending, &for_us) => {
-                self.refuse_reply(now, id, &pending, &reply, &for_us, actions);
-            }
+        match self.check_reply(now, &config, received, &pending, &answer) {
             Ok(for_us) => {
                 self.take_pending(id);
                 let challenge = self.apply(now, &config, &pending, &reply, &for_us, actions);
                 let challenge = challenge.or_else(|| self.offer_challenge(&pending.addressee()));
                 self.relay_reply(&config, &pending, &reply, for_the_client(&for_us), challenge, actions);
             }
-            Err(code) => self.deny_pending(now, id, code, actions),
+            Err(Refused { code, relayed: Some(message) }) => {
+                self.refuse_reply(now, id, &reply, message, code, actions);
+            }
+            Err(Refused { code, relayed: None }) => self.deny_pending(now, id, code, actions),
         }
     }
 
     /// All checks that end in a denial. `Ok` is what is for us: everything behind what the client authenticates.
+    ///
+    /// What the home agent has answered the client gets even so, with our code beside it (RFC 4636 §3), but nothing that is
+    /// not authentic between the agents, where they share an association, and nothing that the client cannot authenticate.
     fn check_reply<'a>(
         &mut self,
         now: Now,
         config: &Config,
         received: &Received<'_>,
         pending: &PendingRegistration,
-        reply: &RegistrationReply,
-        extensions: &Extensions<'a>,
-    ) -> Result<Extensions<'a>, ReplyCode> {
+        answer: &Answer<'a>,
+    ) -> Result<Extensions<'a>, Refused<'a>> {
+        let Answer { reply, extensions, is_broken } = answer;
         let end = authorization_end(extensions);
         match check_foreign_authentication(config, pending, extensions, end) {
             Ok(deviates) => self.counters.authenticated_by_other_algorithm += u64::from(deviates),
+            // What authenticates it may be behind the break.
+            Err(_) if *is_broken => return Err(ReplyCode::FA_MALFORMED_REPLY.into()),
             Err(reason) => {
                 self.violations.push(Violation {
                     at: now,
@@ -96,18 +128,27 @@ impl ForeignAgent {
                     identification: reply.identification,
                     reason,
                 });
-                return Err(ReplyCode::FA_HOME_AUTHENTICATION);
+                return Err(ReplyCode::FA_HOME_AUTHENTICATION.into());
             }
         }
-        check_names(config, pending, reply, extensions)?;
+        let coded_by_home_agent = reply.code.is_from_home_agent();
+        let authentic = end.filter(|_| coded_by_home_agent).map(|end| &extensions.message()[..end]);
+        let refused = |code| Refused { code, relayed: authentic };
+        if *is_broken {
+            return Err(refused(ReplyCode::FA_MALFORMED_REPLY));
+        }
+        check_names(config, pending, reply, extensions).map_err(refused)?;
         let end = match end {
             Some(end) => end,
-            None if reply.code.is_from_home_agent() => return Err(ReplyCode::FA_MALFORMED_REPLY),
+            None if coded_by_home_agent => return Err(ReplyCode::FA_MALFORMED_REPLY.into()),
             None => RegistrationReply::LENGTH,
         };
         let for_us = extensions.since(end);
         if for_us.of_kind(kind::CRITICAL_VENDOR).next().is_some() {
-            return Err(ReplyCode::FA_VENDOR_FROM_HOME);
+            return Err(refused(ReplyCode::FA_VENDOR_FROM_HOME));
+        }
+        if returns_another_challenge(pending, &for_us) {
+            return Err(refused(ReplyCode::FA_CHALLENGE_FROM_HOME));
         }
         Ok(for_us)
     }
@@ -189,25 +230,24 @@ impl ForeignAgent {
         &mut self,
         now: Now,
         id: PendingId,
-        pending: &PendingRegistration,
         reply: &RegistrationReply,
-        for_us: &Extensions<'_>,
+        message: &[u8],
+        code: ReplyCode,
         actions: &mut Vec<Action>,
     ) {
-        let code = ReplyCode::FA_CHALLENGE_FROM_HOME;
+        let Some(pending) = self.pending.get_mut(id) else { return };
+        pending.denied = true;
+        let pending = pending.clone();
         self.counters.denied.add(code);
-        if let Some(pending) = self.pending.get_mut(id) {
-            pending.denied = true;
-        }
         if !self.limiter.admit(now.instant, pending.requester.mac) {
             self.counters.denials_suppressed += 1;
             return;
         }
-        let mut message = for_the_client(for_us).to_vec();
+        let mut message = message.to_vec();
         append_error(&mut message, code);
         let challenge = self.offer_challenge(&pending.addressee());
         let config = Arc::clone(&self.config);
-        self.relay_reply(&config, pending, reply, &message, challenge, actions);
+        self.relay_reply(&config, &pending, reply, &message, challenge, actions);
     }
 
     /// Adds or replaces a visitor. The data path hears of it only if it must do something else than before.

@@ -48,7 +48,9 @@ impl Registrar {
             self.counters.discarded_duplicate += 1;
             return;
         }
-        if reply.home_agent != exchange.plan.home_agent && reply.code != ReplyCode::HA_UNKNOWN_AGENT {
+        let misnamed = reply.home_agent != exchange.plan.home_agent && reply.code != ReplyCode::HA_UNKNOWN_AGENT;
+        // That may be just what the foreign agent refuses it for.
+        if misnamed && extensions.of_kind(kind::FOREIGN_AGENT_ERROR).next().is_none() {
             self.counters.discarded_home_agent += 1;
             return;
         }
@@ -59,6 +61,7 @@ impl Registrar {
         }
         match refusal_after_acceptance(reply, &authentic, extensions) {
             Some(code) => self.take_refusal(now, client, exchange, reply, code, actions),
+            None if misnamed => self.counters.discarded_home_agent += 1,
             None if reply.code.is_accepted() => {
                 client.last_code = Some(reply.code);
                 self.accept(now, client, exchange, reply, actions);

@@ -25,6 +25,7 @@ use crate::{
     },
     wire::{
         extension::kind,
+        foreign_agent_error,
         registration::{RegistrationReply, RegistrationRequest, RequestFlags},
         types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification, Lifetime, ReplyCode},
     },
@@ -171,6 +172,16 @@ fn told(actions: &[Action]) -> ReplyCode {
     assert_eq!((transmit.source, transmit.source_port), (CARE_OF, 434));
     assert_eq!(transmit.destination_port, CLIENT_PORT);
     read_reply(transmit).code
+}
+
+/// The home agent's code, and ours in extension 45 behind what the client authenticates (RFC 4636 §3).
+fn refused(actions: &[Action]) -> (ReplyCode, ReplyCode) {
+    let code = told(actions);
+    let (_, extensions) = RegistrationReply::parse(&sent(actions).payload).unwrap();
+    let authenticator = extensions.of_kind(kind::MOBILE_HOME_AUTHENTICATION).next().expect("the home agent's own");
+    let error = foreign_agent_error::find(&extensions.since(authenticator.end())).expect("our code beside it");
+    assert!(is_signed(sent(actions), kind::MOBILE_HOME_AUTHENTICATION, &client_key()));
+    (code, error)
 }
 
 fn install(mac: MacAddress, interface: InterfaceIndex, reverse_tunnel: bool) -> Action {

@@ -99,16 +99,28 @@ fn a_deregistration_may_be_answered_without_a_signature_for_us_but_not_with_a_wr
 }
 
 #[test]
-fn poorly_formed_replies_get_71_and_change_nothing() {
+fn poorly_formed_replies_get_71_beside_what_the_home_agent_said_and_change_nothing() {
     let request = Bench::new(config()).fresh();
-    let unsigned = {
-        let mut message = Vec::new();
-        reply_to(&request).emit(&mut message);
-        message
-    };
     let elsewhere = RegistrationReply { home_agent: HomeAgentAddress(CARE_OF), ..reply_to(&request) };
     let broken = [signed_reply(&reply_to(&request)), vec![200, 9]].concat();
-    for reply in [unsigned, signed_reply(&elsewhere), broken] {
+    for reply in [signed_reply(&elsewhere), broken] {
+        let mut bench = Bench::new(config());
+        bench.ask(|_| {});
+        assert_eq!(refused(&bench.answer(&reply)), (ReplyCode::ACCEPTED, ReplyCode::FA_MALFORMED_REPLY));
+        assert!(bench.visitor().is_none());
+        bench.accept(&request);
+        assert!(bench.visitor().is_some(), "a valid one still counts");
+    }
+}
+
+#[test]
+fn a_reply_of_which_the_client_could_authenticate_nothing_gets_71_alone() {
+    let request = Bench::new(config()).fresh();
+    let mut unsigned = Vec::new();
+    reply_to(&request).emit(&mut unsigned);
+    let mut broken_first = [&unsigned[..], &[kind::REVOCATION_SUPPORT, 1, 0]].concat();
+    client_key().sign(&mut broken_first, kind::MOBILE_HOME_AUTHENTICATION);
+    for reply in [unsigned, broken_first] {
         let mut bench = Bench::new(config());
         bench.ask(|_| {});
         assert_eq!(told(&bench.answer(&reply)), ReplyCode::FA_MALFORMED_REPLY);
@@ -117,11 +129,47 @@ fn poorly_formed_replies_get_71_and_change_nothing() {
 }
 
 #[test]
+fn of_a_broken_reply_nothing_is_relayed_that_an_associated_home_agent_has_not_signed_for_us() {
+    let mut bench = Bench::new(with_home_association());
+    let request = bench.ask(|_| {});
+    let reply = signed_reply(&reply_to(&request));
+    let unsigned = [&reply[..], &[200, 9]].concat();
+    assert_eq!(told(&bench.answer(&unsigned)), ReplyCode::FA_MALFORMED_REPLY);
+    assert_eq!(bench.agent.violations().iter().count(), 0, "the signature may have been behind the break");
+    bench.clock.advance(SECOND);
+    let mut signed = reply;
+    agents_key().sign(&mut signed, kind::FOREIGN_HOME_AUTHENTICATION);
+    signed.extend([200, 9]);
+    assert_eq!(refused(&bench.answer(&signed)), (ReplyCode::ACCEPTED, ReplyCode::FA_MALFORMED_REPLY));
+}
+
+#[test]
+fn a_denial_of_the_home_agents_keeps_its_code_when_it_is_refused() {
+    let mut bench = Bench::new(config());
+    let request = bench.ask(|_| {});
+    let denial = signed_reply(&RegistrationReply { code: ReplyCode::HA_RESOURCES, ..reply_to(&request) });
+    let broken = [denial, vec![200, 9]].concat();
+    assert_eq!(refused(&bench.answer(&broken)), (ReplyCode::HA_RESOURCES, ReplyCode::FA_MALFORMED_REPLY));
+}
+
+#[test]
+fn a_refused_renewal_leaves_the_visitor_as_it_is() {
+    let mut bench = Bench::new(config());
+    bench.register();
+    let before = *bench.visitor().unwrap();
+    let request = bench.ask(|_| {});
+    let broken = [signed_reply(&reply_to(&request)), vec![200, 9]].concat();
+    assert_eq!(refused(&bench.answer(&broken)).1, ReplyCode::FA_MALFORMED_REPLY);
+    assert_eq!(*bench.visitor().unwrap(), before);
+}
+
+#[test]
 fn a_reply_without_a_home_agent_gets_98() {
     let mut bench = Bench::new(config());
     let request = bench.ask(|_| {});
     let reply = RegistrationReply { home_agent: HomeAgentAddress(Ipv4Addr::UNSPECIFIED), ..reply_to(&request) };
-    assert_eq!(told(&bench.answer(&signed_reply(&reply))), ReplyCode::FA_MISSING_HOME_AGENT);
+    let expected = (ReplyCode::ACCEPTED, ReplyCode::FA_MISSING_HOME_AGENT);
+    assert_eq!(refused(&bench.answer(&signed_reply(&reply))), expected);
 }
 
 #[test]
@@ -203,17 +251,18 @@ fn a_reply_that_names_not_what_the_request_named_gets_97_or_99() {
     };
     let mut bench = Bench::new(config());
     let request = ask(&mut bench, HOME);
-    assert_eq!(told(&answer(&mut bench, &reply_to(&request), None)), ReplyCode::FA_MISSING_NAI);
+    let expected = (ReplyCode::ACCEPTED, ReplyCode::FA_MISSING_NAI);
+    assert_eq!(refused(&answer(&mut bench, &reply_to(&request), None)), expected);
 
     let mut bench = Bench::new(config());
     let request = ask(&mut bench, Ipv4Addr::UNSPECIFIED);
     let assigned = RegistrationReply { home_address: HomeAddress(HOME), ..reply_to(&request) };
-    assert_eq!(told(&answer(&mut bench, &assigned, None)), ReplyCode::FA_MISSING_NAI);
+    assert_eq!(refused(&answer(&mut bench, &assigned, None)), expected);
 
     let mut bench = Bench::new(config());
     let request = ask(&mut bench, Ipv4Addr::UNSPECIFIED);
     let denial = answer(&mut bench, &reply_to(&request), Some(&nai));
-    assert_eq!(told(&denial), ReplyCode::FA_MISSING_HOME_ADDRESS);
+    assert_eq!(refused(&denial), (ReplyCode::ACCEPTED, ReplyCode::FA_MISSING_HOME_ADDRESS));
     assert_eq!(answer(&mut bench, &assigned, Some(&Nai::new("b@example").unwrap())), [], "another client's");
 }
 
@@ -222,7 +271,8 @@ fn a_critical_vendor_extension_for_us_from_the_home_agent_gets_101() {
     let mut bench = Bench::new(config());
     let request = bench.ask(|_| {});
     let reply = [signed_reply(&reply_to(&request)), vec![38, 0, 0, 6, 0, 0, 0, 9, 0, 1]].concat();
-    assert_eq!(told(&bench.answer(&reply)), ReplyCode::FA_VENDOR_FROM_HOME);
+    assert_eq!(refused(&bench.answer(&reply)), (ReplyCode::ACCEPTED, ReplyCode::FA_VENDOR_FROM_HOME));
+    assert!(bench.visitor().is_none());
 }
 
 #[test]
@@ -239,7 +289,7 @@ fn a_home_address_that_nobody_elsewhere_can_have_is_not_taken_from_a_reply() {
         RegistrationReply { home_address: HomeAddress(address), ..reply_to(&request) }.emit(&mut reply);
         nai.append(&mut reply);
         client_key().sign(&mut reply, kind::MOBILE_HOME_AUTHENTICATION);
-        assert_eq!(told(&bench.answer(&reply)), ReplyCode::FA_MALFORMED_REPLY);
+        assert_eq!(refused(&bench.answer(&reply)), (ReplyCode::ACCEPTED, ReplyCode::FA_MALFORMED_REPLY));
         assert_eq!(bench.agent.visitors().count(), 0);
     }
 }

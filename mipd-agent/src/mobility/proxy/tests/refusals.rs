@@ -38,6 +38,30 @@ fn a_refused_acceptance_is_no_registration_and_the_home_agent_is_told() {
 }
 
 #[test]
+fn an_acceptance_refused_for_the_home_agent_that_it_names_is_taken_back_at_ours() {
+    for (named, status) in [(Ipv4Addr::UNSPECIFIED, 98), (Ipv4Addr::new(10, 1, 0, 9), 71)] {
+        let mut scene = Scene::new();
+        scene.visit();
+        let asked = scene.last_request().home_agent;
+        let reply = RegistrationReply { home_agent: HomeAgentAddress(named), ..scene.reply(ReplyCode::ACCEPTED) };
+        scene.deliver(&refused(&reply, status));
+        assert_eq!(scene.counters().refused_after_acceptance, 1);
+        let deregistration = scene.last_request();
+        assert_eq!((deregistration.lifetime, deregistration.home_agent), (Lifetime::DEREGISTER, asked));
+    }
+}
+
+#[test]
+fn a_denial_that_names_another_home_agent_is_discarded_whatever_the_foreign_agent_adds() {
+    let mut scene = Scene::new();
+    scene.visit();
+    let another = HomeAgentAddress(Ipv4Addr::new(10, 1, 0, 9));
+    let reply = RegistrationReply { home_agent: another, ..scene.reply(ReplyCode::HA_PROHIBITED) };
+    scene.deliver(&refused(&reply, 71));
+    assert_eq!((scene.counters().discarded_home_agent, scene.state()), (1, "registering"));
+}
+
+#[test]
 fn a_deregistration_that_the_pace_does_not_allow_yet_follows_later() {
     let mut scene = Scene::new();
     scene.visit();
