@@ -309,7 +309,11 @@ impl AccessPoint {
                     out.push(Output::Broadcast { mac, announces: Some(address.0) });
                 }
                 Action::UpdateSwitches { mac } => out.push(Output::Broadcast { mac, announces: None }),
-                Action::ForgetSeen { mac } => self.kernel.forget_seen(mac),
+                // Who could not be served has no station, and is noticed anew when it speaks next.
+                Action::ForgetSeen { mac } => {
+                    self.kernel.forget_seen(mac);
+                    out.push(Output::Station(mac, None));
+                }
                 Action::ClientChanged { mac } => {
                     let stored = self.clock.stored(at);
                     let record = self.agent.as_ref().and_then(|agent| agent.proxy.record(stored, mac));

@@ -5,10 +5,32 @@ use std::{
     time::Duration,
 };
 
-use mipd_agent::mobility::time::Instant;
+use mipd_agent::{mobility::time::Instant, wire::types::Identification};
 
 /// How long a record may take to be safe. The daemon syncs in a thread of its own.
 const COMMIT: Duration = Duration::from_millis(5);
+
+/// How far the mark runs ahead of what moves it, and what must be left of that: a second and half of it.
+const LEAD: i64 = 1 << 32;
+const RESERVE: i64 = LEAD / 2;
+
+/// The time that no accepted Identification is past. No crash takes it along.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mark(Option<Identification>);
+
+impl Mark {
+    /// Moves it ahead of an Identification.
+    pub fn cover(&mut self, identification: Identification) {
+        if self.0.is_none_or(|mark| mark.since(identification) < RESERVE) {
+            self.0 = Some(Identification(identification.0.wrapping_add_signed(LEAD)));
+        }
+    }
+
+    /// Where it is.
+    pub fn get(self) -> Option<Identification> {
+        self.0
+    }
+}
 
 /// Records by key.
 #[derive(Debug)]

@@ -6,7 +6,9 @@
 //! 4. A client that was noticed is registered where it is, and its packets would reach it, within
 //!    [`Properties::bound`] of the last trouble on its way.
 //! 5. A captured message that is delivered again changes nothing.
-//! 6. All state is bounded by configuration.
+//! 6. A foreign agent that a client has left is told within a second, if both agents revoke registrations.
+//! 7. No foreign agent accepts a challenge twice from the same client.
+//! 8. All state is bounded by configuration.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -27,6 +29,21 @@ use crate::{
 /// than [`Properties::grace`].
 const LEDGER: usize = 256;
 
+/// How many challenges are remembered of each client.
+const ECHOES: usize = 64;
+
+/// How long a foreign agent waits for an answer, by a clock that drifts.
+const PATIENCE: Duration = Duration::from_millis(7010);
+
+/// A challenge that a client has answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Echo {
+    router: usize,
+    challenge: Vec<u8>,
+    /// The requests, by the low halves of their Identifications, that wait for an answer, and since when.
+    waiting: Vec<(u32, Instant)>,
+}
+
 /// A property that does not hold.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {
@@ -45,6 +62,7 @@ pub struct Properties {
     conditions: Conditions,
     ledger: Vec<VecDeque<RegistrationRequest>>,
     accepted: Vec<Option<Identification>>,
+    echoes: Vec<VecDeque<Echo>>,
     /// By client and foreign agent: since when it disagrees with the client's home agent, and the number of the check.
     disagreements: HashMap<(usize, usize), u64>,
     checks: u64,
@@ -58,6 +76,7 @@ impl Properties {
             conditions,
             ledger: vec![VecDeque::new(); scenario.clients],
             accepted: vec![None; scenario.clients],
+            echoes: vec![VecDeque::new(); scenario.clients],
             disagreements: HashMap::new(),
             checks: 0,
         }
@@ -108,14 +127,49 @@ impl Properties {
         }
     }
 
+    /// A foreign agent relayed a request that echoes a challenge. While it waits for the answer, the client may repeat itself.
+    pub fn echo(
+        &mut self,
+        at: Instant,
+        client: usize,
+        router: usize,
+        challenge: Option<&[u8]>,
+        identification: Identification,
+    ) -> Result<(), String> {
+        let Some(challenge) = challenge else { return Err(format!("router {router} accepted no challenge at all")) };
+        let echoes = &mut self.echoes[client];
+        let known = echoes.iter_mut().find(|echo| echo.router == router && echo.challenge == challenge);
+        let Some(echo) = known else {
+            if echoes.len() == ECHOES {
+                echoes.pop_front();
+            }
+            let waiting = vec![(identification.low(), at)];
+            echoes.push_back(Echo { router, challenge: challenge.to_vec(), waiting });
+            return Ok(());
+        };
+        echo.waiting.retain(|(_, relayed)| at.since(*relayed) < PATIENCE);
+        if echo.waiting.is_empty() {
+            return Err(format!("router {router} accepted a challenge twice"));
+        }
+        echo.waiting.push((identification.low(), at));
+        Ok(())
+    }
+
+    /// A foreign agent answered a client's request. Answers keep its low half.
+    pub fn answer(&mut self, client: usize, router: usize, identification: Identification) {
+        for echo in self.echoes[client].iter_mut().filter(|echo| echo.router == router) {
+            echo.waiting.retain(|(low, _)| *low != identification.low());
+        }
+    }
+
     /// The last Identification that the client's home agent accepted.
     pub fn last_accepted(&self, client: usize) -> Option<Identification> {
         self.accepted[client]
     }
 
-    /// The home agent of a client lost what it knew of it, but for what is given.
-    pub fn forget(&mut self, client: usize, remembered: Option<Identification>) {
-        self.accepted[client] = remembered;
+    /// The home agent of a client lost all that it knew of it.
+    pub fn forget(&mut self, client: usize) {
+        self.accepted[client] = None;
     }
 
     /// The home agent of a client has this binding.
@@ -200,8 +254,27 @@ mod tests {
         }
         assert!(properties.accept(0, &request(6)).is_err());
         assert!(properties.accept(0, &request(5)).is_err());
-        properties.forget(0, None);
+        properties.forget(0);
         assert_eq!(properties.accept(0, &request(5)), Ok(()));
+    }
+
+    #[test]
+    fn a_challenge_is_accepted_once_but_for_repetitions_of_an_unanswered_request() {
+        let at = |seconds| Instant(Duration::from_secs(seconds));
+        let mut properties = properties();
+        let echo = |properties: &mut Properties, second, router, low| {
+            properties.echo(at(second), 0, router, Some(&[1; 8]), Identification(low))
+        };
+        assert_eq!(echo(&mut properties, 1, 3, 50), Ok(()));
+        assert_eq!(echo(&mut properties, 2, 3, 51), Ok(()));
+        assert_eq!(echo(&mut properties, 2, 4, 51), Ok(()), "another agent's");
+        properties.answer(0, 3, Identification(50));
+        assert_eq!(echo(&mut properties, 3, 3, 52), Ok(()));
+        properties.answer(0, 3, Identification(51));
+        properties.answer(0, 3, Identification(0x7_0000_0034));
+        assert!(echo(&mut properties, 4, 3, 53).is_err());
+        assert!(echo(&mut properties, 20, 4, 53).is_err(), "it waits no longer");
+        assert!(properties.echo(at(5), 0, 3, None, Identification(54)).is_err());
     }
 
     #[test]

@@ -8,18 +8,19 @@ use mipd_agent::{
         foreign_agent::{self, ForeignAgent, VisitorRecord},
         home_agent::{self, BindingRecord, HomeAgent},
         link::{InterfaceIndex, Received, Transmit},
-        time::Instant,
+        time::{Instant, Now},
     },
     wire::{
         registration::{MessageType, message_type},
-        types::{HomeAddress, HomeAgentAddress},
+        revocation::Revocation,
+        types::{HomeAddress, HomeAgentAddress, Identification},
     },
 };
 use mipd_common::mac::MacAddress;
 
 use crate::{
     clock::NodeClock,
-    disk::Disk,
+    disk::{Disk, Mark},
     random::{Purpose, Stream},
     stability::Stability,
     topology::{self, ACCESS, CORE, Topology},
@@ -67,6 +68,8 @@ pub struct Router {
     pub clock: NodeClock,
     /// The home agent's part of its state store.
     pub bindings: Disk<HomeAddress, BindingRecord>,
+    /// What its home agent's accepted Identifications are below.
+    pub mark: Mark,
     /// The foreign agent's part of its state store.
     pub visitors: Disk<(HomeAgentAddress, HomeAddress), VisitorRecord>,
     /// Whether it serves visitors.
@@ -76,6 +79,7 @@ pub struct Router {
     /// When it is planned to be woken.
     pub wake: Option<Instant>,
     starts: u64,
+    ended_in_order: bool,
 }
 
 impl Router {
@@ -89,11 +93,13 @@ impl Router {
             connected: true,
             clock,
             bindings: Disk::default(),
+            mark: Mark::default(),
             visitors: Disk::default(),
             visit_stability: Stability::at_the_beginning(),
             home_stability: Stability::at_the_beginning(),
             wake: None,
             starts: 0,
+            ended_in_order: true,
         }
     }
 
@@ -104,21 +110,26 @@ impl Router {
         let mut random = Stream::new(seed ^ (self.starts << 40), Purpose::Role, 1_000_000 + self.index);
         let (is_home, is_visit) = roles;
         self.agent = Some(Agent {
-            home: is_home.then(|| HomeAgent::new(topology.home_agent(self.index))),
+            home: is_home.then(|| HomeAgent::new(topology.home_agent(self.index, random.number()))),
             visit: is_visit.then(|| ForeignAgent::new(topology.foreign_agent(self.index), random.number())),
             advertiser: Advertiser::new(topology.advertiser(self.index), random.number()),
         });
         let visitors: Vec<_> = self.visitors.records().map(|(_, record)| record.clone()).collect();
         let stored = self.clock.stored(at);
         self.visit(at, out, |agent, _, actions| agent.restore(stored, visitors, actions));
+        let floor = self.mark.get().filter(|_| !self.ended_in_order);
         let bindings: Vec<_> = self.bindings.records().map(|(_, record)| record.clone()).collect();
-        self.home(at, out, |agent, _, actions| agent.restore(stored, bindings, actions));
+        self.home(at, out, |agent, _, actions| {
+            agent.refuse_up_to(floor);
+            agent.restore(stored, bindings, actions);
+        });
     }
 
     /// The agent stops. In good order it says good-bye and everything is on disk; else what was written a moment ago is
     /// lost. Returns the clients whose bindings are lost.
     pub fn stop(&mut self, at: Instant, in_order: bool, out: &mut Vec<Output>) -> Vec<HomeAddress> {
         let agent = self.agent.take();
+        self.ended_in_order = in_order;
         if in_order {
             self.bindings.close();
             self.visitors.close();
@@ -161,8 +172,41 @@ impl Router {
             Some(MessageType::RegistrationRequest) if received.interface == CORE || relayed_by_us => {
                 self.home(at, out, |agent, now, actions| agent.handle_datagram(now, &received, actions));
             }
+            Some(MessageType::Revocation | MessageType::RevocationAcknowledgement) => {
+                self.receive_revocation(at, &received, out);
+            }
             _ => {}
         }
+    }
+
+    /// A revocation says which agent it is from; of acknowledgements, each role takes those that it waits for.
+    fn receive_revocation(&mut self, at: Instant, received: &Received<'_>, out: &mut Vec<Output>) {
+        let Some(agent) = &self.agent else { return };
+        let is_for_home_agent = match Revocation::parse(received.payload) {
+            Ok((revocation, _)) => !revocation.from_home_agent,
+            Err(_) => agent.home.as_ref().is_some_and(|home| home.awaits_acknowledgement(received)),
+        };
+        if is_for_home_agent {
+            self.home(at, out, |agent, now, actions| agent.handle_datagram(now, received, actions));
+        } else {
+            self.visit(at, out, |agent, now, actions| agent.handle_revocation(now, received, actions));
+        }
+    }
+
+    /// The operator ends the registration of a client, as far as this router has to do with it.
+    pub fn deregister(
+        &mut self,
+        at: Instant,
+        home_agent: HomeAgentAddress,
+        client: HomeAddress,
+        out: &mut Vec<Output>,
+    ) {
+        self.home(at, out, |agent, now, actions| {
+            agent.deregister(now, client, actions);
+        });
+        self.visit(at, out, |agent, now, actions| {
+            agent.remove_visitor(now, home_agent, client, actions);
+        });
     }
 
     /// Somebody on the subnet asks for agents.
@@ -194,6 +238,11 @@ impl Router {
         let now = self.clock.instant(at);
         let mut actions = Vec::new();
         if let Some(agent) = &mut self.agent {
+            if let Some(visit) = &mut agent.visit {
+                let is_unsolicited = agent.advertiser.is_unsolicited_due(now);
+                let challenge = if is_unsolicited { visit.renew_challenge(ACCESS) } else { visit.challenge(ACCESS) };
+                agent.advertiser.set_challenge(challenge.map(|challenge| challenge.to_vec()));
+            }
             agent.advertiser.handle_timeout(now, &mut actions);
         }
         advertise(actions, out);
@@ -205,7 +254,7 @@ impl Router {
         &mut self,
         at: Instant,
         out: &mut Vec<Output>,
-        run: impl FnOnce(&mut HomeAgent, mipd_agent::mobility::time::Now, &mut Vec<home_agent::Action>),
+        run: impl FnOnce(&mut HomeAgent, Now, &mut Vec<home_agent::Action>),
     ) {
         use home_agent::Action;
         let (now, stored) = (self.clock.now(at), self.clock.stored(at));
@@ -217,7 +266,12 @@ impl Router {
                 Action::Send(transmit) => out.push(Output::Send(transmit)),
                 Action::GratuitousArp { address, mac, .. } => out.push(Output::Announce(address, mac)),
                 Action::BindingChanged { home_address } => {
-                    self.bindings.write(at, home_address, agent.record(stored, home_address));
+                    let record = agent.record(stored, home_address);
+                    // With nonces there is no timestamp.
+                    if let Some(record) = record.as_ref().filter(|record| record.identification != 0) {
+                        self.mark.cover(Identification(record.identification));
+                    }
+                    self.bindings.write(at, home_address, record);
                     out.push(Output::Binding(home_address));
                 }
                 // The data path is not simulated: the bindings themselves tell where packets go.
@@ -230,11 +284,11 @@ impl Router {
         &mut self,
         at: Instant,
         out: &mut Vec<Output>,
-        run: impl FnOnce(&mut ForeignAgent, mipd_agent::mobility::time::Now, &mut Vec<foreign_agent::Action>),
+        run: impl FnOnce(&mut ForeignAgent, Now, &mut Vec<foreign_agent::Action>),
     ) {
         use foreign_agent::Action;
         let (now, stored) = (self.clock.now(at), self.clock.stored(at));
-        let Some(agent) = self.agent.as_mut().and_then(|agent| agent.visit.as_mut()) else { return };
+        let Some(Agent { visit: Some(agent), advertiser, .. }) = &mut self.agent else { return };
         let mut actions = Vec::new();
         run(agent, now, &mut actions);
         for action in actions {
@@ -244,6 +298,11 @@ impl Router {
                     let record = agent.record(stored, home_agent, home_address);
                     self.visitors.write(at, (home_agent, home_address), record);
                     out.push(Output::Visitor(home_agent, home_address));
+                }
+                Action::Inform { mac, home_address, elsewhere, .. } => {
+                    let mut actions = Vec::new();
+                    advertiser.inform(home_address.0, mac, elsewhere, &mut actions);
+                    advertise(actions, out);
                 }
                 _ => {}
             }

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use mipd_agent::{
-    mobility::{proxy::ReverseTunnelPolicy, tunnel::Encapsulation},
+    mobility::{foreign_agent::GreKeyPolicy, proxy::ReverseTunnelPolicy, tunnel::Encapsulation},
     wire::types::Lifetime,
 };
 
@@ -123,6 +123,16 @@ pub struct Conditions {
     pub faults: Option<Duration>,
     /// Mean time between two hostile messages.
     pub attacks: Option<Duration>,
+    /// Whether foreign agents and clients share keys.
+    pub mobile_foreign: bool,
+    /// Whether foreign agents challenge; a client without a key for them answers with its AAA server's.
+    pub challenges: bool,
+    /// Whether agents that share keys revoke registrations.
+    pub revocation: bool,
+    /// When foreign agents ask for GRE keys.
+    pub gre_key: GreKeyPolicy,
+    /// Mean time between two orders of an operator, to end the registration of some client.
+    pub orders: Duration,
 }
 
 impl Conditions {
@@ -141,6 +151,10 @@ impl Conditions {
         let boxes = (scenario.access_points + scenario.subnets()) as u32;
         let faults = Duration::from_mins(50) / boxes.clamp(1, 600);
         let attacks = Duration::from_secs(500) / boxes.clamp(1, 600);
+        let (mobile_foreign, challenges) = (stream.chance(400_000), stream.chance(400_000));
+        let revocation = stream.chance(700_000);
+        let gre_key = stream.one_of(&[GreKeyPolicy::Never, GreKeyPolicy::WithGre, GreKeyPolicy::Always]);
+        let orders = Duration::from_mins(40) / boxes.clamp(1, 600);
         Self {
             core_loss: if scenario.calm { 0 } else { loss },
             duplication: if scenario.calm { 0 } else { 5000 },
@@ -154,6 +168,11 @@ impl Conditions {
             wraps,
             faults: (!scenario.calm).then_some(faults),
             attacks: (!scenario.calm).then_some(attacks),
+            mobile_foreign,
+            challenges,
+            revocation,
+            gre_key,
+            orders,
         }
     }
 

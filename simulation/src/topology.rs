@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use mipd_agent::{
     mobility::{
         discovery::AdvertiserConfig,
-        foreign_agent::{self, AccessInterface},
+        foreign_agent::{self, AccessInterface, RevocationPolicy},
         home_agent::{self, HomeSubnet},
         link::InterfaceIndex,
         proxy,
@@ -46,6 +46,7 @@ pub struct Topology {
     home_agents: Vec<usize>,
     mobile_home: Arc<MobileHomeAssociations>,
     foreign_home: Arc<PeerAssociations>,
+    mobile_foreign: Arc<PeerAssociations>,
     subnet_map: SubnetMap,
 }
 
@@ -57,6 +58,8 @@ impl Topology {
         let mobile_home = MobileHomeAssociations::new(keys).unwrap_or_default();
         let agents = conditions.agents_share_keys.then(|| (Peer::Any, association(1000, 0xa9e7)));
         let foreign_home = PeerAssociations::new(agents).unwrap_or_default();
+        let visits = conditions.mobile_foreign.then(|| (Peer::Any, association(2000, 0xf0e1)));
+        let mobile_foreign = PeerAssociations::new(visits).unwrap_or_default();
         let entries = home_agents
             .iter()
             .map(|subnet| (HomeAgentAddress(router_address(*subnet)), subnet_prefix(*subnet).netmask()));
@@ -67,6 +70,7 @@ impl Topology {
             home_agents,
             mobile_home: Arc::new(mobile_home),
             foreign_home: Arc::new(foreign_home),
+            mobile_foreign: Arc::new(mobile_foreign),
             subnet_map,
         }
     }
@@ -102,12 +106,14 @@ impl Topology {
         access_point % self.scenario.subnets()
     }
 
-    /// The settings of a home agent.
-    pub fn home_agent(&self, subnet: usize) -> home_agent::Config {
+    /// The settings of a home agent that chooses keys and nonces by a seed.
+    pub fn home_agent(&self, subnet: usize, seed: u64) -> home_agent::Config {
         let subnets = vec![HomeSubnet { prefix: subnet_prefix(subnet), interface: ACCESS }];
         home_agent::Config {
             encapsulations: Encapsulation::ALL.into_iter().collect(),
             maximum_bindings: self.clients_of_one_home(),
+            revocation: self.conditions.revocation,
+            seed,
             mobile_home: Arc::clone(&self.mobile_home),
             foreign_home: Arc::clone(&self.foreign_home),
             ..home_agent::Config::new(HomeAgentAddress(router_address(subnet)), subnets)
@@ -128,6 +134,10 @@ impl Topology {
             encapsulations: Encapsulation::ALL.into_iter().collect(),
             maximum_visitors: self.scenario.clients + 1024,
             foreign_home: Arc::clone(&self.foreign_home),
+            mobile_foreign: Arc::clone(&self.mobile_foreign),
+            challenge_window: self.conditions.challenges.then_some(2),
+            gre_key: self.conditions.gre_key,
+            revocation: self.conditions.revocation.then_some(RevocationPolicy { inform: true }),
             ..foreign_agent::Config::new(CareOfAddress(address), vec![AccessInterface { interface: ACCESS, address }])
         }
     }
@@ -135,16 +145,11 @@ impl Topology {
     /// What a router advertises on its subnet.
     pub fn advertiser(&self, subnet: usize) -> AdvertiserConfig {
         let address = router_address(subnet);
-        let foreign_agent = self.scenario.is_foreign_agent(subnet);
-        AdvertiserConfig {
+        let router = AdvertiserConfig {
             home_agent: self.scenario.is_home_agent(subnet),
-            foreign_agent,
-            care_of_addresses: foreign_agent.then_some(CareOfAddress(address)).into_iter().collect(),
-            reverse_tunnel: foreign_agent,
-            gre: foreign_agent,
-            minimal_encapsulation: foreign_agent,
             ..AdvertiserConfig::new(ACCESS, address, PREFIX_LENGTH)
-        }
+        };
+        if self.scenario.is_foreign_agent(subnet) { router.offering(&self.foreign_agent(subnet)) } else { router }
     }
 
     /// The settings of an access point.
@@ -155,6 +160,9 @@ impl Topology {
             registration_lifetime: self.conditions.lifetime,
             reverse_tunnel: self.conditions.reverse_tunnel,
             encapsulations: vec![self.conditions.encapsulation],
+            mobile_foreign: Arc::clone(&self.mobile_foreign),
+            // Our home agents stand in for the clients' AAA servers.
+            mobile_aaa: Arc::clone(&self.mobile_home),
             ..proxy::Config::new(UPLINK, vec![subnet_prefix(subnet)])
         }
     }

@@ -66,6 +66,8 @@ pub enum Note {
     Visits(usize),
     /// A foreign agent has the visitor no more.
     Gone(usize),
+    /// A router sent something else than registrations.
+    Sends(Node, &'static str),
     /// The network lost a message.
     Lost(&'static str),
     /// A hostile node sent something.
@@ -101,6 +103,7 @@ impl fmt::Display for Note {
             Self::Unbound(router) => write!(f, "router {router} has no binding"),
             Self::Visits(router) => write!(f, "router {router} has it as visitor"),
             Self::Gone(router) => write!(f, "router {router} has it as visitor no more"),
+            Self::Sends(node, what) => write!(f, "{node} sends {what}"),
             Self::Lost(what) => write!(f, "lost: {what}"),
             Self::Attacked(node, what) => write!(f, "hostile to {node}: {what}"),
             Self::Befell(node, what) => write!(f, "{node} {what}"),

@@ -12,6 +12,7 @@ use mipd_agent::{
         advertisement,
         frame::IcmpPacket,
         registration::{RegistrationReply, RegistrationRequest},
+        revocation::{Revocation, RevocationAcknowledgement},
         types::HomeAddress,
     },
 };
@@ -228,17 +229,25 @@ impl World {
                 }
                 Output::Advertise(icmp, destination, to) => {
                     let icmp = Rc::new(icmp);
+                    // One to a client takes the way that the switch knows.
+                    let client = to.and_then(topology::client_with_mac);
+                    let known = client.and_then(|client| self.switches[index].get(&client)).map(|(place, _)| *place);
                     for access_point in self.subnets[index].clone() {
-                        if to.is_none_or(|to| to == topology::access_point_mac(access_point)) {
+                        let is_meant = match to {
+                            Some(_) if client.is_some() => known.is_none_or(|known| known == access_point),
+                            Some(to) => to == topology::access_point_mac(access_point),
+                            None => true,
+                        };
+                        if is_meant {
                             let icmp = Rc::clone(&icmp);
                             let parcel = Parcel::Advertisement { access_point, router: index, destination, icmp };
-                            self.ship(None, index, Leg::Link, parcel);
+                            self.ship(client, index, Leg::Link, parcel);
                         }
                     }
                 }
                 Output::Binding(HomeAddress(address)) => {
                     if let Some(client) = self.topology.client_with(address) {
-                        self.check_binding(client);
+                        self.check_binding(client, request);
                     }
                 }
                 Output::Visitor(_, HomeAddress(address)) => {
@@ -254,11 +263,15 @@ impl World {
         let client = self.subject(&transmit);
         if let Ok(reply) = RegistrationReply::parse_fixed(&transmit.payload) {
             self.note(client, Note::Replies(Node::Router(index), reply.code, reply.identification));
+            if let (Some(client), Path::Frame { .. }) = (client, transmit.path) {
+                self.properties.answer(client, index, reply.identification);
+            }
             let is_home_agent = reply.home_agent.0 == self.routers[index].address;
             if let (Some(client), Some(request), true) = (client, request, is_home_agent && reply.code.is_accepted()) {
                 self.check_accepted(client, request);
             }
         }
+        self.note_revocation(index, client, &transmit);
         match transmit.path {
             Path::Routed => {
                 let Some(other) = self.topology.router_with(transmit.destination) else { return };
@@ -284,6 +297,28 @@ impl World {
         }
     }
 
+    fn note_revocation(&mut self, index: usize, client: Option<usize>, transmit: &Transmit) {
+        let node = Node::Router(index);
+        if RevocationAcknowledgement::parse(&transmit.payload).is_ok() {
+            self.note(client, Note::Sends(node, "an acknowledgement"));
+        } else if let Ok((revocation, _)) = Revocation::parse(&transmit.payload) {
+            self.note(client, Note::Sends(node, "a revocation"));
+            let foreign_agent = self.topology.router_with(revocation.foreign_agent);
+            if let (Some(client), Some(foreign_agent), true) = (client, foreign_agent, revocation.from_home_agent) {
+                self.told.insert((client, foreign_agent), self.at);
+            }
+        }
+    }
+
+    /// A foreign agent has relayed what a client's access point sent: a challenge that it echoes has been accepted.
+    fn check_challenge(&mut self, router: usize, client: usize, transmit: &Transmit) {
+        let Ok((request, extensions)) = RegistrationRequest::parse(&transmit.payload) else { return };
+        let challenge = mipd_agent::wire::challenge::find(&extensions).map(|challenge| challenge.data);
+        if let Err(what) = self.properties.echo(self.at, client, router, challenge, request.identification) {
+            self.violate(Some(client), what);
+        }
+    }
+
     /// Something arrives; hostile nodes may have been listening.
     pub(super) fn arrive(&mut self, parcel: Parcel, genuine: bool) {
         if genuine {
@@ -292,9 +327,18 @@ impl World {
         match parcel {
             Parcel::Frame { router, source, transmit } => {
                 let request = self.note_arrival(Node::Router(router), &transmit);
+                let mut relayed = false;
                 self.drive_router(router, request.as_ref(), |router, at, out| {
                     router.receive_frame(at, source, &transmit, out);
+                    let is_request = |output: &router::Output| match output {
+                        router::Output::Send(sent) => RegistrationRequest::parse_fixed(&sent.payload).is_ok(),
+                        _ => false,
+                    };
+                    relayed = out.iter().any(is_request);
                 });
+                if let Some(client) = self.subject(&transmit).filter(|_| relayed && self.conditions.challenges) {
+                    self.check_challenge(router, client, &transmit);
+                }
                 self.check_sizes(Node::Router(router));
             }
             Parcel::Routed { router, transmit } => {
@@ -318,7 +362,11 @@ impl World {
                 }
             }
             Parcel::Advertisement { access_point, router, destination, icmp } => {
-                if self.is_on_link(access_point) {
+                // Of what is for one client only, the programs hand over what is for a station.
+                let addressee = self.topology.client_with(destination).map(topology::client_mac);
+                let kernel = &self.access_points[access_point].kernel;
+                let is_wanted = addressee.is_none_or(|mac| kernel.station(mac).is_some());
+                if self.is_on_link(access_point) && is_wanted {
                     let (source, mac) = (self.routers[router].address, self.routers[router].mac);
                     let packet = IcmpPacket { source, destination, ttl: advertisement::TTL, message: &icmp };
                     self.drive_access_point(access_point, |access_point, at, out| {

@@ -10,7 +10,7 @@ use mipd_agent::{
     },
     wire::{
         registration::RegistrationRequest,
-        types::{HomeAddress, HomeAgentAddress},
+        types::{HomeAddress, HomeAgentAddress, Lifetime},
     },
 };
 
@@ -22,6 +22,13 @@ use crate::{
 
 /// How often it is checked that a client is served.
 const CHECK_INTERVAL: Duration = Duration::from_secs(20);
+
+/// Within this time the foreign agent that a client has left must have been told: a second, by a clock that drifts, and the
+/// way there.
+const TELLING: Duration = Duration::from_millis(1050);
+
+/// So many revocations, tunnels and the like a foreign agent remembers, however many clients there are.
+const MAXIMUM_MEMORIES: usize = 4096;
 
 /// So many agents are remembered by an access point, however many advertise.
 const MAXIMUM_AGENTS: usize = 32;
@@ -90,7 +97,7 @@ impl World {
         let address = HomeAddress(state.address);
         let home = &self.routers[state.home];
         let home_agent = home.agent.as_ref().and_then(|agent| agent.home.as_ref()).ok_or("there is no home agent")?;
-        let bound = home_agent.binding(address).map(|binding| binding.care_of_address.0);
+        let bound: Vec<_> = home_agent.bindings_of(address).iter().map(|binding| binding.care_of_address.0).collect();
         if let Some((learnt, _)) = self.switches[subnet].get(&client)
             && *learnt != access_point
             && state.talking.is_none()
@@ -98,13 +105,13 @@ impl World {
             return Err(format!("is at access point {access_point}, but the switch sends its packets to {learnt}"));
         }
         if subnet == state.home {
-            return match bound {
-                None => Ok(()),
-                Some(care_of) => Err(format!("is at home, at access point {access_point}, but bound to {care_of}")),
+            return match &bound[..] {
+                [] => Ok(()),
+                bound => Err(format!("is at home, at access point {access_point}, but bound to {bound:?}")),
             };
         }
         let router = &self.routers[subnet];
-        if bound != Some(router.address) {
+        if !bound.contains(&router.address) {
             return Err(format!(
                 "is at access point {access_point}, behind {}, but bound to {bound:?}",
                 router.address
@@ -128,25 +135,62 @@ impl World {
         }
     }
 
-    /// The home agent of a client may have changed its binding.
-    pub(super) fn check_binding(&mut self, client: usize) {
+    /// The home agent of a client may have changed its bindings. `request`: what its home agent was just given, if that was a request.
+    pub(super) fn check_binding(&mut self, client: usize, request: Option<&RegistrationRequest>) {
         let home = self.clients[client].home;
         let address = HomeAddress(self.clients[client].address);
         let home_agent = self.routers[home].agent.as_ref().and_then(|agent| agent.home.as_ref());
-        let binding = home_agent.and_then(|home_agent| home_agent.binding(address)).copied();
-        match &binding {
-            Some(binding) => {
-                self.note(Some(client), Note::Bound(home, binding.care_of_address.0));
-                if let Err(what) = self.properties.bind(client, binding) {
-                    self.violate(Some(client), what);
+        let bindings = home_agent.map_or_else(Vec::new, |home_agent| home_agent.bindings_of(address).to_vec());
+        for binding in &bindings {
+            self.note(Some(client), Note::Bound(home, binding.care_of_address.0));
+            if let Err(what) = self.properties.bind(client, binding) {
+                self.violate(Some(client), what);
+            }
+        }
+        if bindings.is_empty() {
+            self.note(Some(client), Note::Unbound(home));
+        }
+        let before = std::mem::replace(&mut self.bound_to[client], bindings);
+        for binding in &before {
+            let Some(router) = self.topology.router_with(binding.care_of_address.0) else { continue };
+            if !self.is_bound_to(client, router) {
+                self.compare(client, router);
+                // Whose foreign agent relays its end learns of it by the reply.
+                let ends_here = |request: &RegistrationRequest| {
+                    request.lifetime == Lifetime::DEREGISTER && request.care_of_address == binding.care_of_address
+                };
+                if binding.revocation.is_some() && request.is_some_and(|request| !ends_here(request)) {
+                    self.plan(TELLING, Event::Told(client, router, self.at));
                 }
             }
-            None => self.note(Some(client), Note::Unbound(home)),
         }
-        let now = binding.and_then(|binding| self.topology.router_with(binding.care_of_address.0));
-        let before = std::mem::replace(&mut self.bound_to[client], now).filter(|before| Some(*before) != now);
-        for router in before.into_iter().chain(now) {
+        for router in self.routers_of(client) {
             self.compare(client, router);
+        }
+    }
+
+    /// The routers that a client is bound to.
+    pub(super) fn routers_of(&self, client: usize) -> Vec<usize> {
+        let bindings = self.bound_to[client].iter();
+        bindings.filter_map(|binding| self.topology.router_with(binding.care_of_address.0)).collect()
+    }
+
+    fn is_bound_to(&self, client: usize, router: usize) -> bool {
+        let address = topology::router_address(router);
+        self.bound_to[client].iter().any(|binding| binding.care_of_address.0 == address)
+    }
+
+    /// The foreign agent that a client has left must have been told by now; and know it, if nothing is lost.
+    pub(super) fn check_told(&mut self, client: usize, router: usize, since: Instant) {
+        let home = &self.routers[self.clients[client].home];
+        if home.home_stability.has_failed_since(since) || self.is_bound_to(client, router) {
+            return;
+        }
+        self.summary.told += 1;
+        if self.told.get(&(client, router)).is_none_or(|told| *told < since) {
+            self.violate(Some(client), format!("router {router} was not told within a second that it has left"));
+        } else if self.scenario.calm && self.has_visitor(client, router) {
+            self.violate(Some(client), format!("router {router} was told that it has left, but has it still"));
         }
     }
 
@@ -165,7 +209,7 @@ impl World {
     }
 
     pub(super) fn compare(&mut self, client: usize, router: usize) {
-        let is_bound = self.bound_to[client] == Some(router);
+        let is_bound = self.is_bound_to(client, router);
         let agree = is_bound == self.has_visitor(client, router);
         if let Some(number) = self.properties.compare(client, router, agree) {
             let patience = self.properties.lifetime() + self.properties.grace();
@@ -176,7 +220,7 @@ impl World {
     pub(super) fn check_disagreement(&mut self, client: usize, router: usize, number: u64) {
         if self.properties.still_disagree(client, router, number) {
             let what = if self.has_visitor(client, router) { "has it as a visitor" } else { "does not know it" };
-            let bound = if self.bound_to[client] == Some(router) { "" } else { " not" };
+            let bound = if self.is_bound_to(client, router) { "" } else { " not" };
             self.violate(
                 Some(client),
                 format!("for more than a lifetime router {router} {what} while it is{bound} bound to it"),
@@ -218,7 +262,8 @@ impl World {
         excess(&[
             ("visitors", visitors, settings.maximum_visitors),
             ("pending registrations", pending, settings.maximum_pending),
-            ("foreign agent's timers", timers, visitors + pending),
+            ("foreign agent's memories", visit.memories(), MAXIMUM_MEMORIES),
+            ("foreign agent's timers", timers, visitors + pending + visit.memories()),
             ("violations", visit.violations().iter().len(), ViolationLog::CAPACITY),
         ])
     }

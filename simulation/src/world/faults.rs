@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{Event, World, boxes::RESTART};
-use crate::trace::{Node, Note};
+use crate::{
+    disk::Mark,
+    trace::{Node, Note},
+};
 
 /// Something works again, after so long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -159,11 +162,6 @@ impl World {
             let until = at + outage + self.properties.lifetime();
             let state = &mut self.clients[client];
             state.excused = state.excused.max(until);
-            let records = &mut self.routers[index].bindings;
-            let remembered = records.records().find(|(key, _)| **key == address);
-            let remembered =
-                remembered.map(|(_, record)| mipd_agent::wire::types::Identification(record.identification));
-            self.properties.forget(client, remembered);
         }
         if fault == Fault::Replace {
             self.wipe_router(index);
@@ -176,10 +174,11 @@ impl World {
         let router = &mut self.routers[index];
         router.bindings.wipe();
         router.visitors.wipe();
+        router.mark = Mark::default();
         if self.scenario.is_home_agent(index) {
             let own: Vec<_> = (0..self.clients.len()).filter(|client| self.clients[*client].home == index).collect();
             for client in own {
-                self.properties.forget(client, None);
+                self.properties.forget(client);
                 let until = self.at + self.properties.lifetime() + Duration::from_mins(1);
                 let state = &mut self.clients[client];
                 state.excused = state.excused.max(until);
@@ -225,7 +224,7 @@ impl World {
     fn compare_all(&mut self, index: usize) {
         for client in 0..self.clients.len() {
             if self.clients[client].home == index {
-                self.check_binding(client);
+                self.check_binding(client, None);
             }
             self.compare(client, index);
         }

@@ -2,19 +2,20 @@
 //!
 //! * `boxes`: driving access points and routers, and doing what they want done;
 //! * `ways`: where clients go and when they speak;
-//! * `faults`, `attacks`: what goes wrong by itself, and on purpose;
+//! * `faults`, `attacks`, `orders`: what goes wrong by itself, and on purpose, and what operators do;
 //! * `checks`: the properties, applied.
 
 mod attacks;
 mod boxes;
 mod checks;
 mod faults;
+mod orders;
 mod ways;
 
 use std::{collections::HashMap, fmt, rc::Rc, time::Duration};
 
 use mipd_agent::{
-    mobility::{foreign_agent, link::Transmit, time::Instant},
+    mobility::{foreign_agent, home_agent::MobilityBinding, link::Transmit, time::Instant},
     wire::types::Identification,
 };
 
@@ -54,6 +55,10 @@ enum Event {
     Attack,
     /// Whether a client is served, in this stay of its.
     Check(usize, u32),
+    /// The operator ends a registration.
+    Order,
+    /// Whether a foreign agent was told that a client has left it, since that time.
+    Told(usize, usize, Instant),
     /// Whether a foreign agent and a client's home agent still disagree, since the check with this number was planned.
     Disagreement(usize, usize, u64),
 }
@@ -75,15 +80,22 @@ pub struct Summary {
     pub attacks: u64,
     /// Checks that a client is served.
     pub checks: u64,
+    /// Registrations that operators ended.
+    pub orders: u64,
+    /// Checks that a foreign agent was told that a client has left it.
+    pub told: u64,
     /// Hash of everything that happened.
     pub trace: u64,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events, requests, accepted, moves, faults, attacks, checks, trace } = self;
+        let Self { events, requests, accepted, moves, faults, attacks, checks, orders, told, trace } = self;
         write!(f, "{events} events, {moves} moves, {requests} requests, {accepted} accepted, {faults} faults, ")?;
-        write!(f, "{attacks} hostile messages, {checks} times served as promised; trace {trace:016x}")
+        write!(
+            f,
+            "{attacks} hostile messages, {orders} orders, {checks} times served and {told} times told as promised; trace {trace:016x}"
+        )
     }
 }
 
@@ -105,7 +117,9 @@ pub struct World {
     /// By subnet and client: the access point behind which the switch last saw its MAC.
     switches: Vec<HashMap<usize, (usize, Instant)>>,
     /// The router that each client is bound to.
-    bound_to: Vec<Option<usize>>,
+    bound_to: Vec<Vec<MobilityBinding>>,
+    /// By client and router: when its home agent last told that router that the client has left it.
+    told: HashMap<(usize, usize), Instant>,
     messages: Vec<Stream>,
     faults: Stream,
     attacks: Stream,
@@ -148,7 +162,8 @@ impl World {
             routers: routers.collect(),
             clients: clients.collect(),
             switches: vec![HashMap::new(); subnets],
-            bound_to: vec![None; scenario.clients],
+            bound_to: vec![Vec::new(); scenario.clients],
+            told: HashMap::new(),
             messages: messages.collect(),
             faults: Stream::new(scenario.seed, Purpose::Faults, 0),
             attacks: Stream::new(scenario.seed, Purpose::Attacks, 0),
@@ -181,6 +196,7 @@ impl World {
         }
         self.plan_fault();
         self.plan_attack();
+        self.plan_order();
     }
 
     /// Lets all the time pass.
@@ -211,6 +227,8 @@ impl World {
             Event::Fault => self.fail(),
             Event::Mend(mend) => self.mend(mend),
             Event::Attack => self.attack(),
+            Event::Order => self.order(),
+            Event::Told(client, router, since) => self.check_told(client, router, since),
             Event::Disagreement(client, router, number) => self.check_disagreement(client, router, number),
         }
     }

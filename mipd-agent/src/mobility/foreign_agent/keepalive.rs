@@ -65,6 +65,13 @@ impl Tunnel {
 #[derive(Clone, Debug, Default)]
 pub(super) struct UdpTunnels(BTreeMap<Ends, Tunnel>);
 
+impl UdpTunnels {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 impl ForeignAgent {
     /// A visitor was installed in the place of another, of itself, or of none.
     pub(super) fn follow_udp_tunnel(&mut self, now: Now, before: Option<&VisitorEntry>, after: &VisitorEntry) {

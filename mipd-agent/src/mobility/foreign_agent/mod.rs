@@ -231,6 +231,12 @@ impl ForeignAgent {
         (self.visitors.len(), self.pending.len(), self.deadlines.len())
     }
 
+    /// How many things with a timer are remembered beside these: registrations that are being revoked or were, tunnels over
+    /// UDP, home agents without GRE keys.
+    pub fn memories(&self) -> usize {
+        self.revoking.len() + self.revoked.len() + self.udp_tunnels.len() + self.keyless.len()
+    }
+
     /// Whether no further visitor would be taken: advertise B.
     pub fn is_busy(&self) -> bool {
         self.visitors.len() >= self.config.maximum_visitors || self.pending.len() >= self.config.maximum_pending

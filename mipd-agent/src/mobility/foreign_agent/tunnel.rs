@@ -161,6 +161,11 @@ impl Keyless {
         self.0.contains(&home_agent)
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// `false` if there is no room to remember it.
     pub fn insert(&mut self, home_agent: Ipv4Addr) -> bool {
         let room = self.0.len() < KEYLESS_CAPACITY;

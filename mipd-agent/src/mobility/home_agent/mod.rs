@@ -322,6 +322,11 @@ impl HomeAgent {
         self.nodes.get(home_address)?.bindings().first()
     }
 
+    /// All bindings of the client, the oldest first.
+    pub fn bindings_of(&self, home_address: HomeAddress) -> &[MobilityBinding] {
+        self.nodes.get(home_address).map_or(&[], node::Node::bindings)
+    }
+
     /// How many bindings there are.
     pub fn binding_count(&self) -> usize {
         self.nodes.binding_count()
