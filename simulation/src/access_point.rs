@@ -1,15 +1,21 @@
 //! An access point: the proxy and the listener, driven as the daemon drives them, on top of the kernel's maps.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use mipd_agent::{
     mobility::{
         discovery::{self, Listener, ListenerAction},
         link::{Received, Transmit},
         proxy::{Action, ClientRecord, Event, ForeignAgentInfo, HomeAgentOnLink, Proxy, StationState},
+        security::MobileHomeAssociations,
         time::{Instant, Now},
     },
-    wire::{frame::IcmpPacket, types::HomeAgentAddress},
+    wire::{
+        extension::kind,
+        frame::IcmpPacket,
+        registration::RegistrationRequest,
+        types::{HomeAgentAddress, Lifetime},
+    },
 };
 use mipd_common::mac::MacAddress;
 
@@ -27,6 +33,9 @@ const ACTIVITY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long that may take, microseconds.
 const READING: usize = 200;
+
+/// The S flag.
+const SIMULTANEOUS: u8 = 0x80;
 
 /// What an access point does to the world.
 #[derive(Debug)]
@@ -98,6 +107,8 @@ pub struct AccessPoint {
     pub stability: Stability,
     /// When it is planned to be woken.
     pub wake: Option<Instant>,
+    /// What signs requests that are to keep former bindings.
+    keeper: Option<Arc<MobileHomeAssociations>>,
     starts: u64,
     jitter: Stream,
 }
@@ -117,6 +128,7 @@ impl AccessPoint {
             disk: Disk::default(),
             stability: Stability::at_the_beginning(),
             wake: None,
+            keeper: topology.keeper(),
             starts: 0,
             jitter: Stream::new(0, Purpose::Role, index),
         }
@@ -293,7 +305,12 @@ impl AccessPoint {
     fn apply(&mut self, at: Instant, actions: Vec<Action>, out: &mut Vec<Output>) {
         for action in actions {
             match action {
-                Action::Send(transmit) => out.push(Output::Send(transmit)),
+                Action::Send(mut transmit) => {
+                    if let Some(keeper) = &self.keeper {
+                        keep_bindings(&mut transmit.payload, keeper);
+                    }
+                    out.push(Output::Send(transmit));
+                }
                 Action::SetStation { mac, station, .. } => {
                     self.kernel.set_station(at, mac, station);
                     out.push(Output::Station(mac, Some(station)));
@@ -323,5 +340,18 @@ impl AccessPoint {
                 _ => {}
             }
         }
+    }
+}
+
+/// Sets S in a registration request, as a mobile node may that hears several foreign agents, and signs it anew.
+fn keep_bindings(payload: &mut Vec<u8>, associations: &MobileHomeAssociations) {
+    let Ok((request, extensions)) = RegistrationRequest::parse(payload) else { return };
+    let signature = extensions.of_kind(kind::MOBILE_HOME_AUTHENTICATION).next().map(|signature| signature.offset);
+    if let (Some(end), Some(association)) = (signature, associations.primary(request.home_address))
+        && request.lifetime != Lifetime::DEREGISTER
+    {
+        payload.truncate(end);
+        payload[1] |= SIMULTANEOUS;
+        association.sign(payload, kind::MOBILE_HOME_AUTHENTICATION);
     }
 }

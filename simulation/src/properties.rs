@@ -1,7 +1,7 @@
 //! What must be true at all times.
 //!
 //! 1. A home agent accepts, and is bound by, only what an access point has signed.
-//! 2. It never accepts a request twice, nor one that is older than what it has accepted from the client.
+//! 2. It never accepts a request twice, nor, with timestamps, one that is older than what it has accepted from the client.
 //! 3. Foreign agent and home agent disagree about a client for one lifetime at most.
 //! 4. A client that was noticed is registered where it is, and its packets would reach it, within
 //!    [`Properties::bound`] of the last trouble on its way.
@@ -16,7 +16,7 @@ use std::{
 };
 
 use mipd_agent::{
-    mobility::{home_agent::MobilityBinding, time::Instant},
+    mobility::{home_agent::MobilityBinding, security::ReplayProtection, time::Instant},
     wire::{registration::RegistrationRequest, types::Identification},
 };
 
@@ -28,6 +28,9 @@ use crate::{
 /// How many signed requests are remembered of each client. One a second at most is sent, and none is under way for longer
 /// than [`Properties::grace`].
 const LEDGER: usize = 256;
+
+/// How many Identifications that were accepted are remembered of each client.
+const ACCEPTED: usize = 64;
 
 /// How many challenges are remembered of each client.
 const ECHOES: usize = 64;
@@ -61,7 +64,8 @@ pub struct Properties {
     scenario: Scenario,
     conditions: Conditions,
     ledger: Vec<VecDeque<RegistrationRequest>>,
-    accepted: Vec<Option<Identification>>,
+    /// By client: what its home agent accepted lately, the last of it at the end.
+    accepted: Vec<VecDeque<Identification>>,
     echoes: Vec<VecDeque<Echo>>,
     /// By client and foreign agent: since when it disagrees with the client's home agent, and the number of the check.
     disagreements: HashMap<(usize, usize), u64>,
@@ -75,7 +79,7 @@ impl Properties {
             scenario,
             conditions,
             ledger: vec![VecDeque::new(); scenario.clients],
-            accepted: vec![None; scenario.clients],
+            accepted: vec![VecDeque::new(); scenario.clients],
             echoes: vec![VecDeque::new(); scenario.clients],
             disagreements: HashMap::new(),
             checks: 0,
@@ -118,13 +122,26 @@ impl Properties {
         if !self.ledger[client].contains(request) {
             return Err(format!("the home agent accepted what no access point signed: {request:?}"));
         }
-        let last = self.accepted[client].replace(request.identification);
-        match last {
-            Some(last) if request.identification.since(last) <= 0 => {
-                Err(format!("the home agent accepted {:x?} after {last:x?}: a replay", request.identification))
-            }
-            _ => Ok(()),
+        let nonces = self.conditions.replay == ReplayProtection::Nonces;
+        let accepted = &mut self.accepted[client];
+        let last = accepted.back().copied();
+        // With nonces, a repeated request is answered again.
+        if nonces && last == Some(request.identification) {
+            return Ok(());
         }
+        let is_replay = match last {
+            Some(_) if nonces => accepted.contains(&request.identification),
+            Some(last) => request.identification.since(last) <= 0,
+            None => false,
+        };
+        if accepted.len() == ACCEPTED {
+            accepted.pop_front();
+        }
+        accepted.push_back(request.identification);
+        if is_replay {
+            return Err(format!("the home agent accepted {:x?} after {last:x?}: a replay", request.identification));
+        }
+        Ok(())
     }
 
     /// A foreign agent relayed a request that echoes a challenge. While it waits for the answer, the client may repeat itself.
@@ -162,14 +179,18 @@ impl Properties {
         }
     }
 
-    /// The last Identification that the client's home agent accepted.
-    pub fn last_accepted(&self, client: usize) -> Option<Identification> {
-        self.accepted[client]
+    /// Whether a request would be a replay if it was accepted now.
+    pub fn is_spent(&self, client: usize, identification: Identification) -> bool {
+        let accepted = &self.accepted[client];
+        match self.conditions.replay {
+            ReplayProtection::Nonces => accepted.contains(&identification),
+            ReplayProtection::Timestamps => accepted.back().is_some_and(|last| identification.since(*last) <= 0),
+        }
     }
 
     /// The home agent of a client lost all that it knew of it.
     pub fn forget(&mut self, client: usize) {
-        self.accepted[client] = None;
+        self.accepted[client].clear();
     }
 
     /// The home agent of a client has this binding.
@@ -256,6 +277,21 @@ mod tests {
         assert!(properties.accept(0, &request(5)).is_err());
         properties.forget(0);
         assert_eq!(properties.accept(0, &request(5)), Ok(()));
+    }
+
+    #[test]
+    fn with_nonces_only_the_last_request_may_be_accepted_again() {
+        let scenario = Scenario::small(1);
+        let conditions = Conditions { replay: ReplayProtection::Nonces, ..Conditions::of(&scenario) };
+        let mut properties = Properties::new(scenario, conditions);
+        for identification in [6, 5] {
+            properties.sign(0, request(identification));
+            assert!(!properties.is_spent(0, Identification(identification)));
+            assert_eq!(properties.accept(0, &request(identification)), Ok(()));
+            assert!(properties.is_spent(0, Identification(identification)));
+        }
+        assert_eq!(properties.accept(0, &request(5)), Ok(()));
+        assert!(properties.accept(0, &request(6)).is_err());
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::{fmt, time::Duration};
 
 use mipd_agent::{
-    mobility::{foreign_agent::GreKeyPolicy, proxy::ReverseTunnelPolicy, tunnel::Encapsulation},
+    mobility::{
+        foreign_agent::GreKeyPolicy, proxy::ReverseTunnelPolicy, security::ReplayProtection, tunnel::Encapsulation,
+    },
     wire::types::Lifetime,
 };
 
@@ -96,6 +98,9 @@ impl fmt::Display for Scenario {
     }
 }
 
+/// More than a client visits within a lifetime.
+const SIMULTANEOUS_BINDINGS: usize = 64;
+
 /// What the network and its operators are like, drawn from the seed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Conditions {
@@ -131,6 +136,10 @@ pub struct Conditions {
     pub revocation: bool,
     /// When foreign agents ask for GRE keys.
     pub gre_key: GreKeyPolicy,
+    /// How replays are told from new requests.
+    pub replay: ReplayProtection,
+    /// Whether clients ask to keep their former bindings (S), and how many a home agent grants each; 1 = they do not.
+    pub simultaneous_bindings: usize,
     /// Mean time between two orders of an operator, to end the registration of some client.
     pub orders: Duration,
 }
@@ -154,6 +163,10 @@ impl Conditions {
         let (mobile_foreign, challenges) = (stream.chance(400_000), stream.chance(400_000));
         let revocation = stream.chance(700_000);
         let gre_key = stream.one_of(&[GreKeyPolicy::Never, GreKeyPolicy::WithGre, GreKeyPolicy::Always]);
+        let replay = if stream.chance(250_000) { ReplayProtection::Nonces } else { ReplayProtection::Timestamps };
+        let lifetime = if stream.chance(80_000) { Lifetime::INFINITE } else { lifetime };
+        // Access points ask for one binding; the simulation signs other requests in their stead if that is all there is to sign.
+        let may_keep = stream.chance(300_000) && !mobile_foreign && !challenges && lifetime != Lifetime::INFINITE;
         let orders = Duration::from_mins(40) / boxes.clamp(1, 600);
         Self {
             core_loss: if scenario.calm { 0 } else { loss },
@@ -172,6 +185,8 @@ impl Conditions {
             challenges,
             revocation,
             gre_key,
+            replay,
+            simultaneous_bindings: if may_keep { SIMULTANEOUS_BINDINGS } else { 1 },
             orders,
         }
     }

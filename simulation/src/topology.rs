@@ -16,7 +16,7 @@ use mipd_agent::{
     },
     wire::{
         authentication::{Algorithm, Key},
-        types::{CareOfAddress, HomeAgentAddress, Spi},
+        types::{CareOfAddress, HomeAgentAddress, Lifetime, Spi},
     },
 };
 use mipd_common::mac::MacAddress;
@@ -54,7 +54,10 @@ impl Topology {
     /// The campus of a scenario.
     pub fn new(scenario: Scenario, conditions: Conditions) -> Self {
         let home_agents: Vec<_> = (0..scenario.subnets()).filter(|subnet| scenario.is_home_agent(*subnet)).collect();
-        let keys = home_agents.iter().map(|subnet| (subnet_prefix(*subnet).into(), association(256, *subnet)));
+        let keys = home_agents.iter().map(|subnet| {
+            let key = SecurityAssociation { replay: conditions.replay, ..association(256, *subnet) };
+            (subnet_prefix(*subnet).into(), key)
+        });
         let mobile_home = MobileHomeAssociations::new(keys).unwrap_or_default();
         let agents = conditions.agents_share_keys.then(|| (Peer::Any, association(1000, 0xa9e7)));
         let foreign_home = PeerAssociations::new(agents).unwrap_or_default();
@@ -111,7 +114,9 @@ impl Topology {
         let subnets = vec![HomeSubnet { prefix: subnet_prefix(subnet), interface: ACCESS }];
         home_agent::Config {
             encapsulations: Encapsulation::ALL.into_iter().collect(),
-            maximum_bindings: self.clients_of_one_home(),
+            maximum_bindings: self.maximum_bindings(),
+            simultaneous_bindings: self.conditions.simultaneous_bindings,
+            maximum_lifetime: self.maximum_lifetime(),
             revocation: self.conditions.revocation,
             seed,
             mobile_home: Arc::clone(&self.mobile_home),
@@ -120,9 +125,19 @@ impl Topology {
         }
     }
 
-    /// How many bindings a home agent may have: exactly as many as it has clients.
-    pub fn clients_of_one_home(&self) -> usize {
-        self.scenario.clients.div_ceil(self.home_agents.len())
+    /// How many bindings a home agent may have: exactly as many as its clients can have.
+    pub fn maximum_bindings(&self) -> usize {
+        self.scenario.clients.div_ceil(self.home_agents.len()) * self.conditions.simultaneous_bindings
+    }
+
+    /// What signs the requests of clients that want to keep their former bindings.
+    pub fn keeper(&self) -> Option<Arc<MobileHomeAssociations>> {
+        (self.conditions.simultaneous_bindings > 1).then(|| Arc::clone(&self.mobile_home))
+    }
+
+    /// What agents grant at most.
+    fn maximum_lifetime(&self) -> Lifetime {
+        self.conditions.lifetime.max(Lifetime(36_000))
     }
 
     /// The settings of a foreign agent.
@@ -132,6 +147,7 @@ impl Topology {
         foreign_agent::Config {
             own_home_agents: is_home_agent.then_some(address).into_iter().collect(),
             encapsulations: Encapsulation::ALL.into_iter().collect(),
+            maximum_lifetime: self.maximum_lifetime(),
             maximum_visitors: self.scenario.clients + 1024,
             foreign_home: Arc::clone(&self.foreign_home),
             mobile_foreign: Arc::clone(&self.mobile_foreign),

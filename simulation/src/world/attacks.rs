@@ -7,7 +7,7 @@
 use std::{rc::Rc, time::Duration};
 
 use mipd_agent::{
-    mobility::{link::Transmit, time::Instant},
+    mobility::{home_agent::BindingRecord, link::Transmit, time::Instant},
     wire::{
         registration::RegistrationRequest,
         types::{HomeAddress, HomeAgentAddress},
@@ -83,9 +83,7 @@ impl World {
         // One that was refused because its clock was ahead is new when that time has come: no agent can know better.
         let is_request =
             parcel.transmit().and_then(|transmit| RegistrationRequest::parse_fixed(&transmit.payload).ok());
-        let was_accepted = is_request.is_none_or(|request| {
-            self.properties.last_accepted(client).is_some_and(|last| request.identification.since(last) <= 0)
-        });
+        let was_accepted = is_request.is_none_or(|request| self.properties.is_spent(client, request.identification));
         if !was_accepted {
             self.excuse(client, self.properties.lifetime() + DENIED);
         }
@@ -116,7 +114,10 @@ impl World {
                 let router = &self.routers[index];
                 let now = router.clock.now(self.at);
                 let Some(agent) = &router.agent else { return String::new() };
+                // Each authentic request gets a new nonce, a replay too: whoever it was meant for asks once more.
                 let home = agent.home.as_ref().and_then(|home| home.record(now, address));
+                let home = home.map(|record| BindingRecord { nonces: None, ..record });
+                let home = home.filter(|record| record.binding.is_some() || record.identification != 0);
                 let home_agent = HomeAgentAddress(topology::router_address(state.home));
                 let visit = agent.visit.as_ref().and_then(|visit| visit.record(now, home_agent, address));
                 format!("{home:?} {visit:?}")

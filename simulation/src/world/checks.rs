@@ -242,7 +242,7 @@ impl World {
     fn excess_of_router(&self, index: usize) -> Option<String> {
         let agent = self.routers[index].agent.as_ref()?;
         if let Some(home) = &agent.home {
-            let bindings = self.topology.clients_of_one_home();
+            let bindings = self.topology.maximum_bindings();
             let (nodes, timers) = home.sizes();
             let found = excess(&[
                 ("bindings", home.binding_count(), bindings),

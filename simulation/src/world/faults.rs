@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use mipd_agent::mobility::security::ReplayProtection;
+
 use super::{Event, World, boxes::RESTART};
 use crate::{
     disk::Mark,
@@ -162,6 +164,10 @@ impl World {
             let until = at + outage + self.properties.lifetime();
             let state = &mut self.clients[client];
             state.excused = state.excused.max(until);
+            // Times have a mark that they are below; nonces have none.
+            if self.conditions.replay == ReplayProtection::Nonces {
+                self.properties.forget(client);
+            }
         }
         if fault == Fault::Replace {
             self.wipe_router(index);
