@@ -49,6 +49,7 @@ catalogue! {
         probes_answered: "searches for home agents by strangers that were answered (with code 136)";
         tunnels_opened_by_keepalive: "tunnels over UDP that waited for their first keepalive and got it";
         bindings_revoked: "bindings that the foreign agent revoked";
+        acknowledgements_repeated: "revocations of bindings that were revoked already, acknowledged again";
         revocations_sent: "revocations sent, repetitions included";
         revocations_acknowledged: "revocations that the foreign agent acknowledged";
         revocations_abandoned: "revocations given up without an acknowledgement";
@@ -61,6 +62,7 @@ catalogue! {
         algorithm_matched_hmac_sha1: "the same, by HMAC-SHA-1";
         algorithm_matched_hmac_sha256: "the same, by HMAC-SHA-256";
         discarded_not_a_request: "dropped: not a registration request, or shorter than one";
+        discarded_malformed: "dropped: its extensions are broken, and none before the break authenticates it";
         discarded_unknown_extension: "dropped: an unknown extension of type 1 to 127";
         discarded_missing_authentication: "dropped: no mobile-home authentication extension";
         discarded_no_association: "dropped: no security association with the node";

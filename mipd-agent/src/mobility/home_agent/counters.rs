@@ -107,6 +107,8 @@ pub struct Counters {
     pub tunnels_opened_by_keepalive: u64,
     /// Bindings that the foreign agent revoked.
     pub bindings_revoked: u64,
+    /// Revocations of bindings that were revoked already, acknowledged again.
+    pub acknowledgements_repeated: u64,
     /// Revocations sent, repetitions included.
     pub revocations_sent: u64,
     /// Revocations that the foreign agent acknowledged.
@@ -142,6 +144,7 @@ impl Counters {
             ("probes_answered", self.probes_answered),
             ("tunnels_opened_by_keepalive", self.tunnels_opened_by_keepalive),
             ("bindings_revoked", self.bindings_revoked),
+            ("acknowledgements_repeated", self.acknowledgements_repeated),
             ("revocations_sent", self.revocations_sent),
             ("revocations_acknowledged", self.revocations_acknowledged),
             ("revocations_abandoned", self.revocations_abandoned),

@@ -294,7 +294,7 @@ impl HomeAgent {
                 actions.push(Action::BindingChanged { home_address });
             }
         }
-        self.repeat_revocations(now, actions);
+        self.continue_revocations(now, actions);
     }
 
     /// Ends all bindings of a client on the operator's order. `false` if there is none.

@@ -31,6 +31,12 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// which for an infinite binding would be never.
 const TRANSMISSIONS: usize = 7;
 
+/// Bindings that foreign agents revoked are remembered, so that one that missed our acknowledgement gets another: so many,
+const REVOKED_CAPACITY: usize = 1024;
+
+/// and so long.
+const REVOKED_TIME: Duration = Duration::from_mins(10);
+
 /// What both agents said about revocation when the binding was registered last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RevocationTerms {
@@ -72,19 +78,51 @@ struct Pending {
     ends: Option<Instant>,
 }
 
+/// A binding that its foreign agent has revoked.
+#[derive(Clone, Copy, Debug)]
+struct Revoked {
+    home_agent: HomeAgentAddress,
+    /// Of the last revocation that we acknowledged.
+    identifier: u32,
+}
+
 type Key = (HomeAddress, CareOfAddress);
 
-/// All revocations that are not acknowledged yet.
+/// Our revocations that are not acknowledged yet, and the foreign agents' that were.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Revocations {
     pending: BTreeMap<Key, Pending>,
     deadlines: Deadlines<Key>,
+    revoked: BTreeMap<Key, Revoked>,
+    /// When those are forgotten.
+    oblivion: Deadlines<Key>,
 }
 
 impl Revocations {
-    /// When one must be sent again.
+    /// When one must be sent again or is forgotten.
     pub fn next(&self) -> Option<Instant> {
-        self.deadlines.next()
+        self.deadlines.next().into_iter().chain(self.oblivion.next()).min()
+    }
+
+    fn remember(&mut self, now: Now, binding: &MobilityBinding, identifier: u32) {
+        if self.revoked.len() >= REVOKED_CAPACITY {
+            return;
+        }
+        let key = (binding.home_address, binding.care_of_address);
+        self.revoked.insert(key, Revoked { home_agent: binding.home_agent, identifier });
+        let latest = now.instant + REVOKED_TIME;
+        self.oblivion.set(key, binding.expires.map_or(latest, |expires| expires.min(latest)));
+    }
+
+    fn forget(&mut self, key: Key) {
+        self.oblivion.clear(key);
+        self.revoked.remove(&key);
+    }
+
+    fn forget_due(&mut self, now: Now) {
+        while let Some(key) = self.oblivion.pop_due(now.instant) {
+            self.revoked.remove(&key);
+        }
     }
 
     fn remove(&mut self, key: Key) -> Option<Pending> {
@@ -111,6 +149,7 @@ impl HomeAgent {
         before: Option<&MobilityBinding>,
     ) -> Option<RevocationTerms> {
         let key = (petition.home_address, petition.request.care_of_address);
+        self.revocations.forget(key);
         let revoked = self.revocations.remove(key).map(|pending| pending.timestamp);
         let known = before.and_then(|before| before.revocation).map(|terms| terms.own_timestamp);
         let own_timestamp = revoked.into_iter().chain(known).fold(now.wall.seconds(), later);
@@ -143,8 +182,9 @@ impl HomeAgent {
         }
     }
 
-    /// Sends again what is due.
-    pub(super) fn repeat_revocations(&mut self, now: Now, actions: &mut Vec<Action>) {
+    /// Sends again, and forgets, what is due.
+    pub(super) fn continue_revocations(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.revocations.forget_due(now);
         while let Some(key) = self.revocations.deadlines.pop_due(now.instant) {
             self.send_revocation(now, key, actions);
         }
@@ -217,7 +257,8 @@ impl HomeAgent {
         }
     }
 
-    /// A foreign agent's revocation: the binding ends, and it is told so. Anything wrong with it is silent (RFC 3543 §4).
+    /// A foreign agent's revocation: the binding ends, and it is told so, once more if it revokes again what it has revoked.
+    /// Anything wrong with it is silent (RFC 3543 §4).
     pub(super) fn handle_revocation(&mut self, now: Now, received: &Received<'_>, actions: &mut Vec<Action>) {
         let (revocation, extensions) = match Revocation::parse(received.payload) {
             Ok((revocation, _)) if revocation.from_home_agent => {
@@ -232,27 +273,38 @@ impl HomeAgent {
         };
         let Revocation { home_address, home_agent, foreign_agent, identifier, .. } = revocation;
         let addresses = (received.source, received.destination) == (foreign_agent, home_agent.0);
+        let key = (home_address, CareOfAddress(foreign_agent));
         let terms = self
             .nodes
             .get(home_address)
-            .and_then(|node| node.binding_at(CareOfAddress(foreign_agent)))
-            .filter(|binding| addresses && binding.home_agent == home_agent)
+            .and_then(|node| node.binding_at(key.1))
+            .filter(|binding| binding.home_agent == home_agent)
             .and_then(|binding| binding.revocation);
-        let Some(terms) = terms else {
+        let revoked = self.revocations.revoked.get(&key).filter(|revoked| revoked.home_agent == home_agent);
+        let newest = terms.map(|terms| terms.foreign_timestamp).or(revoked.map(|revoked| revoked.identifier));
+        let Some(newest) = newest.filter(|_| addresses) else {
             self.counters.discarded.add(Discard::NothingToRevoke);
             return;
         };
         if !self.is_signed_by(now, received, &extensions, foreign_agent, home_address, identifier) {
             return;
         }
-        if !is_newer(identifier, terms.foreign_timestamp) {
+        if !is_newer(identifier, newest) {
             self.counters.discarded.add(Discard::OldRevocation);
             return;
         }
-        self.unbind(now, home_address, actions, |binding| binding.care_of_address.0 == foreign_agent);
-        self.counters.bindings_revoked += 1;
-        self.acknowledge(received, &revocation, actions);
-        actions.push(Action::BindingChanged { home_address });
+        if terms.is_some() {
+            for binding in self.unbind(now, home_address, actions, |binding| binding.care_of_address == key.1) {
+                self.revocations.remember(now, &binding, identifier);
+            }
+            self.counters.bindings_revoked += 1;
+            self.acknowledge(received, &revocation, actions);
+            actions.push(Action::BindingChanged { home_address });
+        } else {
+            self.revocations.revoked.entry(key).and_modify(|revoked| revoked.identifier = identifier);
+            self.counters.acknowledgements_repeated += 1;
+            self.acknowledge(received, &revocation, actions);
+        }
     }
 
     fn acknowledge(&self, received: &Received<'_>, revocation: &Revocation, actions: &mut Vec<Action>) {

@@ -270,6 +270,45 @@ fn a_foreign_agents_revocation_ends_the_binding_and_is_acknowledged() {
 }
 
 #[test]
+fn a_foreign_agent_that_missed_our_acknowledgement_gets_another_as_long_as_it_may_ask() {
+    let mut bench = Bench::visited(true);
+    bench.receive(&through_foreign_agent(&from_foreign_agent(&revocation(), &agents_key())));
+    let again = |bench: &mut Bench, identifier, association: &SecurityAssociation| {
+        let message = from_foreign_agent(&Revocation { identifier, ..revocation() }, association);
+        bench.receive(&through_foreign_agent(&message))
+    };
+    bench.run(SECOND);
+    let actions = again(&mut bench, FOREIGN_CLOCK + 2, &agents_key());
+    let [Action::Send(transmit)] = &actions[..] else { panic!("{actions:?}") };
+    let (acknowledgement, _) = RevocationAcknowledgement::parse(&transmit.payload).unwrap();
+    assert_eq!(acknowledgement.identifier, FOREIGN_CLOCK + 2);
+    assert_eq!(bench.agent.counters().acknowledgements_repeated, 1);
+
+    assert_eq!(again(&mut bench, FOREIGN_CLOCK + 2, &agents_key()), [], "seen already");
+    assert_eq!(again(&mut bench, FOREIGN_CLOCK + 3, &association(1000, 66)), []);
+    let message = from_foreign_agent(&Revocation { identifier: FOREIGN_CLOCK + 3, ..revocation() }, &agents_key());
+    assert_eq!(bench.receive(&via(NEW_CARE_OF, &message)), [], "from elsewhere");
+
+    bench.run(590 * SECOND);
+    assert!(matches!(again(&mut bench, FOREIGN_CLOCK + 4, &agents_key())[..], [Action::Send(_)]));
+    bench.run(10 * SECOND);
+    assert_eq!(again(&mut bench, FOREIGN_CLOCK + 5, &agents_key()), [], "the binding would have expired by now");
+    assert_eq!(bench.agent.poll_timeout(), None, "and nothing is remembered");
+}
+
+#[test]
+fn a_new_registration_is_not_ended_by_what_the_foreign_agent_repeats_of_the_old_one() {
+    let mut bench = Bench::visited(true);
+    bench.receive(&through_foreign_agent(&from_foreign_agent(&revocation(), &agents_key())));
+    bench.run(SECOND);
+    let message = countersigned(&request(bench.now()), &agents_key());
+    bench.receive(&through_foreign_agent(&message));
+    let late = from_foreign_agent(&Revocation { identifier: FOREIGN_CLOCK + 2, ..revocation() }, &agents_key());
+    assert_eq!(bench.receive(&through_foreign_agent(&late)), [], "this one is not revocable");
+    assert_eq!(bench.agent.binding_count(), 1);
+}
+
+#[test]
 fn a_revocation_with_anything_wrong_is_silent_and_changes_nothing() {
     let good = revocation();
     let key = agents_key();
