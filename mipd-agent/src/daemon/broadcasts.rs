@@ -13,6 +13,7 @@ use crate::{
     mobility::{
         home_agent::{Broadcasts, Exit},
         link::InterfaceIndex,
+        pace::Pace,
         time::Instant,
     },
     wire::{frame, ip, types::HomeAddress},
@@ -27,7 +28,7 @@ pub struct BroadcastForwarder {
     socket: EncapsulatingSocket,
     subnets: Vec<(Ipv4Net, InterfaceIndex)>,
     clients: BTreeMap<HomeAddress, Vec<(Ipv4Addr, Ipv4Addr)>>,
-    budget: Budget,
+    pace: Pace,
     /// What it counts.
     pub counters: Counters,
 }
@@ -46,7 +47,7 @@ pub struct Counters {
 impl BroadcastForwarder {
     /// For clients of these subnets, each with the interface that it is attached to.
     pub fn new(socket: EncapsulatingSocket, subnets: Vec<(Ipv4Net, InterfaceIndex)>) -> Self {
-        Self { socket, subnets, clients: BTreeMap::new(), budget: Budget::full(), counters: Counters::default() }
+        Self { socket, subnets, clients: BTreeMap::new(), pace: Pace::per_second(RATE), counters: Counters::default() }
     }
 
     /// A client's tunnels are these from now on; none: it is at home.
@@ -73,7 +74,7 @@ impl BroadcastForwarder {
         for (prefix, _) in self.subnets.iter().filter(|(_, interface)| *interface == frame.interface) {
             let (first, last) = (HomeAddress(prefix.network()), HomeAddress(prefix.broadcast()));
             for (source, destination) in self.clients.range(first..=last).flat_map(|(_, ways)| ways) {
-                if !self.budget.take(now) {
+                if !self.pace.admit(now) {
                     self.counters.limited += 1;
                 } else if self.socket.send(*source, *destination, packet).is_ok() {
                     self.counters.forwarded += 1;
@@ -95,47 +96,9 @@ fn packet(bytes: &[u8]) -> Option<&[u8]> {
     payload.get(..usize::from(length))
 }
 
-/// A token bucket.
-#[derive(Clone, Copy, Debug)]
-struct Budget {
-    tokens: f64,
-    filled: Instant,
-}
-
-impl Budget {
-    fn full() -> Self {
-        Self { tokens: f64::from(RATE), filled: Instant::default() }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let gained = now.since(self.filled).as_secs_f64() * f64::from(RATE);
-        self.tokens = (self.tokens + gained).min(f64::from(RATE));
-        self.filled = self.filled.max(now);
-        let enough = self.tokens >= 1.0;
-        if enough {
-            self.tokens -= 1.0;
-        }
-        enough
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::{Budget, RATE, packet};
-    use crate::mobility::time::Instant;
-
-    #[test]
-    fn a_storm_is_cut_to_the_rate() {
-        let mut budget = Budget::full();
-        let mut taken = 0;
-        for millisecond in 0..2_000 {
-            let now = Instant(Duration::from_millis(millisecond));
-            taken += (0..10).filter(|_| budget.take(now)).count();
-        }
-        assert!((3 * RATE as usize - 10..=3 * RATE as usize).contains(&taken), "{taken}");
-    }
+    use super::packet;
 
     #[test]
     fn padding_is_no_part_of_the_packet_and_nonsense_is_none() {

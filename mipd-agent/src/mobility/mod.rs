@@ -10,8 +10,8 @@
 //! * [`security`]: associations, authenticators, replay protection (RFC 5944 §5);
 //! * [`reverse_tunnel`]: policy on the T bit (RFC 3024);
 //! * [`tunnel`]: what the agents agree on about a tunnel (RFC 2003, 2784, 2004, 3519);
-//! * [`deadlines`], [`time`], [`link`], [`counters`], [`tally`]: timers, clocks, datagrams and counts as the roles see
-//!   them.
+//! * [`deadlines`], [`time`], [`pace`], [`link`], [`counters`], [`tally`]: timers, clocks, rates, datagrams and counts as the
+//!   roles see them.
 
 pub mod counters;
 pub mod deadlines;
@@ -19,6 +19,7 @@ pub mod discovery;
 pub mod foreign_agent;
 pub mod home_agent;
 pub mod link;
+pub mod pace;
 pub mod proxy;
 pub mod reverse_tunnel;
 pub mod security;

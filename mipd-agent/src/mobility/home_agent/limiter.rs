@@ -6,33 +6,13 @@
 
 use std::time::Duration;
 
-use crate::{mobility::time::Instant, wire::types::HomeAddress};
+use crate::{
+    mobility::{pace::Pace, time::Instant},
+    wire::types::HomeAddress,
+};
 
-/// Lets so much through and no more.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limiter {
-    interval: Duration,
-    burst: u32,
-    /// When all that was admitted will have been paid for.
-    paid: Instant,
-}
-
-impl Limiter {
-    /// One per `interval` on average, and `burst` at once.
-    pub fn new(interval: Duration, burst: u32) -> Self {
-        Self { interval, burst, paid: Instant::default() }
-    }
-
-    /// Whether another one is let through.
-    pub fn admit(&mut self, now: Instant) -> bool {
-        let paid = self.paid.max(now) + self.interval;
-        let admitted = paid.since(now) <= self.interval * self.burst;
-        if admitted {
-            self.paid = paid;
-        }
-        admitted
-    }
-}
+/// Strangers' searches for home agents that are answered: ten per second.
+pub(super) const PROBES: Pace = Pace::new(Duration::from_millis(100), 10);
 
 /// Least time between two denials to one node that nobody has authenticated.
 const INTERVAL: Duration = Duration::from_secs(1);

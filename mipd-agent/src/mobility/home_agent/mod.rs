@@ -43,7 +43,7 @@ pub use udp_tunnel::{Keepalive, UdpTunnelling};
 
 use self::{
     announcement::Announce,
-    limiter::{DenialLimiter, Limiter},
+    limiter::DenialLimiter,
     negotiation::GreKeySequence,
     node::Nodes,
     parked::ParkedRequests,
@@ -56,6 +56,7 @@ use self::{
 use crate::{
     mobility::{
         link::{InterfaceIndex, Received, Transmit},
+        pace::Pace,
         security::{Nonces, RecordedNonces, ReplayWindow, Violation, ViolationLog},
         time::{Instant, Now},
     },
@@ -127,8 +128,8 @@ pub struct HomeAgent {
     nodes: Nodes,
     next_gre_key: GreKeySequence,
     random: StdRng,
-    probes: Limiter,
-    algorithm_log: Limiter,
+    probes: Pace,
+    algorithm_log: Pace,
     denials: DenialLimiter,
     revocations: Revocations,
     parked: ParkedRequests,
@@ -143,8 +144,8 @@ impl HomeAgent {
             nodes: Nodes::new(config.seed),
             next_gre_key: GreKeySequence::new(config.seed),
             random: StdRng::seed_from_u64(config.seed),
-            probes: Limiter::new(Duration::from_millis(100), 10),
-            algorithm_log: Limiter::new(Duration::from_secs(10), 1),
+            probes: limiter::PROBES,
+            algorithm_log: Pace::new(Duration::from_secs(10), 1),
             denials: DenialLimiter::default(),
             revocations: Revocations::default(),
             config: Arc::new(config),

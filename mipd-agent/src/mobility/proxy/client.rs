@@ -9,10 +9,10 @@ use super::{
     attachment::{FRESH, SILENCE, Watch},
     challenge::ClientChallenge,
     identification::Identifications,
-    pace::{AddressChanges, RequestPace},
+    pace::{self, AddressChanges},
 };
 use crate::{
-    mobility::{link::InterfaceIndex, time::Instant, tunnel::TunnelMode},
+    mobility::{link::InterfaceIndex, pace::Pace, time::Instant, tunnel::TunnelMode},
     wire::{
         authentication::Algorithm,
         nai::Nai,
@@ -44,7 +44,7 @@ pub(super) struct Client {
     pub wait: Duration,
     /// From the last answered request to its reply.
     pub round_trip: Duration,
-    pub pace: RequestPace,
+    pub pace: Pace,
     pub identifications: Identifications,
     pub challenge: ClientChallenge,
     /// No request can go out before its foreign agent has made a new challenge known.
@@ -201,7 +201,7 @@ impl Client {
             next: NextRequest::Never,
             wait: SHORTEST_WAIT,
             round_trip: Duration::ZERO,
-            pace: RequestPace::default(),
+            pace: pace::REQUESTS,
             identifications: Identifications::default(),
             challenge: ClientChallenge::default(),
             awaits_challenge: false,

@@ -5,28 +5,10 @@
 
 use std::time::Duration;
 
-use crate::mobility::time::Instant;
+use crate::mobility::{pace::Pace, time::Instant};
 
-const PERIOD: Duration = Duration::from_secs(1);
-const BURST: u32 = 2;
-
-/// A token bucket in its virtual-scheduling form: one instant of state.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct RequestPace {
-    exhausted_until: Instant,
-}
-
-impl RequestPace {
-    /// When the next request may leave; possibly in the past.
-    pub fn earliest(self) -> Instant {
-        Instant(self.exhausted_until.0.saturating_sub(PERIOD * (BURST - 1)))
-    }
-
-    /// Accounts for a request sent.
-    pub fn take(&mut self, now: Instant) {
-        self.exhausted_until = self.exhausted_until.max(now) + PERIOD;
-    }
-}
+/// A client's requests.
+pub(super) const REQUESTS: Pace = Pace::new(Duration::from_secs(1), 2);
 
 /// At most so many changes of address per client and window: more is a broken or hostile station.
 const ADDRESS_CHANGES: u32 = 6;
@@ -62,27 +44,9 @@ mod tests {
 
     #[test]
     fn two_requests_leave_at_once_and_the_third_a_second_later() {
-        let mut pace = RequestPace::default();
-        let start = at(10_000);
-        for _ in 0..2 {
-            assert!(pace.earliest() <= start);
-            pace.take(start);
-        }
+        let mut pace = REQUESTS;
+        assert!(pace.admit(at(10_000)) && pace.admit(at(10_000)));
         assert_eq!(pace.earliest(), at(11_000));
-    }
-
-    #[test]
-    fn the_average_is_one_per_second() {
-        let mut pace = RequestPace::default();
-        let sent = (0..10_000).filter(|millisecond| {
-            let now = at(50_000 + millisecond);
-            let may = pace.earliest() <= now;
-            if may {
-                pace.take(now);
-            }
-            may
-        });
-        assert_eq!(sent.count(), 11, "ten seconds' worth and one of the burst");
     }
 
     #[test]

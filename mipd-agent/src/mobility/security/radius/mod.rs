@@ -7,14 +7,13 @@
 //! * `servers`: who is asked, who is dead, identifiers;
 //! * `exchange`: one client's question, from server to server;
 //! * `accepted`: what an Access-Accept grants;
-//! * `cache`, `pace`: what bounds memory and requests.
+//! * `cache`: what bounds memory.
 
 mod accepted;
 mod cache;
 pub mod config;
 pub mod counters;
 mod exchange;
-mod pace;
 mod servers;
 #[cfg(test)]
 mod tests;
@@ -27,7 +26,7 @@ use std::{
 
 use rand::{SeedableRng, rngs::StdRng};
 
-use self::{cache::Cache, exchange::Pending, pace::Pace, servers::Servers};
+use self::{cache::Cache, exchange::Pending, servers::Servers};
 pub use self::{
     config::{Config, Server},
     counters::Counters,
@@ -35,7 +34,7 @@ pub use self::{
 };
 use super::SecurityAssociation;
 use crate::{
-    mobility::{deadlines::Deadlines, time::Instant},
+    mobility::{deadlines::Deadlines, pace::Pace, time::Instant},
     wire::types::HomeAddress,
 };
 
@@ -149,7 +148,7 @@ impl RadiusClient {
             deadlines: Deadlines::default(),
             associations: Cache::new(config.maximum_cached),
             refusals: Cache::new(config.maximum_cached),
-            pace: Pace::new(config.requests_per_second),
+            pace: Pace::per_second(config.requests_per_second),
             random: StdRng::from_seed(seed),
             counters: Counters::default(),
             config,
