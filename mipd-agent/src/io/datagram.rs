@@ -4,10 +4,8 @@ use std::net::Ipv4Addr;
 
 use mipd_common::mac::MacAddress;
 
+pub use crate::mobility::link::REGISTRATION_PORT;
 use crate::mobility::link::{InterfaceIndex, Received};
-
-/// UDP port of Mobile IP registration (RFC 5944 §3.3).
-pub const REGISTRATION_PORT: u16 = 434;
 
 /// A datagram with everything that the roles ask about it.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -4,6 +4,11 @@ use std::net::Ipv4Addr;
 
 use mipd_common::mac::MacAddress;
 
+/// The port of the agents (RFC 5944 §3.3).
+pub const REGISTRATION_PORT: u16 = 434;
+/// IP TTL of what an agent sends, but for what must not leave the link.
+pub const TTL: u8 = 64;
+
 /// A network interface, by its kernel index.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct InterfaceIndex(pub u32);
@@ -46,6 +51,34 @@ pub struct Transmit {
     pub ttl: u8,
     /// How it leaves.
     pub path: Path,
+}
+
+impl Transmit {
+    /// From one agent to another, by the kernel's routes.
+    pub fn between_agents(payload: Vec<u8>, source: Ipv4Addr, destination: Ipv4Addr) -> Self {
+        Self {
+            payload,
+            source,
+            source_port: REGISTRATION_PORT,
+            destination,
+            destination_port: REGISTRATION_PORT,
+            ttl: TTL,
+            path: Path::Routed,
+        }
+    }
+
+    /// Back to where `received` came from, by the kernel's routes.
+    pub fn answer(received: &Received<'_>, payload: Vec<u8>) -> Self {
+        Self {
+            payload,
+            source: received.destination,
+            source_port: received.destination_port,
+            destination: received.source,
+            destination_port: received.source_port,
+            ttl: TTL,
+            path: Path::Routed,
+        }
+    }
 }
 
 /// How a datagram leaves.

@@ -32,6 +32,17 @@ impl RevocationSupport {
     }
 }
 
+/// Whether an identifier or timestamp is later than another of the same sender. Modulo 2^32, so that it survives the wrap of
+/// 2036.
+pub fn is_newer(stamp: u32, before: u32) -> bool {
+    stamp.wrapping_sub(before).cast_signed() > 0
+}
+
+/// What to use next after `before`: the wall clock's `seconds`, but something newer even if that was set back.
+pub fn next_stamp(seconds: u32, before: Option<u32>) -> u32 {
+    before.filter(|before| !is_newer(seconds, *before)).map_or(seconds, |before| before.wrapping_add(1))
+}
+
 /// Registration Revocation, type 7 (RFC 3543 §3.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Revocation {
@@ -163,6 +174,17 @@ mod tests {
         assert_eq!(Revocation::parse(&REVOCATION[..19]).unwrap_err(), ParseError::Truncated);
         assert_eq!(RevocationAcknowledgement::parse(&REVOCATION).unwrap_err(), ParseError::WrongType);
         assert_eq!(RevocationAcknowledgement::parse(&[15; 11]).unwrap_err(), ParseError::Truncated);
+    }
+
+    #[test]
+    fn stamps_grow_even_if_the_clock_is_set_back_or_wraps() {
+        assert_eq!(next_stamp(100, None), 100);
+        assert_eq!(next_stamp(100, Some(50)), 100);
+        assert_eq!(next_stamp(100, Some(100)), 101);
+        assert_eq!(next_stamp(100, Some(500)), 501);
+        assert_eq!(next_stamp(3, Some(u32::MAX)), 3);
+        assert_eq!(next_stamp(u32::MAX, Some(2)), 3);
+        assert!(is_newer(0, u32::MAX) && !is_newer(7, 7) && !is_newer(u32::MAX, 0));
     }
 
     proptest! {

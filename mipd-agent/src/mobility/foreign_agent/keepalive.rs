@@ -2,15 +2,10 @@
 
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
-use super::{
-    Action, Deadline, ForeignAgent,
-    counters::Discard,
-    request::{PORT, TTL},
-    visitor::VisitorEntry,
-};
+use super::{Action, Deadline, ForeignAgent, counters::Discard, visitor::VisitorEntry};
 use crate::{
     mobility::{
-        link::{Path, Received, Transmit},
+        link::{Path, REGISTRATION_PORT, Received, TTL, Transmit},
         time::{Instant, Now},
         tunnel::{TunnelMode, UdpTunnel},
     },
@@ -44,7 +39,7 @@ impl Tunnel {
         Transmit {
             payload: echo::request(through, care_of_address.0, home_agent.0, self.sequence),
             source: care_of_address.0,
-            source_port: PORT,
+            source_port: REGISTRATION_PORT,
             destination: *self.udp.peer.ip(),
             destination_port: self.udp.peer.port(),
             ttl: TTL,

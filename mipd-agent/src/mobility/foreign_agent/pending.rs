@@ -7,7 +7,7 @@ use mipd_common::mac::MacAddress;
 use super::{denial::Addressee, signature::Signer, tunnel::Proposal};
 use crate::{
     mobility::{
-        link::{InterfaceIndex, Path, Transmit},
+        link::{InterfaceIndex, Path, TTL, Transmit},
         time::Instant,
         tunnel::Delivery,
     },
@@ -17,8 +17,6 @@ use crate::{
         types::{CareOfAddress, HomeAddress},
     },
 };
-
-const TTL: u8 = 64;
 
 /// How to reach a client that cannot be reached by routing or ARP: exactly where its request came from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     mobility::{
-        link::{Path, Received, Transmit},
+        link::{Received, Transmit},
         security::Violation,
         time::Now,
         tunnel::Delivery,
@@ -28,10 +28,6 @@ use crate::{
         types::{HomeAgentAddress, Lifetime, ReplyCode},
     },
 };
-
-/// The port of registrations (RFC 5944 §3.3).
-pub(super) const PORT: u16 = 434;
-pub(super) const TTL: u8 = 64;
 
 /// Which of the many things that a request may get it gets: to be relayed there, in this way.
 struct Passed<'a> {
@@ -218,15 +214,7 @@ impl ForeignAgent {
         }
         self.tunnel_used(now, source, key.0);
         self.counters.requests_relayed += 1;
-        actions.push(Action::Send(Transmit {
-            payload,
-            source: source.0,
-            source_port: PORT,
-            destination: passed.home_agent,
-            destination_port: PORT,
-            ttl: TTL,
-            path: Path::Routed,
-        }));
+        actions.push(Action::Send(Transmit::between_agents(payload, source.0, passed.home_agent)));
     }
 
     /// Denies a request, unless the client was denied something within the last second.

@@ -8,13 +8,12 @@ use super::{
     Action, Deadline, ForeignAgent,
     config::Config,
     counters::Discard,
-    request::{PORT, TTL},
     signature::{reason, spi_of},
     visitor::{self, VisitorEntry},
 };
 use crate::{
     mobility::{
-        link::{Path, Received, Transmit},
+        link::{Received, Transmit},
         security::{SecurityAssociation, Verification, Violation, verify},
         time::Now,
     },
@@ -22,7 +21,7 @@ use crate::{
         authentication::Algorithm,
         extension::{Extensions, ParseError, kind},
         registration::{MessageType, message_type},
-        revocation::{Revocation, RevocationAcknowledgement, RevocationSupport},
+        revocation::{Revocation, RevocationAcknowledgement, RevocationSupport, is_newer, next_stamp},
         types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification},
     },
 };
@@ -53,17 +52,6 @@ impl Revocable {
         let (asked, (_, answered)) = (asked?, RevocationSupport::find(for_us)?);
         Some(Self { inform: asked.inform && answered.inform, own: asked.timestamp, theirs: answered.timestamp })
     }
-}
-
-/// A timestamp for the home agent: by our wall clock, but newer than the one before even if that was set back.
-pub(super) fn stamp(now: Now, before: Option<u32>) -> u32 {
-    let seconds = now.wall.seconds();
-    before.filter(|before| !is_newer(seconds, *before)).map_or(seconds, |before| before.wrapping_add(1))
-}
-
-/// Modulo 2^32, so that it survives the wrap of 2036.
-fn is_newer(stamp: u32, before: u32) -> bool {
-    stamp.wrapping_sub(before).cast_signed() > 0
 }
 
 /// A registration that the home agent revoked.
@@ -161,15 +149,7 @@ impl ForeignAgent {
         .emit(&mut payload);
         association.sign_with(algorithm, &mut payload, kind::FOREIGN_HOME_AUTHENTICATION);
         self.counters.revocations_acknowledged += 1;
-        actions.push(Action::Send(Transmit {
-            payload,
-            source: received.destination,
-            source_port: received.destination_port,
-            destination: received.source,
-            destination_port: received.source_port,
-            ttl: TTL,
-            path: Path::Routed,
-        }));
+        actions.push(Action::Send(Transmit::answer(received, payload)));
         Ok(())
     }
 
@@ -244,7 +224,7 @@ impl ForeignAgent {
             return;
         };
         if !registering {
-            revoking.stamp = stamp(now, Some(revoking.stamp));
+            revoking.stamp = next_stamp(now.wall.seconds(), Some(revoking.stamp));
             let mut payload = Vec::new();
             Revocation {
                 from_home_agent: false,
@@ -258,15 +238,8 @@ impl ForeignAgent {
             association.sign(&mut payload, kind::FOREIGN_HOME_AUTHENTICATION);
             revoking.identifiers.push(revoking.stamp);
             self.counters.revocations_sent += 1;
-            actions.push(Action::Send(Transmit {
-                payload,
-                source: revoking.visitor.care_of_address.0,
-                source_port: PORT,
-                destination: key.0.0,
-                destination_port: PORT,
-                ttl: TTL,
-                path: Path::Routed,
-            }));
+            let source = revoking.visitor.care_of_address.0;
+            actions.push(Action::Send(Transmit::between_agents(payload, source, key.0.0)));
         }
         let next = now.instant + revoking.wait;
         revoking.wait = revoking.wait.saturating_mul(2);
@@ -321,28 +294,5 @@ fn discard(error: ParseError) -> Discard {
     match error {
         ParseError::UnknownNonSkippable(_) => Discard::UnknownExtension,
         _ => Discard::MalformedRevocation,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::{is_newer, stamp};
-    use crate::{
-        mobility::time::{Instant, Now},
-        wire::types::Identification,
-    };
-
-    #[test]
-    fn stamps_grow_even_if_the_clock_is_set_back_or_wraps() {
-        let at =
-            |seconds: u32| Now { instant: Instant(Duration::ZERO), wall: Identification(u64::from(seconds) << 32) };
-        assert_eq!(stamp(at(100), None), 100);
-        assert_eq!(stamp(at(100), Some(50)), 100);
-        assert_eq!(stamp(at(100), Some(100)), 101);
-        assert_eq!(stamp(at(100), Some(500)), 501);
-        assert_eq!(stamp(at(3), Some(u32::MAX)), 3);
-        assert!(is_newer(0, u32::MAX) && !is_newer(7, 7) && !is_newer(u32::MAX, 0));
     }
 }

@@ -11,12 +11,11 @@ use super::{
     check::{Identified, wanted},
     config::{Config, GreKeyPolicy},
     pending::PendingRegistration,
-    request::PORT,
-    revocation::stamp,
     visitor::VisitorEntry,
 };
 use crate::{
     mobility::{
+        link::REGISTRATION_PORT,
         time::Now,
         tunnel::{Encapsulation, GreKeys, TunnelMode, UdpTunnel},
     },
@@ -24,7 +23,7 @@ use crate::{
         extension::Extensions,
         gre_key::GreKey,
         registration::RegistrationReply,
-        revocation::RevocationSupport,
+        revocation::{RevocationSupport, next_stamp},
         types::Lifetime,
         udp_tunnel::{UdpTunnelReply, UdpTunnelRequest},
     },
@@ -81,7 +80,7 @@ impl Proposal {
             revocation: config.revocation.filter(|_| !deregisters && config.foreign_home.covers(home_agent)).map(
                 |policy| {
                     let before = current.and_then(|visitor| visitor.revocation).map(|revocable| revocable.own);
-                    RevocationSupport { inform: policy.inform, timestamp: stamp(now, before) }
+                    RevocationSupport { inform: policy.inform, timestamp: next_stamp(now.wall.seconds(), before) }
                 },
             ),
         }
@@ -135,7 +134,7 @@ impl PendingRegistration {
             encapsulation,
             gre_keys,
             udp: assent.map(|answer| UdpTunnel {
-                peer: SocketAddrV4::new(reply.home_agent.0, PORT),
+                peer: SocketAddrV4::new(reply.home_agent.0, REGISTRATION_PORT),
                 keepalive: keepalive(answer.keepalive_interval),
             }),
             ..self.asks_for()

@@ -14,8 +14,6 @@ use crate::{
     },
 };
 
-const TTL: u8 = 64;
-
 /// What a reply says beyond what it copies from its request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Answer<'k> {
@@ -99,13 +97,9 @@ pub(super) fn reply(config: &Config, petition: &Petition<'_>, answer: &Answer<'_
     }
 
     Transmit {
-        payload,
         source: source(config, received, home_agent).0,
-        source_port: received.destination_port,
-        destination: received.source,
-        destination_port: received.source_port,
-        ttl: TTL,
         path: path(config, petition),
+        ..Transmit::answer(received, payload)
     }
 }
 

@@ -9,20 +9,17 @@ use super::{Action, HomeAgent, MobilityBinding, counters::Discard, petition::Pet
 use crate::{
     mobility::{
         deadlines::Deadlines,
-        link::{Path, Received, Transmit},
+        link::{Received, Transmit},
         security::{Verification, Violation, ViolationReason, verify},
         time::{Instant, Now},
     },
     wire::{
         authentication::spi,
         extension::{Extensions, kind},
-        revocation::{Revocation, RevocationAcknowledgement, RevocationSupport},
+        revocation::{Revocation, RevocationAcknowledgement, RevocationSupport, is_newer, next_stamp},
         types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification},
     },
 };
-
-const PORT: u16 = 434;
-const TTL: u8 = 64;
 
 /// Least time between two messages about one binding, and the first wait for an acknowledgement.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -57,10 +54,6 @@ pub(super) fn offer(petition: &Petition<'_>, layout: Layout) -> Option<Revocatio
 /// The later of two clocks that wrap.
 fn later(one: u32, other: u32) -> u32 {
     if is_newer(one, other) { one } else { other }
-}
-
-fn is_newer(one: u32, other: u32) -> bool {
-    one.wrapping_sub(other).cast_signed() > 0
 }
 
 /// A revocation that is not acknowledged yet.
@@ -201,7 +194,7 @@ impl HomeAgent {
             return;
         };
         // Fresh in every message: newer than the one before, even if our clock was set back.
-        pending.timestamp = later(now.wall.seconds(), pending.timestamp.wrapping_add(1));
+        pending.timestamp = next_stamp(now.wall.seconds(), Some(pending.timestamp));
         pending.identifiers[pending.transmissions] = pending.timestamp;
         let wait = INTERVAL * (1 << pending.transmissions);
         pending.transmissions += 1;
@@ -216,15 +209,7 @@ impl HomeAgent {
         }
         .emit(&mut payload);
         signer.sign(&mut payload, kind::FOREIGN_HOME_AUTHENTICATION);
-        actions.push(Action::Send(Transmit {
-            payload,
-            source: pending.home_agent.0,
-            source_port: PORT,
-            destination: pending.destination,
-            destination_port: PORT,
-            ttl: TTL,
-            path: Path::Routed,
-        }));
+        actions.push(Action::Send(Transmit::between_agents(payload, pending.home_agent.0, pending.destination)));
         self.revocations.deadlines.set(key, now.instant + wait);
         self.counters.revocations_sent += 1;
     }
@@ -313,15 +298,7 @@ impl HomeAgent {
         let mut payload = Vec::new();
         RevocationAcknowledgement { inform, home_address, identifier }.emit(&mut payload);
         signer.sign(&mut payload, kind::FOREIGN_HOME_AUTHENTICATION);
-        actions.push(Action::Send(Transmit {
-            payload,
-            source: received.destination,
-            source_port: received.destination_port,
-            destination: received.source,
-            destination_port: received.source_port,
-            ttl: TTL,
-            path: Path::Routed,
-        }));
+        actions.push(Action::Send(Transmit::answer(received, payload)));
     }
 
     /// Whether the foreign agent has signed; if not, it is counted and logged.
@@ -354,16 +331,5 @@ impl HomeAgent {
             reason,
         });
         false
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{is_newer, later};
-
-    #[test]
-    fn clocks_are_compared_across_their_wrap() {
-        assert!(is_newer(1, u32::MAX) && !is_newer(u32::MAX, 1) && !is_newer(5, 5));
-        assert_eq!(later(u32::MAX, 3), 3);
     }
 }

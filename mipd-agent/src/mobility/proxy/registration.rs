@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     mobility::{
-        link::{Path, Transmit},
+        link::{Path, REGISTRATION_PORT, Transmit},
         security::{ReplayProtection, ViolationLog},
         time::Now,
         tunnel::{Delivery, Encapsulation, TunnelMode},
@@ -21,7 +21,6 @@ use crate::{
     wire::types::{CareOfAddress, Lifetime},
 };
 
-const REGISTRATION_PORT: u16 = 434;
 /// RFC 3024 §3.2 demands it of requests for a reverse tunnel; for the others it does no harm.
 const TTL: u8 = 255;
 
