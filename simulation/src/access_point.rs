@@ -185,6 +185,14 @@ impl AccessPoint {
         }
     }
 
+    /// The cable of the uplink is out, or in again: the kernel tells.
+    pub fn change_uplink(&mut self, at: Instant, out: &mut Vec<Output>) {
+        self.drive(at, out, |agent, now, actions| {
+            agent.listener.link_changed(now.instant);
+            agent.proxy.link_changed(now, actions);
+        });
+    }
+
     /// A datagram of the registration port comes by the uplink, in a frame to `mac`. The programs hand it to the agent if
     /// they know the station.
     pub fn receive(
@@ -329,7 +337,9 @@ impl AccessPoint {
                 // Who could not be served has no station, and is noticed anew when it speaks next.
                 Action::ForgetSeen { mac } => {
                     self.kernel.forget_seen(mac);
-                    out.push(Output::Station(mac, None));
+                    if !matches!(out.last(), Some(Output::Station(known, None)) if *known == mac) {
+                        out.push(Output::Station(mac, None));
+                    }
                 }
                 Action::ClientChanged { mac } => {
                     let stored = self.clock.stored(at);

@@ -122,9 +122,12 @@ impl AccessPoint {
         self.notice(now, event, context);
     }
 
-    /// The uplink may be on another link now.
-    pub fn handle_uplink_change(&mut self, now: Now) {
+    /// The uplink was interrupted, or may be on another link now.
+    pub fn handle_uplink_change(&mut self, now: Now, context: &mut Context<'_>) {
         self.listener.link_changed(now.instant);
+        let mut actions = Vec::new();
+        self.proxy.link_changed(now, &mut actions);
+        self.apply(now, actions, context);
     }
 
     /// What a server says of a client.

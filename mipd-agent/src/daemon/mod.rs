@@ -263,7 +263,7 @@ impl Daemon {
                 if let Some(access_point) = access_point
                     && self.plan.name(access_point.uplink.interface) == name
                 {
-                    access_point.handle_uplink_change(now);
+                    access_point.handle_uplink_change(now, &mut context);
                 }
             }
             _ => {}

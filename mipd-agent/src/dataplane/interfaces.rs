@@ -254,10 +254,8 @@ impl Interfaces {
         netlink: &mut Netlink,
         journal: &mut Journal,
     ) -> Result<Option<String>, DataPlaneError> {
-        let unchanged = self
-            .links
-            .get(&link.index)
-            .is_some_and(|old| (old.mac, old.mtu, old.up, &old.name) == (link.mac, link.mtu, link.up, &link.name));
+        let settings = |link: &Link| (link.mac, link.mtu, link.up, link.carrier, link.name.clone());
+        let unchanged = self.links.get(&link.index).is_some_and(|old| settings(old) == settings(&link));
         let index = link.index;
         let name = link.name.clone();
         self.links.insert(index, link);

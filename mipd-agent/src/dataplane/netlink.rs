@@ -73,6 +73,8 @@ pub(super) struct Link {
     pub mac: MacAddress,
     pub mtu: u32,
     pub up: bool,
+    /// Whether there is anything at the other end of the cable.
+    pub carrier: bool,
     pub is_tun: bool,
     /// Id of the XDP program attached, in whatever mode.
     pub xdp_program: Option<u32>,
@@ -86,6 +88,7 @@ impl Link {
             mac: MacAddress::default(),
             mtu: 0,
             up: message.header.flags.contains(LinkFlags::Up),
+            carrier: message.header.flags.contains(LinkFlags::LowerUp),
             is_tun: false,
             xdp_program: None,
         };

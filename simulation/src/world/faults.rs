@@ -6,6 +6,7 @@ use mipd_agent::mobility::security::ReplayProtection;
 
 use super::{Event, World, boxes::RESTART};
 use crate::{
+    access_point::AccessPoint,
     disk::Mark,
     trace::{Node, Note},
 };
@@ -101,6 +102,7 @@ impl World {
             Fault::Disconnect => {
                 access_point.plugged = false;
                 access_point.stability.fail();
+                self.drive_access_point(index, AccessPoint::change_uplink);
                 self.plan(outage, Event::Mend(Mend::Connect(node, outage)));
             }
             Fault::Restart | Fault::Kill => {
@@ -215,6 +217,7 @@ impl World {
                 self.access_points[index].plugged = true;
                 self.access_points[index].stability.recover(at, outage * 2);
                 self.note(None, Note::Befell(node, "is connected"));
+                self.drive_access_point(index, AccessPoint::change_uplink);
             }
             Mend::Connect(node @ Node::Router(index), outage) => {
                 let router = &mut self.routers[index];

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use mipd_agent::mobility::proxy::StationState;
-
 use super::{Event, World};
 use crate::{
     access_point::AccessPoint,
@@ -103,7 +101,7 @@ impl World {
     }
 
     /// An access point cannot know that a client was elsewhere for less than the silence that makes it wonder, or that it is
-    /// back just in time to answer a question; nor, at home, what was announced while its uplink did not work. Where the client
+    /// back just in time to answer a question; Where the client
     /// was meanwhile it may have been registered, and only the end of that registration mends it.
     pub(super) fn excuse_unnoticed_absence(&mut self, client: usize, access_point: usize) {
         let at = self.at;
@@ -112,8 +110,7 @@ impl World {
         let Some(station) = here.kernel.station(state.mac).filter(|_| state.noticed.is_none()) else { return };
         let was_away_briefly = at.since(station.last_seen) < SILENCE;
         let answers = state.asked.is_some_and(|(by, asked)| by == access_point && at.since(asked) < ANSWER_TIME);
-        let was_deaf = station.state == StationState::Local && here.stability.has_failed_since(station.last_seen);
-        if was_away_briefly || answers || was_deaf {
+        if was_away_briefly || answers {
             state.excused = state.excused.max(at + self.properties.lifetime());
         }
     }

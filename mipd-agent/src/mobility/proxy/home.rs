@@ -89,16 +89,32 @@ impl Registrar {
         match client.state {
             State::ComingHome | State::AtHome => {
                 self.counters.away += 1;
-                client.dismiss(actions);
-                client.state = State::Away;
-                client.exchange = None;
-                client.next = NextRequest::Never;
-                client.patience = Some(now.instant + AWAY_PATIENCE);
+                take_for_away(now, client, actions);
             }
             State::Away | State::AwaitingAssociationAtHome => {}
             _ => self.counters.address_conflicts += 1,
         }
     }
+}
+
+impl Registrar {
+    /// The uplink was interrupted: what the home agent announced meanwhile was not heard. A client at home that is still here
+    /// is noticed anew by its answer, and deregistered again; nothing is said for one that has gone.
+    pub fn doubt_presence(&self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
+        if let (State::ComingHome | State::AtHome, Some(home_agent)) = (client.state, client.home_agent) {
+            take_for_away(now, client, actions);
+            self.tell_gateway(client, home_agent, actions);
+        }
+    }
+}
+
+/// Until it is noticed again, nothing is done for the client.
+fn take_for_away(now: Now, client: &mut Client, actions: &mut Vec<Action>) {
+    client.dismiss(actions);
+    client.state = State::Away;
+    client.exchange = None;
+    client.next = NextRequest::Never;
+    client.patience = Some(now.instant + AWAY_PATIENCE);
 }
 
 /// The home agent confirmed that the client is at home.

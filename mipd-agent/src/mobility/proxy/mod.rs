@@ -281,6 +281,16 @@ impl Proxy {
         }
     }
 
+    /// The uplink was interrupted, or is another link now.
+    pub fn link_changed(&mut self, now: Now, actions: &mut Vec<Action>) {
+        for mac in self.roster.macs() {
+            self.with(mac, actions, |registrar, client, actions| {
+                registrar.doubt_presence(now, client, actions);
+                Fate::Keep
+            });
+        }
+    }
+
     /// A foreign agent has advertised a challenge (RFC 4721 §2). Agents change theirs with every advertisement, so this is
     /// not among what [`agents_changed`](Self::agents_changed) is called for.
     pub fn challenge_heard(&mut self, now: Now, agent: Ipv4Addr, challenge: &[u8], actions: &mut Vec<Action>) {

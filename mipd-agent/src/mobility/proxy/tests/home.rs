@@ -144,6 +144,35 @@ fn a_client_that_registers_elsewhere_is_forgotten_and_noticed_when_it_comes_back
 }
 
 #[test]
+fn after_an_interruption_of_the_uplink_a_client_at_home_is_asked_and_deregistered_again_if_it_is_there() {
+    let mut scene = at_home();
+    scene.drive(Proxy::link_changed);
+    let forgotten = [
+        Action::RemoveStation { mac: CLIENT },
+        Action::ForgetSeen { mac: CLIENT },
+        Action::ClientChanged { mac: CLIENT },
+    ];
+    let actions = scene.take();
+    assert_eq!(actions[..3], forgotten);
+    assert_eq!(actions[3..], [tell_gateway()], "its answer has it noticed again");
+    scene.advance(seconds(10));
+    assert_eq!((scene.requests.len(), scene.take()), (1, vec![]), "one that has gone is left alone");
+    scene.come_home();
+    assert_eq!(scene.requests.len(), 2);
+    assert_eq!(scene.last_request().lifetime, Lifetime::DEREGISTER);
+    scene.accept();
+    assert_eq!(scene.state(), "at_home");
+}
+
+#[test]
+fn an_interruption_of_the_uplink_is_nothing_to_a_visitor() {
+    let mut scene = Scene::registered();
+    scene.drive(Proxy::link_changed);
+    assert_eq!(scene.take(), []);
+    assert_eq!(scene.state(), "registered");
+}
+
+#[test]
 fn the_home_agents_announcement_of_the_return_is_not_taken_for_a_departure() {
     let mut scene = at_home();
     home_agent_announces(&mut scene, CLIENT);
