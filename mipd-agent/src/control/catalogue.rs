@@ -105,6 +105,7 @@ catalogue! {
         discarded_unknown_extension: "dropped: an unknown extension of type 1 to 127";
         discarded_revocation_from_mobile_node: "dropped: revocation support claimed by a client";
         discarded_imitation: "dropped: home address and Identification of another client's pending request";
+        discarded_replayed: "dropped: an acceptance of a request that is no newer than the visitor's";
         discarded_unsolicited: "dropped: a reply that no pending registration matches";
     }
     /// What the access point counts besides the proxy's counters.

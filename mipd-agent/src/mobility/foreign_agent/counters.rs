@@ -33,6 +33,8 @@ pub enum Discard {
     UnmatchedAcknowledgement,
     /// Tunnelled data over UDP that is no answer to a keepalive.
     UnexpectedTunnelData,
+    /// An acceptance of a request that is no newer than the one by which the visitor is registered.
+    Replayed,
     /// A reply that no pending registration matches, or one that a newer reply has overtaken.
     Unsolicited,
 }
@@ -55,6 +57,7 @@ impl Discard {
             Self::OldRevocation => "old_revocation",
             Self::UnmatchedAcknowledgement => "unmatched_acknowledgement",
             Self::UnexpectedTunnelData => "unexpected_tunnel_data",
+            Self::Replayed => "replayed",
             Self::Unsolicited => "unsolicited",
         }
     }

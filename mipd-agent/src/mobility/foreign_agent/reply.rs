@@ -1,6 +1,6 @@
 //! From the home agent: checking a Registration Reply, and relaying it (RFC 5944 §3.7.3).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Action, Deadline, ForeignAgent, challenge,
@@ -25,9 +25,12 @@ use crate::{
         foreign_agent_error::append_error,
         nai::Nai,
         registration::RegistrationReply,
-        types::{HomeAgentAddress, Lifetime, ReplyCode},
+        types::{HomeAgentAddress, Identification, Lifetime, ReplyCode},
     },
 };
+
+/// Longer than any registration that ends lasts.
+const DAY: Duration = Duration::from_hours(24);
 
 /// A reply as far as it can be read.
 struct Answer<'a> {
@@ -88,6 +91,7 @@ impl ForeignAgent {
         };
         let config = Arc::clone(&self.config);
         match self.check_reply(now, &config, received, &pending, &answer) {
+            Ok(_) if self.is_replayed(now, &pending, &reply) => self.counters.discarded.add(Discard::Replayed),
             Ok(for_us) => {
                 self.take_pending(id);
                 let challenge = self.apply(now, &config, &pending, &reply, &for_us, actions);
@@ -151,6 +155,17 @@ impl ForeignAgent {
             return Err(refused(ReplyCode::FA_CHALLENGE_FROM_HOME));
         }
         Ok(for_us)
+    }
+
+    /// Whether a request that is no newer than the visitor's is said to be accepted. With timestamps a home agent accepts
+    /// none but newer ones, so somebody must have captured both; with nonces the reply does not have the Identification of
+    /// the request.
+    fn is_replayed(&self, now: Now, pending: &PendingRegistration, reply: &RegistrationReply) -> bool {
+        let asked = pending.request.identification;
+        let current = self.visitors.get(&(reply.home_agent, reply.home_address)).map(|visitor| visitor.identification);
+        reply.code.is_accepted()
+            && reply.identification == asked
+            && current.is_some_and(|current| is_timestamp(now, current) && asked.since(current) <= 0)
     }
 
     /// Brings visitor list and data path up to date (RFC 5944 §3.7.3.2). Older requests of the same node are
@@ -285,6 +300,11 @@ impl ForeignAgent {
         let addressee = pending.addressee();
         self.deny(now, &addressee, code, actions);
     }
+}
+
+/// Whether the Identification is the time, by and large: other styles of replay protection put anything there.
+fn is_timestamp(now: Now, identification: Identification) -> bool {
+    identification.since(now.wall).unsigned_abs() >> 32 < DAY.as_secs()
 }
 
 /// Everything before what is for us.

@@ -48,12 +48,57 @@ fn a_reply_overtaken_by_a_newer_one_does_not_bring_the_visitor_back() {
 }
 
 #[test]
-fn a_client_whose_clock_was_set_back_can_still_renew() {
+fn an_acceptance_captured_with_its_request_does_not_replace_a_newer_registration() {
+    let old = Duration::from_mins(1);
+    for lifetime in [Lifetime(600), Lifetime::DEREGISTER] {
+        let mut bench = Bench::new(config());
+        let mut captured = bench.fresh();
+        captured.lifetime = lifetime;
+        bench.clock.advance(old);
+        let latest = bench.register();
+        let before = *bench.visitor().unwrap();
+        for replayed in [captured, RegistrationRequest { lifetime, ..latest }] {
+            let message = signed(&replayed, &client_key());
+            bench.receive(&Received { source_mac: Some(OTHER_MAC), ..from_client(&message) });
+            assert_eq!(bench.accept(&replayed), []);
+            assert_eq!(*bench.visitor().unwrap(), before);
+        }
+        assert_eq!(bench.agent.counters().discarded.get(Discard::Replayed), 2);
+        let request = bench.ask(|_| {});
+        assert_eq!(read_reply(sent(&bench.accept(&request))).code, ReplyCode::ACCEPTED, "a newer one counts");
+    }
+}
+
+#[test]
+fn a_client_whose_clock_was_set_back_is_told_so_and_registers_when_its_entry_is_gone() {
+    let mut bench = Bench::new(config());
+    bench.register();
+    let set_back = |request: &mut RegistrationRequest| request.identification.0 -= 3600 << 32;
+    let request = bench.ask(set_back);
+    let denial = RegistrationReply { code: ReplyCode::HA_IDENTIFICATION, ..reply_to(&request) };
+    assert_eq!(told(&bench.answer(&signed_reply(&denial))), ReplyCode::HA_IDENTIFICATION);
+    bench.run(600 * SECOND);
+    let request = bench.ask(set_back);
+    bench.accept(&request);
+    assert_eq!(bench.visitor().unwrap().identification, request.identification);
+}
+
+#[test]
+fn with_nonces_or_anything_else_that_is_no_time_the_order_of_identifications_means_nothing() {
     let mut bench = Bench::new(config());
     bench.register();
     let request = bench.ask(|request| request.identification.0 -= 3600 << 32);
-    assert_eq!(read_reply(sent(&bench.accept(&request))).code, ReplyCode::ACCEPTED);
+    let mut reply = reply_to(&request);
+    reply.identification.0 ^= 0x1234_5678 << 32;
+    bench.answer(&signed_reply(&reply));
     assert_eq!(bench.visitor().unwrap().identification, request.identification);
+
+    let mut bench = Bench::new(config());
+    let counter = |request: &mut RegistrationRequest| request.identification = Identification(7);
+    for _ in 0..2 {
+        let request = bench.ask(counter);
+        assert_eq!(read_reply(sent(&bench.accept(&request))).code, ReplyCode::ACCEPTED);
+    }
 }
 
 #[test]
