@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 use mipd_agent::{
     mobility::{
         discovery::{self, Listener, ListenerAction},
-        link::{Received, Transmit},
+        link::Transmit,
         proxy::{Action, ClientRecord, Event, ForeignAgentInfo, HomeAgentOnLink, Proxy, StationState},
         security::MobileHomeAssociations,
         time::{Instant, Now},
@@ -206,16 +206,7 @@ impl AccessPoint {
         if self.kernel.station(mac).is_none() {
             return;
         }
-        let received = Received {
-            payload: &transmit.payload,
-            source: transmit.source,
-            source_port: transmit.source_port,
-            destination: transmit.destination,
-            destination_port: transmit.destination_port,
-            ttl: transmit.ttl,
-            interface: UPLINK,
-            source_mac: Some(source_mac),
-        };
+        let received = transmit.arrival(UPLINK, Some(source_mac));
         self.drive(at, out, |agent, now, actions| agent.proxy.handle_reply(now, &received, actions));
     }
 

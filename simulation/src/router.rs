@@ -7,7 +7,7 @@ use mipd_agent::{
         discovery::{Advertiser, advertiser},
         foreign_agent::{self, ForeignAgent, VisitorRecord},
         home_agent::{self, BindingRecord, HomeAgent},
-        link::{InterfaceIndex, Received, Transmit},
+        link::{Received, Transmit},
         time::{Instant, Now},
     },
     wire::{
@@ -145,7 +145,7 @@ impl Router {
 
     /// A datagram in a frame to the router, on its subnet.
     pub fn receive_frame(&mut self, at: Instant, source_mac: MacAddress, transmit: &Transmit, out: &mut Vec<Output>) {
-        let received = Received { source_mac: Some(source_mac), ..received(transmit, ACCESS) };
+        let received = Received { source_mac: Some(source_mac), ..transmit.arrival(ACCESS, None) };
         let Some(agent) = &self.agent else { return };
         let goes_to_visit = agent.visit.as_ref().is_some_and(|visit| agent.home.is_none() || visit.takes(&received));
         match message_type(received.payload) {
@@ -162,7 +162,7 @@ impl Router {
     /// A datagram that was routed to the router, perhaps by itself.
     pub fn receive_routed(&mut self, at: Instant, transmit: &Transmit, out: &mut Vec<Output>) {
         let is_own = transmit.source == self.address;
-        let received = received(transmit, if is_own { ACCESS } else { CORE });
+        let received = transmit.arrival(if is_own { ACCESS } else { CORE }, None);
         let Some(agent) = &self.agent else { return };
         let relayed_by_us = agent.visit.as_ref().is_some_and(|visit| visit.relays_from(received.source));
         match message_type(received.payload) {
@@ -314,19 +314,6 @@ fn advertise(actions: Vec<advertiser::Action>, out: &mut Vec<Output>) {
     out.extend(actions.into_iter().map(|advertiser::Action::Send { icmp, destination, destination_mac, .. }| {
         Output::Advertise(icmp, destination, destination_mac)
     }));
-}
-
-fn received(transmit: &Transmit, interface: InterfaceIndex) -> Received<'_> {
-    Received {
-        payload: &transmit.payload,
-        source: transmit.source,
-        source_port: transmit.source_port,
-        destination: transmit.destination,
-        destination_port: transmit.destination_port,
-        ttl: transmit.ttl,
-        interface,
-        source_mac: None,
-    }
 }
 
 /// The longest time between two advertisements, and thrice that the time after which a silent agent is given up.

@@ -7,6 +7,7 @@ mod command;
 mod demo;
 mod fuzz;
 mod kernel;
+mod lab;
 mod lint;
 mod load;
 mod setup;

@@ -126,16 +126,7 @@ pub fn from_client(payload: &[u8]) -> Received<'_> {
 
 /// The datagram at the other end.
 pub fn arriving(transmit: &Transmit, interface: InterfaceIndex) -> Received<'_> {
-    Received {
-        payload: &transmit.payload,
-        source: transmit.source,
-        source_port: transmit.source_port,
-        destination: transmit.destination,
-        destination_port: transmit.destination_port,
-        ttl: transmit.ttl,
-        interface,
-        source_mac: None,
-    }
+    transmit.arrival(interface, None)
 }
 
 pub fn read_reply(transmit: &Transmit) -> RegistrationReply {

@@ -79,6 +79,20 @@ impl Transmit {
             path: Path::Routed,
         }
     }
+
+    /// As it arrives at the other end on a simulated network.
+    pub fn arrival(&self, interface: InterfaceIndex, source_mac: Option<MacAddress>) -> Received<'_> {
+        Received {
+            payload: &self.payload,
+            source: self.source,
+            source_port: self.source_port,
+            destination: self.destination,
+            destination_port: self.destination_port,
+            ttl: self.ttl,
+            interface,
+            source_mac,
+        }
+    }
 }
 
 /// How a datagram leaves.

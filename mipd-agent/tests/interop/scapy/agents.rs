@@ -99,16 +99,7 @@ fn from_client(payload: &[u8]) -> Received<'_> {
 }
 
 fn arriving(transmit: &Transmit) -> Received<'_> {
-    Received {
-        payload: &transmit.payload,
-        source: transmit.source,
-        source_port: transmit.source_port,
-        destination: transmit.destination,
-        destination_port: transmit.destination_port,
-        ttl: transmit.ttl,
-        interface: CORE,
-        source_mac: None,
-    }
+    transmit.arrival(CORE, None)
 }
 
 /// What Scapy reads, and which authentication extensions hold for Python.
