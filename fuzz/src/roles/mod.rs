@@ -1,6 +1,6 @@
 //! Roles: any sequence of events and moments leaves the state bounded and the counters true.
 //!
-//! The bytes are read as a list of steps ([`steps`]). Messages are built, and signed with keys that the role knows or does
+//! The bytes are read as a list of steps (`steps`). Messages are built, and signed with keys that the role knows or does
 //! not know, so that they come past authentication; each can be damaged afterwards.
 
 pub mod advertiser;

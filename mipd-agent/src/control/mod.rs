@@ -3,7 +3,8 @@
 //! One JSON value per line, in both directions; a client may ask several times on one connection.
 //!
 //! * [`protocol`]: requests and responses;
-//! * [`report`]: the tables of `mipd show`, whose JSON is a stable interface;
+//! * [`report`]: the tables of `mipd show`, whose JSON is a stable interface; [`catalogue`]: the counters in them, with
+//!   their meanings;
 //! * [`server`]: the agent's end, which hands each request to the daemon with a [`Responder`];
 //! * [`client`]: the command line's end;
 //! * `socket`: where the socket is, and who may use it.
