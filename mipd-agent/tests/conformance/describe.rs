@@ -43,6 +43,10 @@ fn message(scene: &mut Scene, payload: &[u8], transcript: &mut Transcript) {
         Some(MessageType::RegistrationReply) => reply(scene, payload, transcript),
         Some(MessageType::Revocation) => revocation(scene, payload, transcript),
         Some(MessageType::RevocationAcknowledgement) => acknowledgement(scene, payload, transcript),
+        Some(MessageType::TunnelData) => {
+            transcript.detail(format!("tunnelled data: {}", to_hexadecimal(payload)));
+            Some(())
+        }
         _ => None,
     };
     if shown.is_none() {

@@ -49,7 +49,7 @@ pub enum Extension {
     EncapsulatingDelivery {},
     /// Type 131.
     Nai(String),
-    /// Type 132: hexadecimal, or `latest`, or `previous`.
+    /// Type 132: hexadecimal, or `latest`, `previous` or `before-previous`.
     Challenge(String),
     /// Type 137; the timestamp in seconds from the scene's clock.
     RevocationSupport {
@@ -161,6 +161,7 @@ fn named_challenge(scene: &Scene, name: &str) -> Result<Vec<u8>> {
     let from_newest = match name {
         "latest" => 0,
         "previous" => 1,
+        "before-previous" => 2,
         _ => return hexadecimal(name),
     };
     scene.challenges.iter().rev().nth(from_newest).cloned().with_context(|| format!("there is no {name} challenge"))

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use mipd_agent::{
     mobility::{
         foreign_agent::{
-            AccessInterface, Action, Config, ForeignAgent, PendingRegistration, Unreachable, VisitorEntry,
+            AccessInterface, Action, Config, ForeignAgent, GreKeyPolicy, PendingRegistration, RevocationPolicy,
+            UdpTunnelling, Unreachable, VisitorEntry,
         },
         link::Received,
         reverse_tunnel::ReverseTunnel,
@@ -14,6 +15,7 @@ use mipd_agent::{
         time::{Instant, Now},
         tunnel::Encapsulation,
     },
+    wire::echo,
     wire::types::{CareOfAddress, HomeAddress, HomeAgentAddress, Lifetime},
 };
 use serde::Deserialize;
@@ -21,7 +23,7 @@ use serde::Deserialize;
 use super::peer_keys;
 use crate::{
     describe,
-    messages::{Reply, Request},
+    messages::{AcknowledgementMessage, Reply, Request, RevocationMessage},
     run::Role,
     scene::{
         CARE_OF_ADDRESS, CLIENT, CLIENT_PORT, Datagram, HOME_ADDRESS, HOME_AGENT, REGISTRATION_PORT, Scene, Transcript,
@@ -42,6 +44,15 @@ pub struct Configuration {
     strict_flags: bool,
     maximum_pending: usize,
     maximum_visitors: usize,
+    /// Challenges (RFC 4721), so many of which are accepted.
+    challenge_window: Option<usize>,
+    /// Revocation, and whether clients are informed.
+    revocation: bool,
+    inform: bool,
+    /// GRE keys in all sessions.
+    gre_keys: bool,
+    /// Tunnels over UDP, if there is a NAT.
+    udp_tunnel: bool,
     /// Clients that share the key `client-foreign`.
     clients: Vec<Ipv4Addr>,
     /// Home agents that share the key `agents`.
@@ -61,6 +72,11 @@ impl Default for Configuration {
             strict_flags: false,
             maximum_pending: 100,
             maximum_visitors: 100,
+            challenge_window: None,
+            revocation: false,
+            inform: false,
+            gre_keys: false,
+            udp_tunnel: false,
             clients: Vec::new(),
             home_agents: Vec::new(),
         }
@@ -79,6 +95,16 @@ pub enum Input {
     },
     RawReply {
         payload: String,
+        #[serde(default)]
+        datagram: Datagram,
+    },
+    Revocation(RevocationMessage),
+    RevocationAcknowledgement(AcknowledgementMessage),
+    /// A new challenge is advertised; cases call it the latest.
+    Advertise {},
+    /// The answer to a keepalive through a tunnel over UDP, with the sequence number of that.
+    KeepaliveAnswer {
+        sequence: u16,
         #[serde(default)]
         datagram: Datagram,
     },
@@ -109,6 +135,12 @@ impl Role for Foreign {
                 pending_timeout: Duration::from_secs(7),
                 maximum_pending: configuration.maximum_pending,
                 maximum_visitors: configuration.maximum_visitors,
+                challenge_window: configuration.challenge_window,
+                revocation: configuration.revocation.then_some(RevocationPolicy { inform: configuration.inform }),
+                gre_key: if configuration.gre_keys { GreKeyPolicy::Always } else { GreKeyPolicy::Never },
+                udp_tunnel: configuration
+                    .udp_tunnel
+                    .then_some(UdpTunnelling { forced: false, everything_translated: false }),
                 mobile_foreign: peer_keys(&configuration.clients, "client-foreign")?,
                 foreign_home: peer_keys(&configuration.home_agents, "agents")?,
                 ..Config::new(CareOfAddress(CARE_OF_ADDRESS), vec![access])
@@ -154,6 +186,26 @@ impl Role for Foreign {
             Input::RawReply { payload, datagram } => {
                 let message = hexadecimal(&payload)?;
                 self.0.handle_reply(now, &datagram.carrying(&message, &home_agent)?, &mut actions);
+            }
+            Input::Revocation(revocation) => {
+                let message = revocation.build(scene)?;
+                self.0.handle_revocation(now, &revocation.datagram.carrying(&message, &home_agent)?, &mut actions);
+            }
+            Input::RevocationAcknowledgement(acknowledgement) => {
+                let message = acknowledgement.build(scene)?;
+                self.0.handle_revocation(now, &acknowledgement.datagram.carrying(&message, &home_agent)?, &mut actions);
+            }
+            Input::Advertise {} => {
+                let challenge = self.0.renew_challenge(interface("access")?).context("there are no challenges")?;
+                scene.challenges.push(challenge.to_vec());
+            }
+            Input::KeepaliveAnswer { sequence, datagram } => {
+                let through = echo::Through { next_header: 4, gre_key: None };
+                let mut message = echo::request(through, HOME_AGENT, CARE_OF_ADDRESS, sequence);
+                // An echo reply: the sum of all words stays the same.
+                message[24] = 0;
+                message[26] += 8;
+                self.0.handle_tunnel_data(now, &datagram.carrying(&message, &home_agent)?);
             }
             Input::Unreachable(what) => {
                 let kind = match what.as_str() {
@@ -224,6 +276,10 @@ fn describe_all(scene: &mut Scene, actions: Vec<Action>, transcript: &mut Transc
             }
             Action::VisitorChanged { home_agent, home_address, .. } => {
                 transcript.push(format!("persist {home_address} of {home_agent}"));
+            }
+            Action::Inform { mac, home_address, elsewhere, .. } => {
+                let elsewhere = if elsewhere { ", elsewhere" } else { "" };
+                transcript.push(format!("inform {mac} that {home_address} must register again{elsewhere}"));
             }
             other => transcript.push(format!("{other:?}")),
         }
