@@ -21,6 +21,13 @@ use crate::{mobility::time::Now, wire::types::Identification};
 
 /// Transactions are at least this far apart: flash wears, and what waits meanwhile is written together.
 const GATHERING: Duration = Duration::from_millis(100);
+/// A transaction that takes long is followed by a pause so many times longer, at most up to the longest gathering: the more
+/// records go into one, the less each of them costs, so that a storm of registrations is not slowed down by its own traces.
+const GATHERING_PER_WORK: u32 = 10;
+const LONGEST_GATHERING: Duration = Duration::from_secs(2);
+/// So many waiting bytes are written without further delay: enough for large transactions, little beside the bindings that
+/// make them.
+const ENOUGH: usize = 8 << 20;
 /// The first wait after a failure, and the longest one; it doubles in between.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(1);
@@ -90,6 +97,11 @@ impl Queue {
         taken
     }
 
+    /// Whether it is time to write, before there is no room any more.
+    fn is_filling(&self) -> bool {
+        self.bytes > ENOUGH.min(self.maximum / 2)
+    }
+
     fn take(&mut self) -> Vec<Change> {
         self.bytes = 0;
         let mut changes: Vec<_> = self.changes.drain().collect();
@@ -146,13 +158,14 @@ impl Writer {
         let counts = &self.shared.counts;
         counts.changes.fetch_add(1, Ordering::Relaxed);
         let mut queue = self.shared.lock();
-        let was_empty = queue.changes.is_empty();
+        let (was_empty, was_filling) = (queue.changes.is_empty(), queue.is_filling());
         queue.latest = Some(time);
         if queue.put(table, key, value) != Taken::Whole {
             counts.changes_lost.fetch_add(1, Ordering::Relaxed);
         }
+        let is_urgent = was_empty || (queue.is_filling() && !was_filling);
         drop(queue);
-        if was_empty {
+        if is_urgent {
             self.shared.wake.notify_one();
         }
     }
@@ -194,11 +207,11 @@ impl Shared {
         self.wake.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until a time or the end, whichever comes first.
-    fn pause(&self, until: Instant) {
+    /// Waits until a time, the end, or, if `eager`, until much is waiting, whichever comes first.
+    fn pause(&self, until: Instant, eager: bool) {
         let left = until.saturating_duration_since(Instant::now());
-        let open = |queue: &mut Queue| !queue.closing;
-        drop(self.wake.wait_timeout_while(self.lock(), left, open));
+        let quiet = |queue: &mut Queue| !(queue.closing || (eager && queue.is_filling()));
+        drop(self.wake.wait_timeout_while(self.lock(), left, quiet));
     }
 }
 
@@ -231,7 +244,8 @@ impl Task {
                     if std::mem::take(&mut self.failing) {
                         tracing::info!(path = %self.path.display(), "the state is written again");
                     }
-                    self.shared.pause(began + GATHERING);
+                    let gathering = (began.elapsed() * GATHERING_PER_WORK).clamp(GATHERING, LONGEST_GATHERING);
+                    self.shared.pause(began + gathering, true);
                 }
                 Err(error) => {
                     self.shared.counts.write_errors.fetch_add(1, Ordering::Relaxed);
@@ -242,7 +256,7 @@ impl Task {
                         return;
                     }
                     self.shared.lock().put_back(changes);
-                    self.shared.pause(began + retry);
+                    self.shared.pause(began + retry, false);
                     retry = (retry * 2).min(LAST_RETRY);
                 }
             }

@@ -8,9 +8,13 @@ mod clients;
 mod load;
 mod network;
 
-use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use self::{
     clients::Clients,
@@ -22,7 +26,7 @@ use super::{
     machine::{self, Cores},
     report::{Benchmark, Report, quantile},
 };
-use crate::agent::Agent;
+use crate::{agent::Agent, wait};
 
 /// Requests under way at a time, of a busy home agent.
 const WINDOW: usize = 192;
@@ -34,6 +38,10 @@ const GOAL_BYTES: f64 = 512.0;
 const GOAL_DELAY_MS: f64 = 1.0;
 /// Requests one by one for the delay of an idle system.
 const SINGLE_REQUESTS: usize = 2_000;
+/// Longer than any pause between gratuitous ARPs or transactions.
+const QUIET: Duration = Duration::from_millis(2_500);
+const SETTLING_INTERVAL: Duration = Duration::from_millis(250);
+const SETTLING_PATIENCE: Duration = Duration::from_mins(2);
 /// A measurement that loses more than one request in so many is none.
 const TOLERATED_LOSS: u64 = 100;
 
@@ -75,6 +83,7 @@ fn home_agent(cores: Cores, bindings: u32, requests: u32, floor: f64, report: &m
     let first = busy(&everybody, &CARE_OF_ADDRESSES);
     let renewal = Load { requests: requests as usize, ..first };
     for (kind, load) in [("first", first), ("renewal", renewal), ("move", Load { moves: true, ..renewal })] {
+        settle(&agent)?;
         let used = Used::before(&agent)?;
         let outcome = network.run(cores.generator, &clients, &load)?;
         let mut compared = used.per_message(&agent, outcome.answered)?;
@@ -84,6 +93,7 @@ fn home_agent(cores: Cores, bindings: u32, requests: u32, floor: f64, report: &m
         add_rate(report, name.clone(), &outcome, Some(floor), goal, compared)?;
         add_latency(report, format!("{name}/latency"), &outcome, None);
         if kind == "first" {
+            settle(&agent)?;
             let memory = machine::anonymous_memory(pid(&agent)?)?.saturating_sub(before) as f64 / f64::from(bindings);
             report.add(Benchmark {
                 name: format!("registrations/ha/memory-per-binding/{bindings}"),
@@ -100,6 +110,22 @@ fn home_agent(cores: Cores, bindings: u32, requests: u32, floor: f64, report: &m
     Ok(())
 }
 
+/// Waits until what earlier registrations have left to do is done: gratuitous ARPs are repeated for three seconds, and
+/// records wait for the disk.
+fn settle(agent: &Agent) -> Result<()> {
+    let traces = || -> Result<u64> { Ok(agent.counter("gratuitous_arps_sent")? + agent.counter("records_written")?) };
+    let (mut last, mut since) = (traces()?, Instant::now());
+    let settled = wait::until(SETTLING_PATIENCE, || {
+        std::thread::sleep(SETTLING_INTERVAL);
+        let now = traces()?;
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        Ok((since.elapsed() > QUIET).then_some(()))
+    })?;
+    settled.with_context(|| format!("the agent is still busy after {SETTLING_PATIENCE:?}"))
+}
+
 /// The delay of a system that has nothing else to do.
 fn one_by_one(load: Load<'_>) -> Load<'_> {
     Load { requests: SINGLE_REQUESTS, window: 1, ..load }
@@ -113,6 +139,7 @@ fn foreign_and_home_agent(cores: Cores, visitors: u32, report: &mut Report) -> R
     let everybody = clients.shuffled();
     let first = busy(&everybody, &[CARE_OF_ADDRESS]);
     for kind in ["first", "renewal"] {
+        settle(&agents.home)?;
         let used = Used::before(&agents.foreign)?;
         let used_at_home = Used::before(&agents.home)?;
         let outcome = pair.run(cores.generator, &clients, &first)?;
@@ -124,6 +151,7 @@ fn foreign_and_home_agent(cores: Cores, visitors: u32, report: &mut Report) -> R
         add_rate(report, name.clone(), &outcome, None, None, compared)?;
         add_latency(report, format!("{name}/latency"), &outcome, None);
     }
+    settle(&agents.home)?;
     let outcome = pair.run(cores.generator, &clients, &one_by_one(first))?;
     add_latency(report, format!("registrations/fa+ha/renewal/{visitors}/idle-latency"), &outcome, Some(GOAL_DELAY_MS));
     Ok(())
