@@ -6,13 +6,14 @@
 //! * [`scenario`]: how large, how long, under which conditions; [`topology`]: addresses, keys and settings;
 //! * [`world`]: the loop, the clients' ways, what fails, what hostile nodes do;
 //! * [`router`], [`access_point`], [`kernel`], [`client`]: the boxes; [`disk`]: what outlives an agent;
-//! * [`network`]: what becomes of messages; [`clock`], [`random`]: time and chance;
+//! * [`network`]: what becomes of messages; [`keepalive`]: the data path's answers through NATs; [`clock`], [`random`]: time and chance;
 //! * [`properties`]: what must be true; [`stability`]: when nothing else is to blame; [`trace`]: what happened.
 
 pub mod access_point;
 pub mod client;
 pub mod clock;
 pub mod disk;
+pub mod keepalive;
 pub mod kernel;
 pub mod network;
 pub mod properties;

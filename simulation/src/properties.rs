@@ -243,7 +243,8 @@ mod tests {
 
     fn properties() -> Properties {
         let scenario = Scenario::small(1);
-        Properties::new(scenario, Conditions::of(&scenario))
+        let conditions = Conditions { replay: ReplayProtection::Timestamps, ..Conditions::of(&scenario) };
+        Properties::new(scenario, conditions)
     }
 
     fn request(identification: u64) -> RegistrationRequest {

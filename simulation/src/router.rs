@@ -21,6 +21,7 @@ use mipd_common::mac::MacAddress;
 use crate::{
     clock::NodeClock,
     disk::{Disk, Mark},
+    keepalive,
     random::{Purpose, Stream},
     stability::Stability,
     topology::{self, ACCESS, CORE, Topology},
@@ -171,6 +172,13 @@ impl Router {
             }
             Some(MessageType::RegistrationRequest) if received.interface == CORE || relayed_by_us => {
                 self.home(at, out, |agent, now, actions| agent.handle_datagram(now, &received, actions));
+            }
+            Some(MessageType::TunnelData) => {
+                let answer = if agent.home.is_some() { keepalive::answer(transmit) } else { None };
+                match answer {
+                    Some(answer) => out.push(Output::Send(answer)),
+                    None => self.visit(at, out, |agent, now, _| agent.handle_tunnel_data(now, &received)),
+                }
             }
             Some(MessageType::Revocation | MessageType::RevocationAcknowledgement) => {
                 self.receive_revocation(at, &received, out);

@@ -136,6 +136,8 @@ pub struct Conditions {
     pub revocation: bool,
     /// When foreign agents ask for GRE keys.
     pub gre_key: GreKeyPolicy,
+    /// Whether there is a NAT before each foreign agent that is no home agent.
+    pub translated: bool,
     /// How replays are told from new requests.
     pub replay: ReplayProtection,
     /// Whether clients ask to keep their former bindings (S), and how many a home agent grants each; 1 = they do not.
@@ -163,6 +165,7 @@ impl Conditions {
         let (mobile_foreign, challenges) = (stream.chance(400_000), stream.chance(400_000));
         let revocation = stream.chance(700_000);
         let gre_key = stream.one_of(&[GreKeyPolicy::Never, GreKeyPolicy::WithGre, GreKeyPolicy::Always]);
+        let translated = stream.chance(250_000) && gre_key == GreKeyPolicy::Never;
         let replay = if stream.chance(250_000) { ReplayProtection::Nonces } else { ReplayProtection::Timestamps };
         let lifetime = if stream.chance(80_000) { Lifetime::INFINITE } else { lifetime };
         // Access points ask for one binding; the simulation signs other requests in their stead if that is all there is to sign.
@@ -185,6 +188,7 @@ impl Conditions {
             challenges,
             revocation,
             gre_key,
+            translated,
             replay,
             simultaneous_bindings: if may_keep { SIMULTANEOUS_BINDINGS } else { 1 },
             orders,

@@ -1,6 +1,6 @@
 //! Who has which address, and the settings that each role gets.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use ipnet::Ipv4Net;
 use mipd_agent::{
@@ -32,11 +32,19 @@ pub const UPLINK: InterfaceIndex = InterfaceIndex(4);
 /// An access point's wireless interface.
 pub const RADIO: InterfaceIndex = InterfaceIndex(5);
 
+/// How often something must go through a NAT: it forgets after twice that time.
+pub const KEEPALIVE: Duration = Duration::from_secs(20);
+/// What a NAT makes of the port of registrations.
+pub const TRANSLATED_PORT: u16 = 23_434;
+
 const PREFIX_LENGTH: u8 = 20;
 /// The first host number of a client in its home subnet.
 const FIRST_CLIENT: u32 = 1024;
 /// The first host number of an access point.
 const FIRST_ACCESS_POINT: u32 = 16;
+
+/// The first address of a NAT.
+const FIRST_TRANSLATED: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 0);
 
 /// Addresses and keys of a campus.
 #[derive(Debug)]
@@ -104,6 +112,18 @@ impl Topology {
             .map(|(subnet, _)| subnet)
     }
 
+    /// What the NAT before a router makes of its address.
+    pub fn translation(&self, router: usize) -> Option<Ipv4Addr> {
+        let is_behind = self.conditions.translated && !self.scenario.is_home_agent(router);
+        is_behind.then(|| Ipv4Addr::from(u32::from(FIRST_TRANSLATED) + router as u32))
+    }
+
+    /// The router behind the NAT with this address.
+    pub fn router_behind(&self, address: Ipv4Addr) -> Option<usize> {
+        let router = u32::from(address).checked_sub(u32::from(FIRST_TRANSLATED))? as usize;
+        (router < self.scenario.subnets() && self.translation(router).is_some()).then_some(router)
+    }
+
     /// The subnet of an access point.
     pub fn subnet_of(&self, access_point: usize) -> usize {
         access_point % self.scenario.subnets()
@@ -116,6 +136,7 @@ impl Topology {
             encapsulations: Encapsulation::ALL.into_iter().collect(),
             maximum_bindings: self.maximum_bindings(),
             simultaneous_bindings: self.conditions.simultaneous_bindings,
+            udp_tunnel: Some(home_agent::UdpTunnelling { forced: false, keepalive: KEEPALIVE }),
             maximum_lifetime: self.maximum_lifetime(),
             revocation: self.conditions.revocation,
             seed,
@@ -153,6 +174,10 @@ impl Topology {
             mobile_foreign: Arc::clone(&self.mobile_foreign),
             challenge_window: self.conditions.challenges.then_some(2),
             gre_key: self.conditions.gre_key,
+            udp_tunnel: self
+                .conditions
+                .translated
+                .then_some(foreign_agent::UdpTunnelling { forced: false, everything_translated: false }),
             revocation: self.conditions.revocation.then_some(RevocationPolicy { inform: true }),
             ..foreign_agent::Config::new(CareOfAddress(address), vec![AccessInterface { interface: ACCESS, address }])
         }

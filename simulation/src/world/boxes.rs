@@ -274,7 +274,7 @@ impl World {
         self.note_revocation(index, client, &transmit);
         match transmit.path {
             Path::Routed => {
-                let Some(other) = self.topology.router_with(transmit.destination) else { return };
+                let Some((other, transmit)) = self.translate(index, transmit) else { return };
                 let leg = if other == index { Leg::Loop } else { Leg::Core };
                 if leg == Leg::Core && !(self.routers[index].connected && self.routers[other].connected) {
                     return;
@@ -295,6 +295,33 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Where a message goes, and what the NATs on its way make of it.
+    fn translate(&mut self, index: usize, mut transmit: Transmit) -> Option<(usize, Transmit)> {
+        let other = if let Some(inside) = self.topology.router_behind(transmit.destination) {
+            let is_known = transmit.destination_port == topology::TRANSLATED_PORT && self.is_translated(inside, index);
+            if !is_known {
+                return None;
+            }
+            transmit.destination = topology::router_address(inside);
+            transmit.destination_port = REGISTRATION_PORT;
+            inside
+        } else {
+            self.topology.router_with(transmit.destination)?
+        };
+        if let Some(outside) = self.topology.translation(index).filter(|_| other != index) {
+            transmit.source = outside;
+            transmit.source_port = topology::TRANSLATED_PORT;
+            self.translated.insert((index, other), self.at);
+        }
+        Some((other, transmit))
+    }
+
+    /// Whether the NAT before a router lets in what another one sends.
+    pub(super) fn is_translated(&self, inside: usize, outside: usize) -> bool {
+        let last = self.translated.get(&(inside, outside));
+        last.is_some_and(|last| self.at.since(*last) < topology::KEEPALIVE * 2)
     }
 
     fn note_revocation(&mut self, index: usize, client: Option<usize>, transmit: &Transmit) {
@@ -433,6 +460,9 @@ impl World {
         None
     }
 }
+
+/// Where agents listen.
+const REGISTRATION_PORT: u16 = 434;
 
 /// How long boxes take to start again.
 pub(super) const RESTART: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mipd_agent::{
     mobility::{
+        home_agent::MobilityBinding,
         proxy::{self, StationState},
         security::ViolationLog,
         time::Instant,
@@ -122,6 +123,16 @@ impl World {
         if visitor.is_none_or(|visitor| visitor.requester.mac != state.mac) {
             return Err(format!("is at access point {access_point}, but router {subnet} has no such visitor"));
         }
+        if self.topology.translation(subnet).is_some() {
+            let is_udp =
+                |binding: &MobilityBinding| binding.care_of_address.0 == router.address && binding.tunnel.udp.is_some();
+            if !home_agent.bindings_of(address).iter().any(is_udp) {
+                return Err(format!("is behind a NAT, at router {subnet}, without a tunnel over UDP"));
+            }
+            if !self.is_translated(subnet, state.home) {
+                return Err(format!("the NAT before router {subnet} has forgotten the tunnel"));
+            }
+        }
         match self.access_points[access_point].kernel.station(state.mac).map(|station| station.state) {
             Some(StationState::Forward { agent_mac, .. }) if agent_mac == router.mac => Ok(()),
             other => Err(format!("access point {access_point} treats it as {other:?}")),
@@ -189,7 +200,8 @@ impl World {
         self.summary.told += 1;
         if self.told.get(&(client, router)).is_none_or(|told| *told < since) {
             self.violate(Some(client), format!("router {router} was not told within a second that it has left"));
-        } else if self.scenario.calm && self.has_visitor(client, router) {
+        } else if self.scenario.calm && self.topology.translation(router).is_none() && self.has_visitor(client, router)
+        {
             self.violate(Some(client), format!("router {router} was told that it has left, but has it still"));
         }
     }

@@ -120,6 +120,8 @@ pub struct World {
     bound_to: Vec<Vec<MobilityBinding>>,
     /// By client and router: when its home agent last told that router that the client has left it.
     told: HashMap<(usize, usize), Instant>,
+    /// By a router behind a NAT and another: when it last sent something there.
+    translated: HashMap<(usize, usize), Instant>,
     messages: Vec<Stream>,
     faults: Stream,
     attacks: Stream,
@@ -164,6 +166,7 @@ impl World {
             switches: vec![HashMap::new(); subnets],
             bound_to: vec![Vec::new(); scenario.clients],
             told: HashMap::new(),
+            translated: HashMap::new(),
             messages: messages.collect(),
             faults: Stream::new(scenario.seed, Purpose::Faults, 0),
             attacks: Stream::new(scenario.seed, Purpose::Attacks, 0),

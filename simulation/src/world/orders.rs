@@ -31,7 +31,8 @@ impl World {
             return;
         }
         // Whoever is to be told that its registration was revoked may miss that; and without revocation nobody is told.
-        let is_told = self.bound_to[client].iter().all(|binding| binding.revocation.is_some());
+        let is_told = self.topology.translation(visited).is_none()
+            && self.bound_to[client].iter().all(|binding| binding.revocation.is_some());
         let mends = if is_told && self.scenario.calm { REVOKED } else { self.properties.lifetime() };
         let until = self.at + mends;
         let state = &mut self.clients[client];
