@@ -179,6 +179,12 @@ impl World {
         let source = source.unwrap_or(topology::access_point_mac(index));
         if self.access_points[index].plugged && destination == self.routers[subnet].mac {
             self.learn(client, index);
+            // At home, an access point may repeat a deregistration for 3 s after the client has left, unseen: the switch sends
+            // the client's packets there until it speaks.
+            let state = &mut self.clients[client];
+            if state.at != Some(index) && subnet == state.home {
+                state.noticed = None;
+            }
             let parcel = Parcel::Frame { router: subnet, source, transmit: Rc::new(transmit) };
             self.ship(Some(client), subnet, Leg::Link, parcel);
         }
