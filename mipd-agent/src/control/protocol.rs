@@ -64,6 +64,8 @@ tables! {
     Counters = "counters";
     /// Security associations (without keys)
     Associations = "associations";
+    /// The latest messages that failed authentication or replay protection
+    Violations = "violations";
 }
 
 impl fmt::Display for What {

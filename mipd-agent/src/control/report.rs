@@ -34,6 +34,8 @@ pub enum Report {
     Counters(Vec<Counter>),
     /// `show associations`
     Associations(Vec<Association>),
+    /// `show violations`
+    Violations(Vec<Violation>),
 }
 
 impl Report {
@@ -48,6 +50,7 @@ impl Report {
             Self::Interfaces(_) => What::Interfaces,
             Self::Counters(_) => What::Counters,
             Self::Associations(_) => What::Associations,
+            Self::Violations(_) => What::Violations,
         }
     }
 
@@ -62,6 +65,7 @@ impl Report {
             What::Interfaces => Self::Interfaces(Vec::new()),
             What::Counters => Self::Counters(Vec::new()),
             What::Associations => Self::Associations(Vec::new()),
+            What::Violations => Self::Violations(Vec::new()),
         }
     }
 }
@@ -277,6 +281,25 @@ impl Association {
             lifetime_remaining_s: None,
         }
     }
+}
+
+/// A message that failed authentication or replay protection (RFC 2006 `mipSecViolationTable`).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Violation {
+    /// When it came: RFC 3339, UTC.
+    pub time: String,
+    /// The role that noticed: `home_agent`, `foreign_agent` or `access_point`.
+    pub role: String,
+    /// IP source of the message.
+    pub peer: Ipv4Addr,
+    /// Home address in the message.
+    pub home_address: Ipv4Addr,
+    /// SPI of the extension in question, if there was one.
+    pub spi: Option<u32>,
+    /// Identification of the message: 16 hexadecimal digits.
+    pub identification: String,
+    /// `no_association`, `bad_authenticator`, `bad_identification`, `bad_spi`, `missing_extension`.
+    pub reason: String,
 }
 
 /// All associations of a configuration, in its order.

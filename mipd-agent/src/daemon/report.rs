@@ -1,6 +1,6 @@
 //! The answers to `mipd show`.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mipd_common::maps::Action;
 
@@ -10,14 +10,17 @@ use crate::{
     control::{
         What,
         catalogue::{self, Entry},
-        report::{Agent, Association, Binding, Client, Counter, Interface, Report, Tunnel, Visitor},
+        report::{Agent, Association, Binding, Client, Counter, Interface, Report, Tunnel, Violation, Visitor},
     },
     dataplane::{CounterReport, DataPlane, Hook, TunnelReport},
     mobility::{
+        foreign_agent::ForeignAgent,
+        home_agent::HomeAgent,
+        security::ViolationLog,
         time::{Instant, Now},
         tunnel::TunnelMode,
     },
-    wire::registration::RequestFlags,
+    wire::{registration::RequestFlags, types::Spi},
 };
 
 impl Daemon {
@@ -33,7 +36,33 @@ impl Daemon {
             What::Interfaces => Report::Interfaces(interfaces(&self.dataplane)),
             What::Counters => Report::Counters(self.counters()),
             What::Associations => Report::Associations(self.associations(now)),
+            What::Violations => Report::Violations(self.violations(now)),
         }
+    }
+
+    fn violations(&self, now: Now) -> Vec<Violation> {
+        let router = self.router.as_ref();
+        let home_agent = router.and_then(|router| router.home_agent.as_ref()).map(HomeAgent::violations);
+        let foreign_agent = router.and_then(|router| router.foreign_agent.as_ref()).map(ForeignAgent::violations);
+        let access_point = self.access_point.as_ref().map(|access_point| access_point.proxy.violations());
+        let logs = [("home_agent", home_agent), ("foreign_agent", foreign_agent), ("access_point", access_point)];
+        logs.into_iter()
+            .flat_map(|(role, log)| {
+                log.into_iter().flat_map(ViolationLog::iter).map(move |violation| (role, violation))
+            })
+            .map(|(role, violation)| {
+                let time = SystemTime::now() - now.instant.since(violation.at.instant);
+                Violation {
+                    time: humantime::format_rfc3339_seconds(time).to_string(),
+                    role: role.into(),
+                    peer: violation.peer,
+                    home_address: violation.home_address.0,
+                    spi: violation.spi.map(Spi::get),
+                    identification: format!("{:016x}", violation.identification.0),
+                    reason: violation.reason.name().into(),
+                }
+            })
+            .collect()
     }
 
     fn associations(&self, now: Now) -> Vec<Association> {

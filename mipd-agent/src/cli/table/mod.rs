@@ -9,7 +9,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::Failure;
 use crate::{
-    control::report::{Agent, Association, Binding, Client, Counter, Interface, Report, Tunnel, Visitor},
+    control::report::{Agent, Association, Binding, Client, Counter, Interface, Report, Tunnel, Violation, Visitor},
     wire::types::{Lifetime, ReplyCode},
 };
 
@@ -31,6 +31,7 @@ pub(super) fn render(report: &Report) -> String {
         Report::Interfaces(rows) => text(rows),
         Report::Counters(rows) => text(rows),
         Report::Associations(rows) => text(rows),
+        Report::Violations(rows) => text(rows),
     }
 }
 
@@ -45,6 +46,7 @@ pub(super) fn write_json(report: &Report, output: &mut dyn Write) -> Result<(), 
         Report::Interfaces(rows) => serde_json::to_writer_pretty(&mut *output, rows),
         Report::Counters(rows) => serde_json::to_writer_pretty(&mut *output, rows),
         Report::Associations(rows) => serde_json::to_writer_pretty(&mut *output, rows),
+        Report::Violations(rows) => serde_json::to_writer_pretty(&mut *output, rows),
     }
     .map_err(std::io::Error::from)?;
     Ok(writeln!(output)?)
@@ -273,6 +275,23 @@ impl Row for Counter {
             self.name.clone(),
             self.value.to_string(),
             self.help.clone(),
+        ]
+    }
+}
+
+impl Row for Violation {
+    const HEADER: &'static [&'static str] =
+        &["TIME", "ROLE", "PEER", "HOME ADDRESS", "#SPI", "IDENTIFICATION", "REASON"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.time.clone(),
+            self.role.replace('_', " "),
+            self.peer.to_string(),
+            self.home_address.to_string(),
+            or_dash(self.spi),
+            self.identification.clone(),
+            self.reason.replace('_', " "),
         ]
     }
 }

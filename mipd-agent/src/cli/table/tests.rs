@@ -298,6 +298,31 @@ mobile-home  10.1.7.5     256  md5-prefix-suffix  10.0.0.5:1812      3599s",
 }
 
 #[test]
+fn violations() {
+    let replay = Violation {
+        time: "2026-11-26T17:55:22Z".into(),
+        role: "home_agent".into(),
+        peer: Ipv4Addr::new(10, 2, 0, 1),
+        home_address: Ipv4Addr::new(10, 1, 0, 100),
+        spi: Some(256),
+        identification: "eeb1b2c312345678".into(),
+        reason: "bad_identification".into(),
+    };
+    let unsigned = Violation { spi: None, reason: "missing_extension".into(), ..replay.clone() };
+    assert_shown(
+        &Report::Violations(vec![replay, unsigned]),
+        "\
+TIME                  ROLE        PEER      HOME ADDRESS  SPI  IDENTIFICATION    REASON
+2026-11-26T17:55:22Z  home agent  10.2.0.1  10.1.0.100    256  eeb1b2c312345678  bad identification
+2026-11-26T17:55:22Z  home agent  10.2.0.1  10.1.0.100      -  eeb1b2c312345678  missing extension",
+        r#"[{"time":"2026-11-26T17:55:22Z","role":"home_agent","peer":"10.2.0.1","home_address":"10.1.0.100","spi":256,
+        "identification":"eeb1b2c312345678","reason":"bad_identification"},
+        {"time":"2026-11-26T17:55:22Z","role":"home_agent","peer":"10.2.0.1","home_address":"10.1.0.100","spi":null,
+        "identification":"eeb1b2c312345678","reason":"missing_extension"}]"#,
+    );
+}
+
+#[test]
 fn an_empty_table_is_its_header_and_an_empty_array() {
     for &what in What::ALL {
         let report = Report::empty(what);
