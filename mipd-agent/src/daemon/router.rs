@@ -1,4 +1,9 @@
 //! Home agent and foreign agent: messages in, actions out.
+//!
+//! * `apply`: what the roles want done to data path and state; `send`: what they want said.
+
+mod apply;
+mod send;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -6,33 +11,31 @@ use mipd_common::mac::MacAddress;
 
 use super::{Context, DaemonError, broadcasts::BroadcastForwarder};
 use crate::{
-    config::associations::algorithm_name,
-    dataplane::{BindingRoute, TunnelExit, VisitorRoute},
     io::{
         datagram::Datagram,
         frames::{Frame, FrameSocket},
         udp::RegistrationSocket,
-        undeliverable::{self, Undeliverable},
+        undeliverable::Undeliverable,
     },
     mobility::{
-        discovery::advertiser::{self, Advertiser},
-        foreign_agent::{self, ForeignAgent, VisitorRecord},
-        home_agent::{self, HomeAgent},
-        link::{InterfaceIndex, Path, Received, Transmit},
+        discovery::advertiser::Advertiser,
+        foreign_agent::{ForeignAgent, VisitorRecord},
+        home_agent::HomeAgent,
+        link::{InterfaceIndex, Received, Transmit},
         security::radius::Outcome,
         time::{Instant, Now},
     },
     state::{Remembered, Table},
     wire::{
         advertisement,
-        arp::ArpPacket,
         frame::{self, IcmpPacket, Link},
-        ip,
         registration::{MessageType, message_type},
         revocation::Revocation,
-        types::{HomeAddress, HomeAgentAddress, Identification},
+        types::HomeAddress,
     },
 };
+
+pub use send::datagram;
 
 /// An interface on which frames are sent and received.
 #[derive(Debug)]
@@ -339,167 +342,6 @@ impl Router {
         self.apply_advertisements(actions);
     }
 
-    fn apply_home(&mut self, now: Now, actions: Vec<home_agent::Action>, context: &mut Context<'_>) {
-        use home_agent::Action;
-        // Before anything is answered: what is answered must not be forgotten.
-        for action in &actions {
-            let (Action::BindingChanged { home_address }, Some(agent)) = (action, &self.home_agent) else { continue };
-            context.state.record(now, Table::Bindings, &home_address.0.octets(), |recording| {
-                let record = agent.record(recording, *home_address)?;
-                context.state.accepted(now, Identification(record.identification));
-                Some(record)
-            });
-        }
-        let mut failed = None;
-        for action in actions {
-            match action {
-                // A binding that cannot be carried is not confirmed: the client's proxy tries again.
-                Action::Send(_) if failed.is_some() => {}
-                Action::Send(transmit) => self.send(transmit),
-                Action::InstallBinding { home_address, exits } => {
-                    let tunnels = exits.iter().map(|exit| TunnelExit {
-                        home_agent: exit.home_agent.0,
-                        care_of_address: exit.care_of_address.0,
-                    });
-                    let route = BindingRoute { home_address: home_address.0, exits: tunnels.collect() };
-                    let care_of_addresses: Vec<_> = exits.iter().map(|exit| exit.care_of_address).collect();
-                    if let Err(error) = context.dataplane.install_binding(&route) {
-                        tracing::error!(%home_address, ?care_of_addresses, %error, "cannot carry the binding");
-                        failed = Some(home_address);
-                    } else {
-                        tracing::info!(%home_address, ?care_of_addresses, "binding");
-                    }
-                    if let Some(broadcasts) = &mut self.broadcasts {
-                        broadcasts.set_exits(home_address, &exits);
-                    }
-                }
-                Action::RemoveBinding { home_address } => {
-                    if let Some(broadcasts) = &mut self.broadcasts {
-                        broadcasts.set_exits(home_address, &[]);
-                    }
-                    if let Err(error) = context.dataplane.remove_binding(home_address.0) {
-                        tracing::error!(%home_address, %error, "cannot remove the binding from the data path");
-                    } else {
-                        tracing::info!(%home_address, "binding ended");
-                    }
-                }
-                Action::GratuitousArp { interface, address, mac } => self.announce(interface, address, mac),
-                Action::ClientMac { home_address, mac } => {
-                    if let Err(error) = context.dataplane.set_client_mac(home_address.0, mac) {
-                        tracing::warn!(%home_address, %error, "cannot remember the client's MAC");
-                    }
-                }
-                Action::AlgorithmMatched { home_address, algorithm } => {
-                    tracing::info!(%home_address, algorithm = algorithm_name(algorithm), "authenticated, as by one of any");
-                }
-                Action::AssociationsNeeded { home_address } => self.wanted_associations.push(home_address),
-                Action::BindingChanged { .. } => {}
-            }
-        }
-        if let Some(home_address) = failed
-            && let Some(home_agent) = &mut self.home_agent
-        {
-            let mut actions = Vec::new();
-            home_agent.deregister(now, home_address, &mut actions);
-            self.apply_home(now, actions, context);
-        }
-    }
-
-    fn apply_visit(&mut self, now: Now, actions: Vec<foreign_agent::Action>, context: &mut Context<'_>) {
-        use foreign_agent::Action;
-        let mut failed = Vec::new();
-        for action in actions {
-            match action {
-                // A visitor whose packets cannot be carried is not confirmed: its proxy tries again.
-                Action::Send(_) if !failed.is_empty() => {}
-                Action::Send(transmit) => self.send(transmit),
-                Action::InstallVisitor { home_address, home_agent, care_of_address, mac, interface, tunnel } => {
-                    let route = VisitorRoute {
-                        home_address: home_address.0,
-                        home_agent: home_agent.0,
-                        care_of_address: care_of_address.0,
-                        mac,
-                        interface: interface.0,
-                        reverse_tunnel: tunnel.is_reverse(),
-                    };
-                    match context.dataplane.install_visitor(route) {
-                        Ok(()) => tracing::info!(%home_address, %home_agent, %mac, "visitor"),
-                        Err(error) => {
-                            tracing::error!(%home_address, %mac, %error, "cannot carry the visitor's packets");
-                            failed.push((home_agent, home_address));
-                        }
-                    }
-                }
-                Action::Inform { interface, mac, home_address, elsewhere } => {
-                    let mut actions = Vec::new();
-                    if let Some(port) = self.ports.get_mut(&interface) {
-                        port.advertiser.inform(home_address.0, mac, elsewhere, &mut actions);
-                    }
-                    self.apply_advertisements(actions);
-                }
-                Action::RemoveVisitor { home_address, home_agent } => {
-                    match context.dataplane.remove_visitor(home_agent.0, home_address.0) {
-                        Ok(()) => tracing::info!(%home_address, %home_agent, "visitor gone"),
-                        Err(error) => {
-                            tracing::error!(%home_address, %error, "cannot remove the visitor from the data path");
-                        }
-                    }
-                }
-                Action::VisitorChanged { home_agent, home_address } => {
-                    let Some(agent) = &self.foreign_agent else { continue };
-                    context.state.record(now, Table::Visitors, &visitor_key(home_agent, home_address), |now| {
-                        let mut record = agent.record(now, home_agent, home_address)?;
-                        if let Some(port) = self.ports.get(&InterfaceIndex(record.interface)) {
-                            record.interface_name.clone_from(&port.name);
-                        }
-                        Some(record)
-                    });
-                }
-            }
-        }
-        for (home_agent, home_address) in failed {
-            let mut actions = Vec::new();
-            if let Some(foreign_agent) = &mut self.foreign_agent {
-                foreign_agent.remove_visitor(now, home_agent, home_address, &mut actions);
-            }
-            self.apply_visit(now, actions, context);
-        }
-        self.tell_whether_busy(now);
-    }
-
-    /// Has the links told as soon as the foreign agent takes no more visitors, or takes them again.
-    fn tell_whether_busy(&mut self, now: Now) {
-        let Some(foreign_agent) = &self.foreign_agent else { return };
-        let busy = foreign_agent.is_busy();
-        for port in self.ports.values_mut() {
-            port.advertiser.set_busy(now.instant, busy);
-        }
-    }
-
-    fn apply_advertisements(&mut self, actions: Vec<advertiser::Action>) {
-        for advertiser::Action::Send { interface, icmp, source, destination, destination_mac } in actions {
-            let Some(port) = self.ports.get(&interface) else { continue };
-            let Some(mac) = destination_mac.or_else(|| frame::group_mac(destination)) else { continue };
-            let packet = IcmpPacket { source, destination, ttl: advertisement::TTL, message: &icmp };
-            let bytes = frame::emit_icmp(Link { destination: mac, source: port.mac }, &packet);
-            if let Err(error) = port.socket.send(&bytes) {
-                tracing::debug!(interface = interface.0, %error, "cannot send an advertisement");
-                self.counters.send_errors += 1;
-            }
-        }
-    }
-
-    fn announce(&mut self, interface: InterfaceIndex, address: HomeAddress, mac: Option<MacAddress>) {
-        let Some(port) = self.ports.get(&interface) else { return };
-        let packet = ArpPacket::gratuitous_reply(mac.unwrap_or(port.mac), address.0);
-        // The frame itself comes from us: with the client's MAC as source it would move the client in the switches.
-        let bytes = packet.emit(Link { destination: MacAddress::BROADCAST, source: port.mac });
-        if let Err(error) = port.socket.send(&bytes) {
-            tracing::debug!(interface = interface.0, %error, "cannot send gratuitous ARP");
-            self.counters.send_errors += 1;
-        }
-    }
-
     /// A datagram of ours did not arrive: whoever waits for an answer to a relayed request is told (RFC 5944 §3.7.2.3).
     pub fn handle_undeliverable(&mut self, now: Now, returned: &Undeliverable, context: &mut Context<'_>) {
         self.counters.undeliverable += 1;
@@ -510,60 +352,4 @@ impl Router {
             self.apply_visit(now, actions, context);
         }
     }
-
-    /// Sends what handling messages has left to be sent; to be called before the daemon sleeps.
-    pub fn flush(&mut self, now: Now, context: &mut Context<'_>) {
-        let counters = &mut self.counters;
-        let mut unreachable = Vec::new();
-        self.socket.send(&self.outgoing, |transmit, error| {
-            report_failure(counters, transmit, &error);
-            let (destination, port) = (transmit.destination, transmit.destination_port);
-            let payload = transmit.payload.clone();
-            unreachable.extend(undeliverable::unreachable_by(&error).map(|what| Undeliverable {
-                destination,
-                port,
-                what,
-                payload,
-            }));
-        });
-        self.outgoing.clear();
-        for returned in unreachable {
-            self.handle_undeliverable(now, &returned, context);
-        }
-    }
-
-    fn send(&mut self, transmit: Transmit) {
-        match transmit.path {
-            Path::Routed => self.outgoing.push(transmit),
-            Path::Frame { interface, destination, source } => {
-                let Some(port) = self.ports.get(&interface) else { return };
-                let link = Link { destination, source: source.unwrap_or(port.mac) };
-                if let Err(error) = port.socket.send(&frame::emit_udp(link, &datagram(&transmit))) {
-                    report_failure(&mut self.counters, &transmit, &error);
-                }
-            }
-        }
-    }
-}
-
-fn report_failure(counters: &mut Counters, transmit: &Transmit, error: &std::io::Error) {
-    tracing::debug!(destination = %transmit.destination, %error, "cannot send a registration message");
-    counters.send_errors += 1;
-}
-
-/// A message in the form that becomes a frame.
-pub fn datagram(transmit: &Transmit) -> ip::Datagram<'_> {
-    ip::Datagram {
-        source: transmit.source,
-        source_port: transmit.source_port,
-        destination: transmit.destination,
-        destination_port: transmit.destination_port,
-        ttl: transmit.ttl,
-        payload: &transmit.payload,
-    }
-}
-
-/// The key of a visitor's record.
-fn visitor_key(home_agent: HomeAgentAddress, home_address: HomeAddress) -> Vec<u8> {
-    [home_agent.0.octets(), home_address.0.octets()].concat()
 }
