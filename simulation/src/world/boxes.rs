@@ -269,7 +269,8 @@ impl World {
         let client = self.subject(&transmit);
         if let Ok(reply) = RegistrationReply::parse_fixed(&transmit.payload) {
             self.note(client, Note::Replies(Node::Router(index), reply.code, reply.identification));
-            if let (Some(client), Path::Frame { .. }) = (client, transmit.path) {
+            // The foreign agent's own denials may be of a forged copy: what it relayed still waits.
+            if let (Some(client), Path::Frame { .. }, true) = (client, transmit.path, reply.code.is_from_home_agent()) {
                 self.properties.answer(client, index, reply.identification);
             }
             let is_home_agent = reply.home_agent.0 == self.routers[index].address;
