@@ -126,6 +126,7 @@ pub struct Remembered {
     /// About when the records were written, by the clock of then.
     written: Identification,
     floor: Option<Identification>,
+    in_order: bool,
 }
 
 impl State {
@@ -156,7 +157,7 @@ impl State {
         }
         let writer = Writer::start(store, &path, era, start, mark.file()?, Self::MAXIMUM_WAITING)?;
         let written = run.map_or(FIRST_VERSION, |run| Identification(run.last));
-        let remembered = Remembered { path, records, elapsed, start, written, floor };
+        let remembered = Remembered { path, records, elapsed, start, written, floor, in_order };
         Ok((Self { writer, mark: RefCell::new(mark), start }, remembered))
     }
 
@@ -226,6 +227,11 @@ impl Remembered {
             Elapsed::Unknown => Identification(self.written.0.wrapping_add(FAR)),
         };
         Now { instant: now.instant, wall }
+    }
+
+    /// Whether the last run ended in order, so that its last changes were written.
+    pub fn ended_in_order(&self) -> bool {
+        self.in_order
     }
 
     /// No Identification up to this one may be accepted: it may be one that was accepted before, and forgotten.

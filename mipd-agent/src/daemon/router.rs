@@ -20,7 +20,7 @@ use crate::{
     mobility::{
         discovery::advertiser::Advertiser,
         foreign_agent::{ForeignAgent, VisitorRecord},
-        home_agent::HomeAgent,
+        home_agent::{BindingRecord, HomeAgent},
         link::{InterfaceIndex, Received, Transmit},
         security::radius::Outcome,
         time::{Instant, Now},
@@ -103,7 +103,11 @@ impl Router {
         if let Some(home_agent) = &mut self.home_agent {
             let mut actions = Vec::new();
             home_agent.refuse_up_to(remembered.identification_floor());
-            home_agent.restore(remembered.now(now), remembered.records(Table::Bindings)?, &mut actions);
+            let mut records: Vec<BindingRecord> = remembered.records(Table::Bindings)?;
+            if !remembered.ended_in_order() {
+                records.iter_mut().for_each(BindingRecord::forget_nonces);
+            }
+            home_agent.restore(remembered.now(now), records, &mut actions);
             self.apply_home(now, actions, context);
         }
         Ok(())

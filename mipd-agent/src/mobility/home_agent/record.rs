@@ -43,6 +43,12 @@ pub struct BindingRecord {
 }
 
 impl BindingRecord {
+    /// Drops the nonces: those on disk may be older than the last ones given out, and a request that used those up would pass
+    /// again. The node's next request is answered with new ones (code 133).
+    pub fn forget_nonces(&mut self) {
+        self.nonces = None;
+    }
+
     /// All bindings.
     pub(super) fn bindings(&self) -> impl Iterator<Item = &RecordedBinding> {
         self.binding.iter().chain(&self.more)

@@ -148,6 +148,20 @@ fn nonces_survive_a_restart() {
 }
 
 #[test]
+fn nonces_whose_record_may_be_old_are_forgotten_so_that_no_replay_passes() {
+    let mut client = Client::registered();
+    let mut old = client.bench.agent.record(client.bench.now(), HomeAddress(HOME)).unwrap();
+    let captured = client.request();
+    assert_eq!(client.send(&captured).0, ReplyCode::ACCEPTED_NO_SIMULTANEOUS);
+    // Killed before that was written.
+    old.forget_nonces();
+    client.bench.agent = HomeAgent::new(with_nonces());
+    client.bench.agent.restore(client.bench.now(), [old], &mut Vec::new());
+    assert_eq!(client.send(&captured).0, ReplyCode::HA_IDENTIFICATION);
+    assert_eq!(client.register(), ReplyCode::ACCEPTED_NO_SIMULTANEOUS, "with the nonce of the denial");
+}
+
+#[test]
 fn nodes_that_only_ever_got_133_are_forgotten() {
     let mut client = Client::new(with_nonces());
     client.register();
