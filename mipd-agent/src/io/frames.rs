@@ -14,7 +14,10 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use mipd_common::mac::MacAddress;
 
-use super::batch::{LARGEST, Message, ReceiveBatch};
+use super::{
+    batch::{LARGEST, Message, ReceiveBatch},
+    burst,
+};
 use crate::{
     mobility::link::InterfaceIndex,
     wire::{
@@ -79,6 +82,7 @@ impl FrameSocket {
             set_packet_option(&socket, libc::PACKET_AUXDATA, &SWITCHED_ON)?;
             set_packet_option(&socket, PACKET_IGNORE_OUTGOING, &SWITCHED_ON)?;
             if want == Want::AgentTraffic {
+                burst::make_room(&socket);
                 for group in [ALL_ROUTERS, ALL_MOBILITY_AGENTS].into_iter().filter_map(frame::group_mac) {
                     join(&socket, interface, group)?;
                 }

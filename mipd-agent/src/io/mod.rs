@@ -6,9 +6,11 @@
 //! * [`radius`]: sockets for RADIUS servers;
 //! * [`datagram`]: what both hand to the roles;
 //! * [`encapsulated`]: packets inside packets;
+//! * `burst`: room for many at once;
 //! * [`batch`]: many messages per system call.
 
 pub mod batch;
+mod burst;
 pub mod datagram;
 pub mod encapsulated;
 pub mod frames;

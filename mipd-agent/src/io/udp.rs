@@ -16,6 +16,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
     batch::{Message, Outgoing, ReceiveBatch, SendBatch},
+    burst,
     datagram::{Datagram, REGISTRATION_PORT},
     undeliverable::{self, Undeliverable},
 };
@@ -52,6 +53,7 @@ impl RegistrationSocket {
         setsockopt(&socket, Ipv4PacketInfo, &true)?;
         setsockopt(&socket, Ipv4RecvErr, &true)?;
         receive_ttl(&socket)?;
+        burst::make_room(&socket);
         socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port).into())?;
         // SAFETY: a `Socket` owns one descriptor for life and always reports that one.
         let socket = unsafe { AsyncFd::register(socket) }?;
