@@ -14,13 +14,19 @@ use anyhow::Result;
 use clap::Parser;
 
 use self::{arguments::Arguments, report::Report};
+use crate::interrupt;
 
 /// The benchmarks' `main`: exit code 0 when everything was measured, whether goals were reached or not.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(error) = interrupt::handle("bench") {
+        eprintln!("bench: {error:#}");
+        return ExitCode::FAILURE;
+    }
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            interrupt::leave_the_exit_to_it();
             eprintln!("bench: {error:#}");
             ExitCode::FAILURE
         }

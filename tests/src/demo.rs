@@ -5,7 +5,6 @@
 
 mod arguments;
 mod data_path;
-mod interrupt;
 mod path;
 mod print;
 mod report;
@@ -21,11 +20,12 @@ use clap::Parser;
 use self::arguments::Arguments;
 use self::print::Narrator;
 use self::report::Report;
+use crate::interrupt;
 
 /// The demo's `main`: exit code 0 if all went as promised, 1 if not, 2 for wrong usage, 130 after Ctrl-C.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Err(error) = interrupt::handle() {
+    if let Err(error) = interrupt::handle("demo") {
         eprintln!("demo: {error:#}");
         return ExitCode::FAILURE;
     }

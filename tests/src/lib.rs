@@ -14,6 +14,7 @@ pub mod demo;
 pub mod deployment;
 pub mod fingerprint;
 pub mod host;
+pub mod interrupt;
 pub mod lab;
 pub mod namespace;
 pub mod offload;

@@ -12,13 +12,13 @@ const INTERRUPTED: i32 = 130;
 static CAUGHT: AtomicBool = AtomicBool::new(false);
 
 /// Takes the signals over, from all threads started afterwards as well.
-pub(super) fn handle() -> Result<()> {
+pub fn handle(program: &'static str) -> Result<()> {
     let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
     signals.thread_block().context("cannot block signals")?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         if signals.wait().is_ok() {
             CAUGHT.store(true, Ordering::SeqCst);
-            eprintln!("\ndemo: interrupted, cleaning up");
+            eprintln!("\n{program}: interrupted, cleaning up");
             crate::clean_all();
             std::process::exit(INTERRUPTED);
         }
@@ -27,7 +27,7 @@ pub(super) fn handle() -> Result<()> {
 }
 
 /// After a failure: if a signal is what caused it, its thread ends the process when everything is clean.
-pub(super) fn leave_the_exit_to_it() {
+pub fn leave_the_exit_to_it() {
     while CAUGHT.load(Ordering::SeqCst) {
         std::thread::park_timeout(Duration::from_secs(1));
     }
