@@ -2,18 +2,18 @@
 
 use std::net::Ipv4Addr;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use mipd_agent::wire::frame::{ETHERTYPE_IPV4, Link, emit_udp};
 use mipd_agent::wire::ip::{Datagram, Ipv4};
 use mipd_agent::wire::registration::RegistrationRequest;
 use mipd_common::mac::MacAddress;
-use mipd_lab::Client;
 use mipd_lab::topology::{CLIENT, CLIENT_MAC, CORRESPONDENT};
 use mipd_lab::traffic::frames::FramePort;
+use mipd_lab::{Client, wait};
 use rand::Rng;
 
 use super::messages::{before_now, request, sign};
-use super::scene::{FOREIGN_AGENT, FOREIGN_AGENT_MAC, HOME_AGENT, Scene, counted, lines, to_foreign_agent};
+use super::scene::{FOREIGN_AGENT, FOREIGN_AGENT_MAC, HOME_AGENT, PATIENCE, Scene, counted, lines, to_foreign_agent};
 
 fn ip_frame(link: Link, protocol: u8, source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
     let mut frame = [link.destination.0, link.source.0].concat();
@@ -95,12 +95,16 @@ fn forged_replies_and_packets_and_floods_leave_the_client_unharmed() -> Result<(
     let port = FramePort::open(&crowd, "wlan0")?;
     for round in 0..8_u16 {
         let noticed = agents.ap1.counter("visitors_noticed")?;
-        for number in round * 1000..(round + 1) * 1000 {
-            let [high, low] = number.to_be_bytes();
-            let link = Link { destination: FOREIGN_AGENT_MAC, source: MacAddress([2, 0xcc, 0, 1, high, low]) };
-            port.send(&ip_frame(link, 253, Ipv4Addr::new(10, 50, high, low), CORRESPONDENT, &[0; 32]))?;
-        }
-        counted(&agents.ap1, "visitors_noticed", noticed)?;
+        // The first frames may come before the air carries them, so they are sent until they count.
+        let heard = wait::until(PATIENCE, || {
+            for number in round * 1000..(round + 1) * 1000 {
+                let [high, low] = number.to_be_bytes();
+                let link = Link { destination: FOREIGN_AGENT_MAC, source: MacAddress([2, 0xcc, 0, 1, high, low]) };
+                port.send(&ip_frame(link, 253, Ipv4Addr::new(10, 50, high, low), CORRESPONDENT, &[0; 32]))?;
+            }
+            Ok((agents.ap1.counter("visitors_noticed")? > noticed).then_some(()))
+        })?;
+        heard.with_context(|| format!("the access point notices nobody of round {round}"))?;
     }
     counted(&agents.ap1, "evicted", 0)?;
     let clients = agents.ap1.show("clients")?.as_array().map_or(0, Vec::len);
