@@ -22,7 +22,7 @@
 //! | `COUNTERS` | per-CPU array | [`counter_row`] | [`Counters`] | programs |
 
 /// Version of this layout. Pins live in a directory of this name, so an agent never adopts maps it cannot read.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// An IPv4 address, network byte order.
 pub type Address = [u8; 4];
@@ -167,8 +167,19 @@ pub struct Tunnel {
     pub ifindex: u32,
     /// Largest inner packet, bytes.
     pub inner_mtu: u16,
-    /// Zero; room for the other encapsulations' headers.
-    pub reserved: [u8; 22],
+    /// How many bytes the tunnel adds to a packet, outer header included, at most: [`tunnel_overhead`].
+    pub overhead: u16,
+    /// GRE key of packets into the tunnel. Valid with [`tunnel_flags::KEYED`].
+    pub send_key: [u8; 4],
+    /// GRE key of packets out of it. Valid with [`tunnel_flags::KEYED`].
+    pub receive_key: [u8; 4],
+    /// UDP source and destination port of packets into the tunnel; out of it they are exchanged. Valid with
+    /// [`tunnel_flags::UDP`].
+    pub ports: [u8; 4],
+    /// Largest segment that a TCP SYN through the tunnel may announce; 0 = whatever it says.
+    pub segment_limit: u16,
+    /// Zero.
+    pub reserved: [u8; 6],
 }
 
 impl Tunnel {
@@ -209,6 +220,26 @@ pub mod tunnel_kind {
     /// No tunnel of its own: every packet is copied into several ([`Tunnel::part`](super::Tunnel::part)). It has no
     /// adjacency, so that the accelerated paths leave it to the slow one.
     pub const COPIES: u8 = 3;
+    /// Generic routing encapsulation (RFC 2784), with a key (RFC 2890) if [`tunnel_flags::KEYED`](super::tunnel_flags::KEYED).
+    pub const GRE: u8 = 4;
+    /// Minimal encapsulation (RFC 2004). What it cannot carry (fragments, headers with options, several segments in one
+    /// buffer) goes IP-in-IP.
+    pub const MINIMAL: u8 = 5;
+}
+
+/// How many bytes a tunnel of a [`tunnel_kind`] with these [`tunnel_flags`] adds to a packet, at most.
+#[inline(always)]
+#[must_use]
+pub const fn tunnel_overhead(kind: u8, flags: u8) -> u16 {
+    let udp = if flags & tunnel_flags::UDP == 0 { 0 } else { 12 };
+    let around = match kind {
+        tunnel_kind::GRE if flags & tunnel_flags::KEYED != 0 => 28,
+        tunnel_kind::GRE => 24,
+        // The header itself has 8 or 12 bytes, but what is sent IP-in-IP instead must fit too.
+        tunnel_kind::IP_IN_IP | tunnel_kind::MINIMAL => 20,
+        _ => return 0,
+    };
+    udp + around
 }
 
 /// Bits of [`Tunnel::flags`].
@@ -217,6 +248,13 @@ pub mod tunnel_flags {
     pub const ADJACENT: u8 = 1 << 0;
     /// XDP may redirect to `ifindex`.
     pub const XDP_TARGET: u8 = 1 << 1;
+    /// GRE with keys, different ones for the two directions (RFC 6245).
+    pub const KEYED: u8 = 1 << 2;
+    /// Over UDP (RFC 3519): UDP header and tunnel data header between the outer header and the rest.
+    pub const UDP: u8 = 1 << 3;
+    /// Of a [`Visitor`](super::Visitor): the kernel's route and neighbour entry belong to another one with the same home
+    /// address, so that nothing for this one may be left to the kernel.
+    pub const NOT_IN_KERNEL: u8 = 1 << 4;
 }
 
 /// Key of `VISITORS`: two home networks may use the same address, so the home agent is part of it.
@@ -229,18 +267,26 @@ pub struct VisitorKey {
     pub home_address: Address,
 }
 
-/// Where a visitor is to be delivered.
+/// Where a visitor is to be delivered, and how what it gets must be wrapped.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Visitor {
     /// Ethernet header: the visitor's MAC, the access interface's own MAC, 0x0800.
     pub ethernet: [u8; 14],
-    /// Bits of [`tunnel_flags`] (only `XDP_TARGET`).
+    /// Bits of [`tunnel_flags`]: `XDP_TARGET`, `KEYED`, `UDP`, `NOT_IN_KERNEL`.
     pub flags: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// How its packets arrive: one of [`tunnel_kind`], `IP_IN_IP`, `GRE` or `MINIMAL`.
+    pub kind: u8,
     /// The access interface.
     pub ifindex: u32,
+    /// Where its packets arrive: the outer destination address.
+    pub care_of_address: Address,
+    /// GRE key of what arrives. Valid with [`tunnel_flags::KEYED`].
+    pub receive_key: [u8; 4],
+    /// UDP source port of what arrives. Valid with [`tunnel_flags::UDP`].
+    pub port: [u8; 2],
+    /// Largest segment that a TCP SYN to the visitor may announce; 0 = whatever it says.
+    pub segment_limit: u16,
 }
 
 /// What a visitor may send, and where it goes.
@@ -251,6 +297,16 @@ pub struct VisitorSource {
     pub home_address: Address,
     /// Reverse tunnel; 0 = route plainly.
     pub tunnel: u32,
+    /// Largest segment that a TCP SYN of the visitor may announce; 0 = whatever it says.
+    pub segment_limit: u16,
+    /// Bits of [`visitor_flags`].
+    pub flags: u16,
+}
+
+/// Bits of [`VisitorSource::flags`].
+pub mod visitor_flags {
+    /// Encapsulating delivery (RFC 3024 §5.2): only what the visitor sends wrapped, to us, goes into the reverse tunnel.
+    pub const ENCAPSULATING: u16 = 1 << 0;
 }
 
 // ---- Access point ---------------------------------------------------------------------------------------------------
@@ -299,8 +355,9 @@ pub struct Station {
     /// The home agent that sends the visitor broadcasts of its home network, wrapped for its home address: the wrapper is
     /// taken off. Zero = nobody does.
     pub broadcasts_from: Address,
-    /// Zero.
-    pub reserved: u32,
+    /// With encapsulating delivery (RFC 3024 §5.2), the foreign agent's address: everything the visitor sends, broadcasts
+    /// too, is wrapped for it. Zero = direct delivery.
+    pub agent_address: Address,
     /// Low bits of the kernel's jiffies when `last_seen` was written, so that the clock is read once per jiffy at most.
     /// Written by the programs only.
     pub last_jiffy: u32,
@@ -503,7 +560,7 @@ macro_rules! assert_layout {
 
 assert_layout! {
     Mac = 8, Interface = 16, Router = 20, AddressList = 68, Subnet = 8, SubnetList = 132, HomeSubnet = 16,
-    HomeSubnets = 132, Tunnel = 64, VisitorKey = 8, Visitor = 20, VisitorSource = 8, AccessPoint = 20, Station = 40,
+    HomeSubnets = 132, Tunnel = 64, VisitorKey = 8, Visitor = 32, VisitorSource = 12, AccessPoint = 20, Station = 40,
     Seen = 16, StationEvent = 16,
 }
 

@@ -106,7 +106,7 @@ impl DataPlane {
             uplink_ifindex: uplink,
             radio_ifindex: entry.radio(),
             broadcasts_from: broadcasts_from.map(|home_agent| home_agent.octets()).unwrap_or_default(),
-            reserved: 0,
+            agent_address: [0; 4],
             last_jiffy: known.map_or(0, |station| station.last_jiffy),
             last_seen: known.map_or_else(monotonic, |station| station.last_seen),
         };

@@ -11,15 +11,13 @@ use std::{
 use aya::maps::{Array, MapData};
 use mipd_common::{
     mac::MacAddress,
-    maps::{COPIES_LENGTH, Tunnel, tunnel_flags, tunnel_kind},
+    maps::{COPIES_LENGTH, Tunnel, tunnel_flags, tunnel_kind, tunnel_overhead},
 };
 
 use super::{error::DataPlaneError, maps::name, routes::NextHop};
 
 /// Inner MTU until the next hop is known: Ethernet's 1500 less the outer header.
 pub(super) const DEFAULT_INNER_MTU: u16 = 1_480;
-/// Length of the outer header (RFC 2003).
-const OUTER_LENGTH: u32 = 20;
 /// Smallest MTU that IPv4 allows (RFC 791).
 const MINIMUM_MTU: u32 = 68;
 const OUTER_TTL: u8 = 64;
@@ -296,6 +294,7 @@ fn template(key: TunnelKey) -> Tunnel {
             tunnel.outer = outer_header(local, remote);
         }
     }
+    tunnel.overhead = tunnel_overhead(tunnel.kind, tunnel.flags);
     tunnel
 }
 
@@ -336,12 +335,11 @@ fn folded_sum(bytes: &[u8; 20]) -> u16 {
 }
 
 fn with_adjacency(mut entry: Tunnel, path_mtu: Option<u32>, adjacency: Adjacency) -> Tunnel {
-    entry.flags = 0;
+    entry.flags &= !(tunnel_flags::ADJACENT | tunnel_flags::XDP_TARGET);
     entry.ethernet = [0; 14];
     entry.ifindex = adjacency.device;
     if adjacency.device_mtu != 0 {
-        let overhead = if entry.kind == tunnel_kind::DIRECT { 0 } else { OUTER_LENGTH };
-        let mtu = path_mtu.unwrap_or(u32::MAX).min(adjacency.device_mtu).saturating_sub(overhead);
+        let mtu = path_mtu.unwrap_or(u32::MAX).min(adjacency.device_mtu).saturating_sub(u32::from(entry.overhead));
         entry.inner_mtu = mtu.clamp(MINIMUM_MTU, u32::from(u16::MAX)) as u16;
     }
     if let Some((destination, source)) = adjacency.macs {

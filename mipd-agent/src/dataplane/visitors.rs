@@ -9,7 +9,7 @@ use aya::maps::{HashMap as BpfHashMap, MapData, MapError};
 use ipnet::Ipv4Net;
 use mipd_common::{
     mac::MacAddress,
-    maps::{Mac, Visitor, VisitorKey, VisitorSource, tunnel_flags},
+    maps::{Mac, Visitor, VisitorKey, VisitorSource, tunnel_flags, tunnel_kind},
 };
 
 use super::{
@@ -157,8 +157,11 @@ impl DataPlane {
             self.set_reverse_route()?;
         }
         self.visitors.map.insert(id.key(), entry, 0).map_err(DataPlaneError::map("write", name::VISITORS))?;
-        let source =
-            VisitorSource { home_address: route.home_address.octets(), tunnel: tunnel.map_or(0, |tunnel| tunnel.0) };
+        let source = VisitorSource {
+            home_address: route.home_address.octets(),
+            tunnel: tunnel.map_or(0, |tunnel| tunnel.0),
+            ..VisitorSource::default()
+        };
         self.visitors
             .macs
             .insert(Mac::new(route.mac.0), source, 0)
@@ -219,8 +222,10 @@ impl DataPlane {
         Some(Visitor {
             ethernet: ethernet_header(route.mac, access.mac),
             flags: if self.interfaces.is_xdp_target(route.interface) { tunnel_flags::XDP_TARGET } else { 0 },
-            reserved: 0,
+            kind: tunnel_kind::IP_IN_IP,
             ifindex: route.interface,
+            care_of_address: route.care_of_address.octets(),
+            ..Visitor::default()
         })
     }
 

@@ -90,7 +90,11 @@ impl Maps<'_> {
 
     /// Adds a visitor, uplink.
     pub fn visitor_source(&mut self, mac: MacAddress, home_address: Ipv4Addr, tunnel: u32) -> Result<()> {
-        self.insert("VISITOR_MACS", Mac::new(mac.0), VisitorSource { home_address: home_address.octets(), tunnel })
+        self.insert(
+            "VISITOR_MACS",
+            Mac::new(mac.0),
+            VisitorSource { home_address: home_address.octets(), tunnel, ..VisitorSource::default() },
+        )
     }
 
     /// Sets up the access point role.
@@ -159,6 +163,7 @@ pub fn ip_in_ip(local: Ipv4Addr, remote: Ipv4Addr, next_hop: (MacAddress, MacAdd
         flags: tunnel_flags::ADJACENT | tunnel_flags::XDP_TARGET,
         ifindex,
         inner_mtu: 1480,
+        overhead: 20,
         ..Tunnel::default()
     }
 }

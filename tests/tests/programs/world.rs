@@ -121,8 +121,10 @@ impl Default for World {
                 Visitor {
                     ethernet: ethernet(CLIENT, EGRESS),
                     flags: tunnel_flags::XDP_TARGET,
-                    reserved: 0,
+                    kind: tunnel_kind::IP_IN_IP,
                     ifindex: ACCESS,
+                    care_of_address: CARE_OF.octets(),
+                    ..Visitor::default()
                 },
             )],
             visitor_sources: vec![(CLIENT, VISITOR, 0)],
@@ -166,7 +168,7 @@ impl World {
             uplink_ifindex: 31,
             radio_ifindex: LOOPBACK,
             broadcasts_from: [0; 4],
-            reserved: 0,
+            agent_address: [0; 4],
             last_jiffy: 0,
             last_seen: u64::MAX,
         };
