@@ -876,8 +876,8 @@ fn unload_finishes_what_others_have_begun() {
         sh("ip link del mip-home");
         sh("ip rule del priority 434");
         sh("ip route flush table 434");
-        fs::remove_file(router.bpffs.join("v2/links/router_xdp-core")).unwrap();
-        fs::remove_file(router.bpffs.join("v2/SLOTS")).unwrap();
+        fs::remove_file(router.bpffs.join("v3/links/router_xdp-core")).unwrap();
+        fs::remove_file(router.bpffs.join("v3/SLOTS")).unwrap();
         assert!(Inspection::open(&router.bpffs).err().unwrap().to_string().contains("SLOTS"));
         router.unload();
         fs::remove_dir(&router.state).unwrap();

@@ -357,7 +357,7 @@ mod tests {
             remove_filter(&link.name, "router_ingress", false);
             assert_eq!(netlink.filters(link.index).unwrap(), Vec::<u32>::new());
             netlink.delete_clsact(link.index).unwrap();
-            assert_eq!(fs::read_dir(settings.bpffs_dir.join("v2/links")).unwrap().count(), 0);
+            assert_eq!(fs::read_dir(settings.bpffs_dir.join("v3/links")).unwrap().count(), 0);
         };
         if let Err(panic) = thread::spawn(test).join() {
             std::panic::resume_unwind(panic);
