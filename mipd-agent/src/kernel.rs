@@ -93,14 +93,14 @@ fn visitors(maps: &Inspection) -> Result<Vec<Visitor>, Failure> {
     let visitors = maps.visitors()?.into_iter().map(|visitor| Visitor {
         home_address: visitor.home_address,
         home_agent: visitor.home_agent,
-        care_of_address: None,
+        care_of_address: Some(visitor.care_of_address),
         mac: visitor.mac.to_string(),
         interface: visitor.interface.unwrap_or_default(),
         state: "registered".into(),
         lifetime_granted_s: None,
         lifetime_remaining_s: None,
         flags: None,
-        encapsulation: "ipip".into(),
+        encapsulation: visitor.encapsulation.into(),
         reverse_tunnel: visitor.reverse_tunnel,
     });
     Ok(visitors.collect())

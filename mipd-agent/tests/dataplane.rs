@@ -7,7 +7,7 @@ use std::{
     fs,
     future::Future,
     io::{Read as _, Write as _},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddrV4},
     path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, PoisonError, mpsc},
@@ -16,8 +16,8 @@ use std::{
 };
 
 use mipd_agent::dataplane::{
-    BindingRoute, DataPlane, DataPlaneError, Event, Inspection, Settings, SightingKind, StationEntry, TunnelExit,
-    VisitorRoute,
+    BindingRoute, DataPlane, DataPlaneError, Encapsulation, Event, GreKeys, Inspection, Settings, SightingKind,
+    StationEntry, TunnelExit, TunnelMode, UdpEnds, VisitorRoute,
     settings::{
         AccessPointSettings, FastPath, HomeRoutes, HomeSettings, HomeSubnetSettings, InterfaceSettings, Mark, Roles,
         VisitSettings,
@@ -290,8 +290,12 @@ fn sysctl(path: &str) -> String {
     fs::read_to_string(Path::new("/proc/sys").join(path)).unwrap().trim().to_owned()
 }
 
+fn exit(care_of_address: Ipv4Addr, mode: TunnelMode) -> TunnelExit {
+    TunnelExit { care_of_address, home_agent: HOME_AGENT, mode }
+}
+
 fn binding(home_address: Ipv4Addr, care_of_address: Ipv4Addr) -> BindingRoute {
-    BindingRoute { home_address, exits: vec![TunnelExit { care_of_address, home_agent: HOME_AGENT }] }
+    BindingRoute { home_address, exits: vec![exit(care_of_address, TunnelMode::default())] }
 }
 
 fn index(name: &str) -> u32 {
@@ -305,6 +309,7 @@ fn visitor(home_agent: Ipv4Addr, home_address: Ipv4Addr, reverse_tunnel: bool) -
         care_of_address: CARE_OF,
         mac: CLIENT_MAC,
         interface: index("lan1"),
+        mode: TunnelMode::default(),
         reverse_tunnel,
     }
 }
@@ -399,6 +404,135 @@ fn a_binding_has_a_route_a_slot_and_a_tunnel_that_bindings_share() {
             data_plane.install_binding(&binding(Ipv4Addr::new(10, 7, 0, 1), FAR_AGENT)),
             Err(DataPlaneError::NotAHomeAddress(_))
         ));
+    });
+}
+
+#[test]
+fn clients_share_a_tunnel_only_if_all_that_was_agreed_on_is_the_same() {
+    in_namespaces(|router| async move {
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        let gre = |send, receive| TunnelMode {
+            encapsulation: Encapsulation::Gre(Some(GreKeys { send, receive })),
+            udp: None,
+        };
+        let over_udp = |port| TunnelMode {
+            encapsulation: Encapsulation::IpInIp,
+            udp: Some(UdpEnds { port: 434, peer: SocketAddrV4::new(FAR_AGENT, port) }),
+        };
+        let modes = [TunnelMode::default(), gre(1, 2), gre(1, 3), over_udp(434), over_udp(40_000)];
+        let mut install = |home_address, care_of_address, mode| {
+            let route = BindingRoute { home_address, exits: vec![exit(care_of_address, mode)] };
+            data_plane.install_binding(&route).unwrap();
+            data_plane.tunnels()
+        };
+        for (index, mode) in modes.into_iter().enumerate() {
+            // Behind a NAT the care-of address may be anything, even ours.
+            let care_of_address = if mode.udp.is_some() { CARE_OF } else { FAR_AGENT };
+            for client in [10 + 2 * index, 11 + 2 * index] {
+                let tunnels = install(Ipv4Addr::new(10, 1, 0, client as u8), care_of_address, mode);
+                assert_eq!(tunnels.len(), index + 1, "{mode:?}");
+                let newest = tunnels.last().unwrap();
+                assert_eq!((newest.encapsulation, newest.remote), (mode.name(), Some(FAR_AGENT)));
+                assert_eq!(newest.gre_keys, mode.encapsulation.keys());
+                assert_eq!(newest.udp_peer, mode.udp.map(|udp| udp.peer));
+                assert_eq!(newest.inner_mtu, 1_500 - mode.overhead());
+            }
+        }
+        assert!(contains(&sh("ip route"), "10.1.0.12 dev mip-home proto 143 scope link mtu 1472"));
+        assert!(contains(&sh("ip route"), "10.1.0.19 dev mip-home proto 143 scope link mtu 1468"));
+        assert_eq!(router.inspect().tunnels().unwrap(), data_plane.tunnels());
+
+        // The NAT's mapping has changed.
+        let route = BindingRoute { home_address: Ipv4Addr::new(10, 1, 0, 18), exits: vec![exit(CARE_OF, over_udp(1))] };
+        data_plane.install_binding(&route).unwrap();
+        assert_eq!(data_plane.tunnels().len(), 6);
+    });
+}
+
+#[test]
+fn tunnels_of_every_kind_are_adopted_after_a_restart() {
+    in_namespaces(|router| async move {
+        let peer = SocketAddrV4::new(Ipv4Addr::new(10, 9, 0, 77), 40_000);
+        let keyed = Encapsulation::Gre(Some(GreKeys { send: 7, receive: 8 }));
+        let modes = [
+            TunnelMode { encapsulation: Encapsulation::Minimal, udp: None },
+            TunnelMode { encapsulation: keyed, udp: None },
+            TunnelMode { encapsulation: keyed, udp: Some(UdpEnds { port: 434, peer }) },
+        ];
+        let routes: Vec<_> = (10..)
+            .zip(modes)
+            .map(|(client, mode)| BindingRoute {
+                home_address: Ipv4Addr::new(10, 1, 0, client),
+                exits: vec![exit(FAR_AGENT, mode)],
+            })
+            .collect();
+        let visitors: Vec<_> = (10..)
+            .zip(modes)
+            .map(|(client, mode)| VisitorRoute {
+                mode,
+                ..visitor(FAR_AGENT, Ipv4Addr::new(10, 9, 0, client), client % 2 == 0)
+            })
+            .collect();
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        for route in &routes {
+            data_plane.install_binding(route).unwrap();
+        }
+        for visitor in &visitors {
+            data_plane.install_visitor(*visitor).unwrap();
+        }
+        until(&mut data_plane, |data_plane| data_plane.tunnels().iter().all(|tunnel| tunnel.resolved)).await;
+        let (before, seen) = (data_plane.tunnels(), router.inspect().visitors().unwrap());
+        assert_eq!(seen.iter().map(|seen| seen.encapsulation).collect::<Vec<_>>(), ["minimal", "gre", "udp/gre"]);
+        stop(data_plane);
+
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        assert_eq!(data_plane.tunnels(), before);
+        for route in &routes {
+            data_plane.install_binding(route).unwrap();
+        }
+        for visitor in &visitors {
+            data_plane.install_visitor(*visitor).unwrap();
+        }
+        assert_eq!(data_plane.remove_unclaimed().unwrap(), 0);
+        assert_eq!(data_plane.tunnels(), before);
+        assert_eq!(router.inspect().visitors().unwrap(), seen);
+    });
+}
+
+#[test]
+fn a_client_without_an_exit_yet_is_away_and_gets_nothing() {
+    in_namespaces(|router| async move {
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        let nowhere = BindingRoute { home_address: CLIENT, exits: Vec::new() };
+        let two = BindingRoute {
+            home_address: CLIENT,
+            exits: [FAR_AGENT, Ipv4Addr::new(10, 8, 0, 1)].map(|to| exit(to, TunnelMode::default())).to_vec(),
+        };
+        for before in [None, Some(binding(CLIENT, FAR_AGENT)), Some(two)] {
+            if let Some(route) = &before {
+                data_plane.install_binding(route).unwrap();
+            }
+            for _ in 0..2 {
+                data_plane.install_binding(&nowhere).unwrap();
+                let tunnels = data_plane.tunnels();
+                assert_eq!(
+                    tunnels.iter().map(|tunnel| tunnel.encapsulation).collect::<Vec<_>>(),
+                    ["copies"],
+                    "{before:?}"
+                );
+            }
+            assert!(contains(&sh("ip route"), "10.1.0.5 dev mip-home"));
+        }
+        let count = |data_plane: &DataPlane| {
+            let reports = data_plane.counters().unwrap();
+            let counters = reports.iter().flat_map(|report| &report.counters);
+            counters.filter(|counter| counter.name == "dropped_unresolved").map(|counter| counter.packets).sum::<u64>()
+        };
+        let before = count(&data_plane);
+        std::net::UdpSocket::bind("10.1.0.1:0").unwrap().send_to(b"too early", (CLIENT, 9)).unwrap();
+        wait_for(|| count(&data_plane) > before);
+        data_plane.remove_binding(CLIENT).unwrap();
+        assert!(data_plane.tunnels().is_empty());
     });
 }
 
@@ -508,7 +642,7 @@ fn a_client_of_our_own_on_another_interface_is_delivered_without_a_tunnel_whiche
 fn packets_for_a_client_with_several_care_of_addresses_are_copied_to_each() {
     in_namespaces(|router| async move {
         let elsewhere = Ipv4Addr::new(10, 8, 0, 1);
-        let exit = |care_of_address| TunnelExit { care_of_address, home_agent: HOME_AGENT };
+        let exit = |care_of_address| exit(care_of_address, TunnelMode::default());
         let route = BindingRoute { home_address: CLIENT, exits: vec![exit(FAR_AGENT), exit(CARE_OF), exit(elsewhere)] };
         let mut data_plane = DataPlane::start(router.settings()).unwrap();
         data_plane.install_binding(&binding(CLIENT, FAR_AGENT)).unwrap();

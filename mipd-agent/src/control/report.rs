@@ -4,7 +4,10 @@
 //! Names are those of RFC 5944 and RFC 2006. Times are whole seconds. A field is `null` where the source cannot know it
 //! (the pinned maps know no lifetimes) or where there is nothing to say.
 
-use std::{fmt::Display, net::Ipv4Addr};
+use std::{
+    fmt::Display,
+    net::{Ipv4Addr, SocketAddrV4},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +88,7 @@ pub struct Binding {
     pub lifetime_remaining_s: Option<u64>,
     /// Letters of the request's flags that are set: S, B, D, M, G, T.
     pub flags: Option<String>,
-    /// `ipip`, `gre` or `minimal`, or `direct` if the care-of address is this box.
+    /// `ipip`, `gre`, `minimal`, with `udp/` before it over UDP; `direct` if the care-of address is this box.
     pub encapsulation: String,
     /// Whether the client's packets come back through the tunnel.
     pub reverse_tunnel: Option<bool>,
@@ -114,7 +117,7 @@ pub struct Visitor {
     pub lifetime_remaining_s: Option<u64>,
     /// Letters of the request's flags that are set.
     pub flags: Option<String>,
-    /// `ipip`.
+    /// `ipip`, `gre`, `minimal`, with `udp/` before it over UDP.
     pub encapsulation: String,
     /// Whether its packets are sent back through the tunnel.
     pub reverse_tunnel: bool,
@@ -195,8 +198,15 @@ pub struct Tunnel {
     pub local: Option<Ipv4Addr>,
     /// The outer destination address; `null` for `direct`.
     pub remote: Option<Ipv4Addr>,
-    /// `ipip` or `direct`.
+    /// `ipip`, `gre`, `minimal`, with `udp/` before it over UDP; `direct`, or `copies` for a client with several care-of
+    /// addresses.
     pub encapsulation: String,
+    /// The GRE key of packets into the tunnel, if keys were agreed on.
+    pub send_key: Option<u32>,
+    /// The GRE key of packets out of it.
+    pub receive_key: Option<u32>,
+    /// The other end of a tunnel over UDP, as it is seen from here.
+    pub udp_peer: Option<SocketAddrV4>,
     /// `ready`, or `unresolved` while the next hop is not known (the kernel sends meanwhile).
     pub state: String,
     /// Where packets leave.

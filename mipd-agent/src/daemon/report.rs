@@ -83,12 +83,11 @@ impl Daemon {
                 lifetime_granted_s: Some(binding.lifetime_granted.0),
                 lifetime_remaining_s: binding.expires.map(|expires| remaining(now, expires)),
                 flags: Some(flags(binding.flags)),
-                encapsulation: if own == Some(binding.care_of_address) {
-                    "direct"
+                encapsulation: if own.is_some_and(|own| own.0 == binding.exit().remote()) {
+                    "direct".into()
                 } else {
-                    binding.tunnel.encapsulation.name()
-                }
-                .into(),
+                    encapsulation(&binding.tunnel)
+                },
                 reverse_tunnel: Some(binding.tunnel.is_reverse()),
                 device: binding.device.map(|device| device.to_string()),
             })
@@ -319,6 +318,9 @@ pub fn tunnels(reports: Vec<TunnelReport>) -> Vec<Tunnel> {
             local: tunnel.local,
             remote: tunnel.remote,
             encapsulation: tunnel.encapsulation.into(),
+            send_key: tunnel.gre_keys.map(|keys| keys.send),
+            receive_key: tunnel.gre_keys.map(|keys| keys.receive),
+            udp_peer: tunnel.udp_peer,
             state: if tunnel.resolved { "ready" } else { "unresolved" }.into(),
             interface: tunnel.interface,
             next_hop: tunnel.next_hop_mac,

@@ -30,7 +30,7 @@ impl DataPlane {
                 }
                 return Ok(());
             }
-            TunnelKey::IpInIp { local, remote } => match self.netlink.next_hop(remote, local)? {
+            TunnelKey::Between { local, remote, .. } => match self.netlink.next_hop(remote, local)? {
                 Some(hop) => (Some(hop), self.resolve(hop)?),
                 None => (None, Adjacency::default()),
             },
@@ -92,7 +92,7 @@ impl DataPlane {
         let mtu = self
             .tunnels
             .iter()
-            .filter(|(_, state)| matches!(state.key, TunnelKey::IpInIp { local: entry, .. } if entry == local))
+            .filter(|(_, state)| matches!(state.key, TunnelKey::Between { local: entry, .. } if entry == local))
             .map(|(_, state)| state.entry.inner_mtu)
             .min()
             .unwrap_or(DEFAULT_INNER_MTU);

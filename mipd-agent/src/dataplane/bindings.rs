@@ -17,6 +17,7 @@ use super::{
     error::DataPlaneError,
     load::{slot_of, slots_in_use},
     maps::{self, name},
+    mode::TunnelMode,
     netlink::absent_is_fine,
     routes::{DeviceRoute, MAIN_TABLE},
     settings::{HomeRoutes, HomeSubnetSettings},
@@ -29,7 +30,8 @@ use super::{
 pub struct BindingRoute {
     /// The client's address.
     pub home_address: Ipv4Addr,
-    /// The tunnels; not none, at most [`BindingRoute::MAXIMUM_EXITS`]. Each gets a copy of every packet.
+    /// The tunnels, at most [`BindingRoute::MAXIMUM_EXITS`]. Each gets a copy of every packet; without any, packets for the
+    /// client are dropped.
     pub exits: Vec<TunnelExit>,
 }
 
@@ -45,6 +47,15 @@ pub struct TunnelExit {
     pub care_of_address: Ipv4Addr,
     /// Entry of the tunnel.
     pub home_agent: Ipv4Addr,
+    /// How packets are wrapped. Over UDP, they go to the peer instead of the care-of address.
+    pub mode: TunnelMode,
+}
+
+impl TunnelExit {
+    /// Where its packets are sent.
+    fn remote(&self) -> Ipv4Addr {
+        self.mode.udp.map_or(self.care_of_address, |udp| *udp.peer.ip())
+    }
 }
 
 /// What a binding leads to. The tunnel table knows the addresses.
@@ -76,14 +87,11 @@ impl Bindings {
             .collect())
     }
 
-    /// Whether the tunnel with this exit may carry packets from `home_address` to us.
-    pub fn is_bound_to(&self, tunnels: &Tunnels, home_address: Ipv4Addr, care_of_address: Ipv4Addr) -> bool {
-        let ends_there = |id: TunnelId| {
-            let key = tunnels.get(id).map(|state| state.key);
-            matches!(key, Some(TunnelKey::IpInIp { remote, .. }) if remote == care_of_address)
-        };
-        let Some(tunnel) = self.installed.get(&home_address).map(|installed| installed.tunnel) else { return false };
-        ends_there(tunnel) || tunnels.get(tunnel).is_some_and(|state| state.parts.iter().copied().any(ends_there))
+    /// The tunnels of a client, of which each may carry its packets to us.
+    pub fn tunnels_of<'a>(&self, tunnels: &'a Tunnels, home_address: Ipv4Addr) -> impl Iterator<Item = &'a TunnelKey> {
+        let state = self.installed.get(&home_address).and_then(|installed| tunnels.get(installed.tunnel));
+        let parts = state.into_iter().flat_map(|state| &state.parts).filter_map(|part| tunnels.get(*part));
+        state.into_iter().chain(parts).map(|state| &state.key)
     }
 
     fn set_slot(&mut self, slot: u32, tunnel: u32) -> Result<(), DataPlaneError> {
@@ -109,7 +117,7 @@ impl DataPlane {
         }
         let tunnel = match route.exits.as_slice() {
             [exit] => self.tunnels.acquire(self.tunnel_key(home_address, *exit))?,
-            exits if (1..=BindingRoute::MAXIMUM_EXITS).contains(&exits.len()) => {
+            exits if exits.len() <= BindingRoute::MAXIMUM_EXITS => {
                 let keys: Vec<_> = exits.iter().map(|exit| self.tunnel_key(home_address, *exit)).collect();
                 self.tunnels.acquire_copies(home_address, keys.into_iter())?
             }
@@ -138,10 +146,9 @@ impl DataPlane {
     fn leads_to(&self, tunnel: TunnelId, route: &BindingRoute) -> bool {
         let Some(state) = self.tunnels.get(tunnel) else { return false };
         let keys = route.exits.iter().map(|exit| self.tunnel_key(route.home_address, *exit));
-        if state.parts.is_empty() {
-            keys.eq([state.key])
-        } else {
-            keys.map(|key| self.tunnels.id(key)).eq(state.parts.iter().copied().map(Some))
+        match state.key {
+            TunnelKey::Copies { .. } => keys.map(|key| self.tunnels.id(key)).eq(state.parts.iter().copied().map(Some)),
+            key => keys.eq([key]),
         }
     }
 
@@ -168,10 +175,10 @@ impl DataPlane {
 
     fn tunnel_key(&self, home_address: Ipv4Addr, exit: TunnelExit) -> TunnelKey {
         match &self.settings.visit {
-            Some(visit) if visit.care_of_address == exit.care_of_address => {
+            Some(visit) if visit.care_of_address == exit.remote() => {
                 TunnelKey::Direct { home_agent: exit.home_agent, home_address }
             }
-            _ => TunnelKey::IpInIp { local: exit.home_agent, remote: exit.care_of_address },
+            _ => TunnelKey::Between { local: exit.home_agent, remote: exit.remote(), mode: exit.mode },
         }
     }
 

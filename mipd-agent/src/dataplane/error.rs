@@ -91,8 +91,11 @@ pub enum DataPlaneError {
     /// A binding for an address outside every home subnet.
     #[error("{0} is in none of the home subnets: add its subnet to [home-agent] subnets")]
     NotAHomeAddress(Ipv4Addr),
-    /// A binding without, or with more care-of addresses than packets can be copied to.
-    #[error("{home_address} has {count} care-of addresses, 1 to {} are possible", super::BindingRoute::MAXIMUM_EXITS)]
+    /// A binding with more care-of addresses than packets can be copied to.
+    #[error(
+        "{home_address} has {count} care-of addresses, at most {} are possible",
+        super::BindingRoute::MAXIMUM_EXITS
+    )]
     Exits {
         /// The client.
         home_address: Ipv4Addr,

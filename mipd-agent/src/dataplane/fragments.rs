@@ -8,7 +8,7 @@ use std::{io, mem::MaybeUninit, net::Ipv4Addr};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
-use super::{DataPlane, error::DataPlaneError, events::watch, visitors::VisitorId};
+use super::{DataPlane, error::DataPlaneError, events::watch, tunnels::TunnelKey, visitors::VisitorId};
 
 const PROTOCOL_IP_IN_IP: u8 = 4;
 
@@ -99,7 +99,11 @@ impl DataPlane {
                 let visitor = VisitorId { home_agent: tunnelled.entry, home_address: tunnelled.destination };
                 let tun = if self.visitors.get(visitor).is_some() {
                     self.devices.visit.as_ref()
-                } else if self.bindings.is_bound_to(&self.tunnels, tunnelled.source, tunnelled.entry) {
+                } else if self
+                    .bindings
+                    .tunnels_of(&self.tunnels, tunnelled.source)
+                    .any(|key| matches!(key, TunnelKey::Between { remote, .. } if *remote == tunnelled.entry))
+                {
                     self.devices.home.as_ref()
                 } else {
                     None

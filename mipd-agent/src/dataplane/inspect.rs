@@ -1,6 +1,9 @@
 //! Looks at a data path by its pinned maps alone, whether or not an agent runs.
 
-use std::{net::Ipv4Addr, path::Path};
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    path::Path,
+};
 
 use aya::maps::MapError;
 use mipd_common::{
@@ -16,10 +19,12 @@ use super::{
     interfaces::Attached,
     load::slots_in_use,
     maps::{Maps, name},
+    mode::{GreKeys, TunnelMode},
     pins::Pins,
     serialize_display,
     stations::monotonic,
     tunnels::{self, ethernet_destination},
+    visitors::mode_of_arrivals,
 };
 
 /// A tunnel as the programs see it.
@@ -27,8 +32,13 @@ use super::{
 pub struct TunnelReport {
     /// Its number.
     pub id: u32,
-    /// `ipip`, `direct` for a client whose care-of address is our own, `copies` for one with several care-of addresses.
+    /// `ipip`, `gre`, `minimal`, with `udp/` before it over UDP; `direct` for a client whose care-of address is our own,
+    /// `copies` for one with several care-of addresses.
     pub encapsulation: &'static str,
+    /// The GRE keys, if agreed on.
+    pub gre_keys: Option<GreKeys>,
+    /// The other end of a tunnel over UDP.
+    pub udp_peer: Option<SocketAddrV4>,
     /// Entry; `None` for direct delivery.
     pub local: Option<Ipv4Addr>,
     /// Exit; `None` for direct delivery.
@@ -48,19 +58,20 @@ pub struct TunnelReport {
 impl TunnelReport {
     /// `None` for an entry that is not in use.
     pub(super) fn new(id: u32, tunnel: &Tunnel) -> Option<Self> {
+        let mode = TunnelMode::of_entry(tunnel);
         let encapsulation = match tunnel.kind {
-            tunnel_kind::IP_IN_IP => "ipip",
             tunnel_kind::DIRECT => "direct",
             tunnel_kind::COPIES => "copies",
-            _ => return None,
+            _ => mode?.name(),
         };
-        let tunnelled = tunnel.kind == tunnel_kind::IP_IN_IP;
         let resolved = tunnel.flags & tunnel_flags::ADJACENT != 0;
         Some(Self {
             id,
             encapsulation,
-            local: tunnelled.then(|| tunnel.local().into()),
-            remote: tunnelled.then(|| tunnel.remote().into()),
+            gre_keys: mode.and_then(|mode| mode.encapsulation.keys()),
+            udp_peer: mode.and_then(|mode| mode.udp).map(|udp| udp.peer),
+            local: mode.map(|_| tunnel.local().into()),
+            remote: mode.map(|_| tunnel.remote().into()),
             resolved,
             interface: interface_name(tunnel.ifindex),
             next_hop_mac: resolved.then(|| ethernet_destination(&tunnel.ethernet).to_string()),
@@ -79,7 +90,7 @@ pub struct BindingReport {
     pub care_of_address: Option<Ipv4Addr>,
     /// Number of the tunnel.
     pub tunnel: u32,
-    /// `ipip` or `direct`.
+    /// As in [`TunnelReport`].
     pub encapsulation: &'static str,
 }
 
@@ -90,11 +101,15 @@ pub struct VisitorReport {
     pub home_address: Ipv4Addr,
     /// The other end of its tunnel.
     pub home_agent: Ipv4Addr,
+    /// Our end of it.
+    pub care_of_address: Ipv4Addr,
     /// The client's MAC.
     #[serde(serialize_with = "serialize_display")]
     pub mac: MacAddress,
     /// The access interface.
     pub interface: Option<String>,
+    /// How its packets arrive: `ipip`, `gre`, `minimal`, with `udp/` before it over UDP.
+    pub encapsulation: &'static str,
     /// Whether its packets go through the tunnel too.
     pub reverse_tunnel: bool,
 }
@@ -203,6 +218,8 @@ impl Inspection {
             visitors.push(VisitorReport {
                 home_address: key.home_address.into(),
                 home_agent: key.home_agent.into(),
+                care_of_address: visitor.care_of_address.into(),
+                encapsulation: mode_of_arrivals(key, &visitor).unwrap_or_default().name(),
                 mac,
                 interface: interface_name(visitor.ifindex),
                 reverse_tunnel: source.is_some_and(|source| source.tunnel != 0),

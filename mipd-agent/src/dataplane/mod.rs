@@ -10,6 +10,7 @@
 //! * `load`, `attach`, `pins`, `maps`: the kernel programs and their maps;
 //! * `devices`, `routes`, [`sysctl`], `journal`: changes to the system, and how they are undone;
 //! * [`network`], `netlink`: interfaces and addresses of this box, and how the kernel is asked;
+//! * [`mode`]: how packets are wrapped in a tunnel;
 //! * `tunnels`, `adjacency`, `monitor`: ready next hops, kept so from routing events;
 //! * `fragments`: reassembled tunnel packets;
 //! * [`error`]: what can go wrong.
@@ -47,6 +48,7 @@ pub mod interfaces;
 mod journal;
 mod load;
 mod maps;
+pub mod mode;
 mod monitor;
 mod netlink;
 pub mod network;
@@ -68,6 +70,7 @@ pub use self::{
     events::{Event, Sighting, SightingKind},
     inspect::{Inspection, TunnelReport},
     interfaces::{Attached, InterfaceReport},
+    mode::{Encapsulation, GreKeys, TunnelMode, UdpEnds},
     netlink::NetlinkError,
     network::Network,
     settings::{

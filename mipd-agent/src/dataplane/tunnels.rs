@@ -11,17 +11,18 @@ use std::{
 use aya::maps::{Array, MapData};
 use mipd_common::{
     mac::MacAddress,
-    maps::{COPIES_LENGTH, Tunnel, tunnel_flags, tunnel_kind, tunnel_overhead},
+    maps::{COPIES_LENGTH, Tunnel, tunnel_flags, tunnel_kind},
 };
 
-use super::{error::DataPlaneError, maps::name, routes::NextHop};
+use super::{error::DataPlaneError, maps::name, mode::TunnelMode, routes::NextHop};
 
-/// Inner MTU until the next hop is known: Ethernet's 1500 less the outer header.
-pub(super) const DEFAULT_INNER_MTU: u16 = 1_480;
+/// MTU of the way to a tunnel's exit until the next hop is known: Ethernet's.
+const DEFAULT_MTU: u16 = 1_500;
+/// Inner MTU of a tunnel of the usual kind until the next hop is known.
+pub(super) const DEFAULT_INNER_MTU: u16 = DEFAULT_MTU - 20;
 /// Smallest MTU that IPv4 allows (RFC 791).
 const MINIMUM_MTU: u32 = 68;
 const OUTER_TTL: u8 = 64;
-const PROTOCOL_IP_IN_IP: u8 = 4;
 
 /// Index in the tunnel table; never 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -30,12 +31,27 @@ pub(super) struct TunnelId(pub u32);
 /// What makes two users share a tunnel.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum TunnelKey {
-    /// IP-in-IP from one of our addresses to another agent (RFC 2003).
-    IpInIp { local: Ipv4Addr, remote: Ipv4Addr },
+    /// From one of our addresses to another agent. Over UDP, `remote` is the address of the peer.
+    Between { local: Ipv4Addr, remote: Ipv4Addr, mode: TunnelMode },
     /// No tunnel: a client whose care-of address is our own.
     Direct { home_agent: Ipv4Addr, home_address: Ipv4Addr },
     /// The tunnels of a client with several care-of addresses.
     Copies { home_address: Ipv4Addr },
+}
+
+impl TunnelKey {
+    /// What an earlier agent's entry is for. Entries of a single client need to be told whose they are.
+    fn of_entry(entry: &Tunnel, home_agent: Ipv4Addr, client: Option<Ipv4Addr>) -> Option<Self> {
+        match entry.kind {
+            tunnel_kind::DIRECT => client.map(|home_address| Self::Direct { home_agent, home_address }),
+            tunnel_kind::COPIES => client.map(|home_address| Self::Copies { home_address }),
+            _ => TunnelMode::of_entry(entry).map(|mode| Self::Between {
+                local: entry.local().into(),
+                remote: entry.remote().into(),
+                mode,
+            }),
+        }
+    }
 }
 
 /// A tunnel in use.
@@ -92,19 +108,12 @@ impl Tunnels {
         for index in 1..self.map.len() {
             let id = TunnelId(index);
             let entry = self.read(id)?;
-            let key = match entry.kind {
-                tunnel_kind::IP_IN_IP => {
-                    TunnelKey::IpInIp { local: entry.local().into(), remote: entry.remote().into() }
-                }
-                tunnel_kind::DIRECT if clients.contains_key(&id) => {
-                    TunnelKey::Direct { home_agent, home_address: clients[&id] }
-                }
-                tunnel_kind::COPIES if clients.contains_key(&id) => TunnelKey::Copies { home_address: clients[&id] },
-                tunnel_kind::NONE => continue,
-                _ => {
-                    self.write(id, &Tunnel::default())?;
-                    continue;
-                }
+            if entry.kind == tunnel_kind::NONE {
+                continue;
+            }
+            let Some(key) = TunnelKey::of_entry(&entry, home_agent, clients.get(&id).copied()) else {
+                self.write(id, &Tunnel::default())?;
+                continue;
             };
             self.free.take(index);
             self.ids.insert(key, id);
@@ -117,11 +126,11 @@ impl Tunnels {
 
     /// The tunnel for `key`, created if need be; one more user.
     pub fn acquire(&mut self, key: TunnelKey) -> Result<TunnelId, DataPlaneError> {
-        self.acquire_with(key, &[])
+        self.acquire_with(key, None)
     }
 
-    /// The entry that copies a client's packets into several tunnels, with another user for each of them. One that exists
-    /// copies into these from now on.
+    /// The entry that copies a client's packets into several tunnels, with another user for each of them; into none, it
+    /// drops them. One that exists copies into these from now on.
     pub fn acquire_copies(
         &mut self,
         home_address: Ipv4Addr,
@@ -131,19 +140,19 @@ impl Tunnels {
         let result = keys
             .map(|key| self.acquire(key))
             .try_for_each(|id| id.map(|id| acquired.push(id)))
-            .and_then(|()| self.acquire_with(TunnelKey::Copies { home_address }, &acquired));
+            .and_then(|()| self.acquire_with(TunnelKey::Copies { home_address }, Some(&acquired)));
         if result.is_err() {
             acquired.into_iter().try_for_each(|id| self.release(id))?;
         }
         result
     }
 
-    fn acquire_with(&mut self, key: TunnelKey, parts: &[TunnelId]) -> Result<TunnelId, DataPlaneError> {
+    fn acquire_with(&mut self, key: TunnelKey, parts: Option<&[TunnelId]>) -> Result<TunnelId, DataPlaneError> {
         if let Some(id) = self.ids.get(&key).copied() {
             let mut former = Vec::new();
             if let Some(state) = self.states.get_mut(&id) {
                 state.references += 1;
-                if !parts.is_empty() {
+                if let Some(parts) = parts {
                     former = std::mem::replace(&mut state.parts, parts.to_vec());
                     state.entry = copies(parts);
                     let entry = state.entry;
@@ -155,13 +164,14 @@ impl Tunnels {
             return Ok(id);
         }
         let id = TunnelId(self.free.next().ok_or(DataPlaneError::TunnelsExhausted(self.map.len() - 1))?);
-        let entry = if parts.is_empty() { template(key) } else { copies(parts) };
+        let entry = parts.map_or_else(|| template(key), copies);
+        let parts = parts.unwrap_or_default().to_vec();
         if let Err(error) = self.write(id, &entry) {
             self.free.give_back(id.0);
             return Err(error);
         }
         self.ids.insert(key, id);
-        self.states.insert(id, TunnelState { key, entry, next_hop: None, parts: parts.to_vec(), references: 1 });
+        self.states.insert(id, TunnelState { key, entry, next_hop: None, parts, references: 1 });
         self.stale.insert(id);
         Ok(id)
     }
@@ -289,12 +299,12 @@ fn template(key: TunnelKey) -> Tunnel {
     match key {
         TunnelKey::Direct { .. } => tunnel.kind = tunnel_kind::DIRECT,
         TunnelKey::Copies { .. } => tunnel.kind = tunnel_kind::COPIES,
-        TunnelKey::IpInIp { local, remote } => {
-            tunnel.kind = tunnel_kind::IP_IN_IP;
-            tunnel.outer = outer_header(local, remote);
+        TunnelKey::Between { local, remote, mode } => {
+            mode.write_to(&mut tunnel);
+            tunnel.outer = outer_header(local, remote, mode.outer_protocol());
+            tunnel.inner_mtu = DEFAULT_MTU - tunnel.overhead;
         }
     }
-    tunnel.overhead = tunnel_overhead(tunnel.kind, tunnel.flags);
     tunnel
 }
 
@@ -313,11 +323,11 @@ pub(super) fn parts(entry: &Tunnel) -> impl Iterator<Item = TunnelId> {
 }
 
 /// The outer header with its variable fields zero and, in place of the checksum, the folded sum of the others.
-fn outer_header(local: Ipv4Addr, remote: Ipv4Addr) -> [u8; 20] {
+fn outer_header(local: Ipv4Addr, remote: Ipv4Addr, protocol: u8) -> [u8; 20] {
     let mut header = [0; 20];
     header[0] = 0x45;
     header[8] = OUTER_TTL;
-    header[9] = PROTOCOL_IP_IN_IP;
+    header[9] = protocol;
     header[12..16].copy_from_slice(&local.octets());
     header[16..20].copy_from_slice(&remote.octets());
     let sum = folded_sum(&header);
@@ -405,22 +415,26 @@ mod tests {
     use super::{
         Adjacency, DEFAULT_INNER_MTU, FreeList, TunnelKey, folded_sum, outer_header, template, with_adjacency,
     };
+    use crate::dataplane::mode::{Encapsulation, GreKeys, TunnelMode, UdpEnds};
     use etherparse::Ipv4HeaderSlice;
     use mipd_common::{
         mac::MacAddress,
         maps::{tunnel_flags, tunnel_kind},
     };
     use proptest::prelude::*;
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, SocketAddrV4};
 
-    const KEY: TunnelKey = TunnelKey::IpInIp { local: Ipv4Addr::new(10, 1, 0, 1), remote: Ipv4Addr::new(10, 2, 0, 1) };
+    const LOCAL: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
+    const REMOTE: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 1);
+    const KEY: TunnelKey = TunnelKey::Between { local: LOCAL, remote: REMOTE, mode: IP_IN_IP };
+    const IP_IN_IP: TunnelMode = TunnelMode { encapsulation: Encapsulation::IpInIp, udp: None };
 
     proptest! {
         #[test]
         fn the_template_completed_with_variable_fields_has_the_checksum_of_an_independent_implementation(
-            local: [u8; 4], remote: [u8; 4], tos: u8, length in 40u16.., id: u16, df: bool,
+            local: [u8; 4], remote: [u8; 4], protocol: u8, tos: u8, length in 40u16.., id: u16, df: bool,
         ) {
-            let mut header = outer_header(local.into(), remote.into());
+            let mut header = outer_header(local.into(), remote.into(), protocol);
             let partial = u16::from_be_bytes([header[10], header[11]]);
             header[1] = tos;
             header[2..4].copy_from_slice(&length.to_be_bytes());
@@ -434,7 +448,7 @@ mod tests {
             header[10..12].copy_from_slice(&(!(sum as u16)).to_be_bytes());
             let parsed = Ipv4HeaderSlice::from_slice(&header).unwrap();
             prop_assert_eq!(parsed.header_checksum(), parsed.to_header().calc_header_checksum());
-            prop_assert_eq!(parsed.protocol().0, 4);
+            prop_assert_eq!(parsed.protocol().0, protocol);
             prop_assert_eq!(parsed.source(), local);
             prop_assert_eq!(parsed.destination(), remote);
         }
@@ -442,7 +456,7 @@ mod tests {
 
     #[test]
     fn a_whole_header_sums_to_all_ones() {
-        let mut header = outer_header(Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(198, 51, 100, 7));
+        let mut header = outer_header(Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(198, 51, 100, 7), 4);
         let partial = u16::from_be_bytes([header[10], header[11]]);
         header[10..12].copy_from_slice(&(!partial).to_be_bytes());
         assert_eq!(folded_sum(&header), 0xffff);
@@ -477,6 +491,46 @@ mod tests {
         });
         assert_eq!(direct.kind, tunnel_kind::DIRECT);
         assert_eq!(with_adjacency(direct, None, adjacency).inner_mtu, 9_000);
+    }
+
+    #[test]
+    fn every_mode_makes_its_own_tunnel_with_its_protocol_and_mtu_and_is_recognised_after_a_restart() {
+        let keys = |send, receive| Encapsulation::Gre(Some(GreKeys { send, receive }));
+        let peer = |port| Some(UdpEnds { port: 434, peer: SocketAddrV4::new(REMOTE, port) });
+        let modes = [
+            (Encapsulation::IpInIp, None, 4, 1_480),
+            (Encapsulation::Gre(None), None, 47, 1_476),
+            (keys(1, 2), None, 47, 1_472),
+            (keys(1, 3), None, 47, 1_472),
+            (Encapsulation::Minimal, None, 55, 1_480),
+            (Encapsulation::IpInIp, peer(434), 17, 1_468),
+            (Encapsulation::IpInIp, peer(40_000), 17, 1_468),
+            (Encapsulation::Gre(None), peer(434), 17, 1_464),
+            (keys(1, 2), peer(434), 17, 1_460),
+            (Encapsulation::Minimal, peer(434), 17, 1_468),
+        ];
+        let adjacency = Adjacency { device: 7, device_mtu: 1_500, ..Adjacency::default() };
+        let mut known = std::collections::HashSet::new();
+        for (encapsulation, udp, protocol, mtu) in modes {
+            let key = TunnelKey::Between { local: LOCAL, remote: REMOTE, mode: TunnelMode { encapsulation, udp } };
+            assert!(known.insert(key), "{key:?} is another one's");
+            let entry = template(key);
+            assert_eq!((entry.outer[9], entry.inner_mtu), (protocol, mtu), "{key:?}");
+            let adjacent = with_adjacency(entry, None, adjacency);
+            assert_eq!((adjacent.flags, adjacent.inner_mtu), (entry.flags, mtu), "{key:?}");
+            assert_eq!(TunnelKey::of_entry(&adjacent, LOCAL, None), Some(key));
+        }
+    }
+
+    #[test]
+    fn entries_of_a_single_client_are_recognised_only_with_it() {
+        let client = Ipv4Addr::new(10, 1, 0, 5);
+        for key in
+            [TunnelKey::Direct { home_agent: LOCAL, home_address: client }, TunnelKey::Copies { home_address: client }]
+        {
+            assert_eq!(TunnelKey::of_entry(&template(key), LOCAL, Some(client)), Some(key));
+            assert_eq!(TunnelKey::of_entry(&template(key), LOCAL, None), None);
+        }
     }
 
     #[test]

@@ -2,20 +2,21 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddrV4},
 };
 
 use aya::maps::{HashMap as BpfHashMap, MapData, MapError};
 use ipnet::Ipv4Net;
 use mipd_common::{
     mac::MacAddress,
-    maps::{Mac, Visitor, VisitorKey, VisitorSource, tunnel_flags, tunnel_kind},
+    maps::{Mac, Visitor, VisitorKey, VisitorSource, tunnel_flags},
 };
 
 use super::{
     DataPlane,
     error::DataPlaneError,
     maps::{self, name},
+    mode::{Encapsulation, GreKeys, TunnelMode, UdpEnds},
     netlink::absent_is_fine,
     routes::{DeviceRoute, MAIN_TABLE},
     settings::VisitSettings,
@@ -35,6 +36,8 @@ pub struct VisitorRoute {
     pub mac: MacAddress,
     /// The access interface it is behind.
     pub interface: u32,
+    /// How packets are wrapped, in both directions.
+    pub mode: TunnelMode,
     /// Send its packets through the tunnel too (RFC 3024).
     pub reverse_tunnel: bool,
 }
@@ -53,6 +56,12 @@ impl VisitorId {
 }
 
 impl VisitorRoute {
+    /// Its tunnel to the home agent.
+    fn reverse_key(&self) -> TunnelKey {
+        let remote = self.mode.udp.map_or(self.home_agent, |udp| *udp.peer.ip());
+        TunnelKey::Between { local: self.care_of_address, remote, mode: self.mode }
+    }
+
     fn id(&self) -> VisitorId {
         VisitorId { home_agent: self.home_agent, home_address: self.home_address }
     }
@@ -115,6 +124,17 @@ impl Visitors {
     }
 }
 
+/// What an entry says of the packets that arrive for the visitor; nothing is known of those that leave.
+pub(super) fn mode_of_arrivals(key: VisitorKey, visitor: &Visitor) -> Option<TunnelMode> {
+    let keys = GreKeys { send: 0, receive: u32::from_be_bytes(visitor.receive_key) };
+    let keys = (visitor.flags & tunnel_flags::KEYED != 0).then_some(keys);
+    let peer = SocketAddrV4::new(key.home_agent.into(), u16::from_be_bytes(visitor.port));
+    Some(TunnelMode {
+        encapsulation: Encapsulation::of_kind(visitor.kind, keys)?,
+        udp: (visitor.flags & tunnel_flags::UDP != 0).then_some(UdpEnds { port: UdpEnds::PORT, peer }),
+    })
+}
+
 impl DataPlane {
     /// Delivers what arrives in a tunnel for this client, and lets it send. Installing the same visitor again is cheap
     /// and harmless; another MAC, interface or direction replaces the old one.
@@ -130,9 +150,8 @@ impl DataPlane {
             .visitor_entry(&route)
             .ok_or_else(|| DataPlaneError::NoSuchInterface { name: format!("number {}", route.interface) })?;
         let to_ourselves = self.settings.home.as_ref().is_some_and(|home| home.address == route.home_agent);
-        let tunnel = (route.reverse_tunnel && !to_ourselves)
-            .then(|| self.tunnels.acquire(TunnelKey::IpInIp { local: route.care_of_address, remote: route.home_agent }))
-            .transpose()?;
+        let tunnel =
+            (route.reverse_tunnel && !to_ourselves).then(|| self.tunnels.acquire(route.reverse_key())).transpose()?;
         let previous = self.visitors.installed.insert(id, Installed { route, tunnel, claimed: true });
         let result = self.apply_visitor(route, entry, tunnel, previous);
         if let Some(old) = previous.and_then(|previous| previous.tunnel) {
@@ -219,12 +238,15 @@ impl DataPlane {
     /// `None` if the access interface is gone.
     fn visitor_entry(&self, route: &VisitorRoute) -> Option<Visitor> {
         let access = self.interfaces.link(route.interface)?;
+        let target = if self.interfaces.is_xdp_target(route.interface) { tunnel_flags::XDP_TARGET } else { 0 };
         Some(Visitor {
             ethernet: ethernet_header(route.mac, access.mac),
-            flags: if self.interfaces.is_xdp_target(route.interface) { tunnel_flags::XDP_TARGET } else { 0 },
-            kind: tunnel_kind::IP_IN_IP,
+            flags: route.mode.flags() | target,
+            kind: route.mode.encapsulation.kind(),
             ifindex: route.interface,
             care_of_address: route.care_of_address.octets(),
+            receive_key: route.mode.encapsulation.keys().map_or(0, |keys| keys.receive).to_be_bytes(),
+            port: route.mode.udp.map_or(0, |udp| udp.peer.port()).to_be_bytes(),
             ..Visitor::default()
         })
     }
@@ -260,17 +282,21 @@ impl DataPlane {
         };
         let neighbours: HashSet<_> = self.netlink.own_neighbours()?.into_iter().collect();
         for (key, visitor, source) in self.visitors.left_over()? {
-            let tunnel = source
+            let reverse = source
                 .filter(|source| source.tunnel != 0)
-                .and_then(|source| self.tunnels.get(TunnelId(source.tunnel)).map(|state| state.key))
-                .map(|key| self.tunnels.acquire(key))
-                .transpose()?;
+                .and_then(|source| self.tunnels.get(TunnelId(source.tunnel)).map(|state| state.key));
+            let mode = match reverse {
+                Some(TunnelKey::Between { mode, .. }) => Some(mode),
+                _ => mode_of_arrivals(key, &visitor),
+            };
+            let tunnel = reverse.map(|key| self.tunnels.acquire(key)).transpose()?;
             let route = VisitorRoute {
                 home_address: key.home_address.into(),
                 home_agent: key.home_agent.into(),
                 care_of_address,
                 mac: ethernet_destination(&visitor.ethernet),
                 interface: visitor.ifindex,
+                mode: mode.unwrap_or_default(),
                 reverse_tunnel: tunnel.is_some(),
             };
             if neighbours.contains(&(route.interface, route.home_address)) {

@@ -227,9 +227,25 @@ impl Row for Agent {
     }
 }
 
+/// As packet analysers print it.
+fn gre_key(key: u32) -> String {
+    format!("{key:#010x}")
+}
+
 impl Row for Tunnel {
-    const HEADER: &'static [&'static str] =
-        &["#ID", "LOCAL", "REMOTE", "ENCAPSULATION", "STATE", "INTERFACE", "NEXT HOP", "#MTU"];
+    const HEADER: &'static [&'static str] = &[
+        "#ID",
+        "LOCAL",
+        "REMOTE",
+        "ENCAPSULATION",
+        "SEND KEY",
+        "RECEIVE KEY",
+        "UDP PEER",
+        "STATE",
+        "INTERFACE",
+        "NEXT HOP",
+        "#MTU",
+    ];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -237,6 +253,9 @@ impl Row for Tunnel {
             or_dash(self.local),
             or_dash(self.remote),
             self.encapsulation.clone(),
+            or_dash(self.send_key.map(gre_key)),
+            or_dash(self.receive_key.map(gre_key)),
+            or_dash(self.udp_peer),
             self.state.clone(),
             or_dash(self.interface.as_ref()),
             or_dash(self.next_hop.as_ref()),

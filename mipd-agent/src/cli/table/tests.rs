@@ -1,6 +1,6 @@
 //! The text and the JSON of each table, literally: both are what people and scripts see.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::*;
 use crate::control::What;
@@ -201,6 +201,9 @@ fn tunnels() {
         local: Some(HOME_AGENT),
         remote: Some(CARE_OF_ADDRESS),
         encapsulation: "ipip".into(),
+        send_key: None,
+        receive_key: None,
+        udp_peer: None,
         state: "ready".into(),
         interface: Some("core0".into()),
         next_hop: Some(MAC.into()),
@@ -208,16 +211,29 @@ fn tunnels() {
     };
     let unresolved =
         Tunnel { tunnel_id: 12, state: "unresolved".into(), interface: None, next_hop: None, ..ready.clone() };
+    let translated = Tunnel {
+        tunnel_id: 13,
+        encapsulation: "udp/gre".into(),
+        send_key: Some(17),
+        receive_key: Some(u32::MAX),
+        udp_peer: Some(SocketAddrV4::new(CARE_OF_ADDRESS, 40_000)),
+        mtu: 1460,
+        ..ready.clone()
+    };
     assert_shown(
-        &Report::Tunnels(vec![ready, unresolved]),
+        &Report::Tunnels(vec![ready, unresolved, translated]),
         "\
-ID  LOCAL     REMOTE    ENCAPSULATION  STATE       INTERFACE  NEXT HOP            MTU
- 1  10.1.0.1  10.2.0.1  ipip           ready       core0      02:00:00:00:00:05  1480
-12  10.1.0.1  10.2.0.1  ipip           unresolved  -          -                  1480",
-        r#"[{"tunnel_id":1,"local":"10.1.0.1","remote":"10.2.0.1","encapsulation":"ipip","state":"ready",
-        "interface":"core0","next_hop":"02:00:00:00:00:05","mtu":1480},
-        {"tunnel_id":12,"local":"10.1.0.1","remote":"10.2.0.1","encapsulation":"ipip","state":"unresolved",
-        "interface":null,"next_hop":null,"mtu":1480}]"#,
+ID  LOCAL     REMOTE    ENCAPSULATION  SEND KEY    RECEIVE KEY  UDP PEER        STATE       INTERFACE  NEXT HOP            MTU
+ 1  10.1.0.1  10.2.0.1  ipip           -           -            -               ready       core0      02:00:00:00:00:05  1480
+12  10.1.0.1  10.2.0.1  ipip           -           -            -               unresolved  -          -                  1480
+13  10.1.0.1  10.2.0.1  udp/gre        0x00000011  0xffffffff   10.2.0.1:40000  ready       core0      02:00:00:00:00:05  1460",
+        r#"[{"tunnel_id":1,"local":"10.1.0.1","remote":"10.2.0.1","encapsulation":"ipip","send_key":null,
+        "receive_key":null,"udp_peer":null,"state":"ready","interface":"core0","next_hop":"02:00:00:00:00:05","mtu":1480},
+        {"tunnel_id":12,"local":"10.1.0.1","remote":"10.2.0.1","encapsulation":"ipip","send_key":null,
+        "receive_key":null,"udp_peer":null,"state":"unresolved","interface":null,"next_hop":null,"mtu":1480},
+        {"tunnel_id":13,"local":"10.1.0.1","remote":"10.2.0.1","encapsulation":"udp/gre","send_key":17,
+        "receive_key":4294967295,"udp_peer":"10.2.0.1:40000","state":"ready","interface":"core0",
+        "next_hop":"02:00:00:00:00:05","mtu":1460}]"#,
     );
 }
 

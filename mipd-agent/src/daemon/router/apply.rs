@@ -3,8 +3,13 @@
 use super::{Context, Router};
 use crate::{
     config::associations::algorithm_name,
-    dataplane::{BindingRoute, TunnelExit, VisitorRoute},
-    mobility::{foreign_agent, home_agent, link::InterfaceIndex, time::Now},
+    dataplane::{BindingRoute, Encapsulation, GreKeys, TunnelExit, TunnelMode, UdpEnds, VisitorRoute},
+    mobility::{
+        foreign_agent, home_agent,
+        link::{InterfaceIndex, REGISTRATION_PORT},
+        time::Now,
+        tunnel as mobility,
+    },
     state::Table,
     wire::types::{HomeAddress, HomeAgentAddress, Identification},
 };
@@ -31,6 +36,7 @@ impl Router {
                     let tunnels = exits.iter().map(|exit| TunnelExit {
                         home_agent: exit.home_agent.0,
                         care_of_address: exit.care_of_address.0,
+                        mode: mode(&exit.tunnel),
                     });
                     let route = BindingRoute { home_address: home_address.0, exits: tunnels.collect() };
                     let care_of_addresses: Vec<_> = exits.iter().map(|exit| exit.care_of_address).collect();
@@ -91,6 +97,7 @@ impl Router {
                         care_of_address: care_of_address.0,
                         mac,
                         interface: interface.0,
+                        mode: mode(&tunnel),
                         reverse_tunnel: tunnel.is_reverse(),
                     };
                     match context.dataplane.install_visitor(route) {
@@ -145,6 +152,19 @@ impl Router {
         for port in self.ports.values_mut() {
             port.advertiser.set_busy(now.instant, busy);
         }
+    }
+}
+
+/// What the data path must know of what two agents have agreed on.
+fn mode(agreed: &mobility::TunnelMode) -> TunnelMode {
+    let keys = agreed.gre_keys.map(|keys| GreKeys { send: keys.send, receive: keys.receive });
+    TunnelMode {
+        encapsulation: match agreed.encapsulation {
+            mobility::Encapsulation::IpInIp => Encapsulation::IpInIp,
+            mobility::Encapsulation::Gre => Encapsulation::Gre(keys),
+            mobility::Encapsulation::Minimal => Encapsulation::Minimal,
+        },
+        udp: agreed.udp.map(|udp| UdpEnds { port: REGISTRATION_PORT, peer: udp.peer }),
     }
 }
 

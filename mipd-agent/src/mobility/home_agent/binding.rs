@@ -97,3 +97,10 @@ pub struct Exit {
     /// How broadcasts of the home network are sent there, if they are.
     pub broadcasts: Option<Broadcasts>,
 }
+
+impl Exit {
+    /// Where packets are sent: over UDP, to where the NAT is seen.
+    pub fn remote(&self) -> Ipv4Addr {
+        self.tunnel.udp.map_or(self.care_of_address.0, |udp| *udp.peer.ip())
+    }
+}
