@@ -1,19 +1,20 @@
 //! Looks at a data path by its pinned maps alone, whether or not an agent runs.
 
 use std::{
+    collections::HashMap,
     net::{Ipv4Addr, SocketAddrV4},
     path::Path,
 };
 
-use aya::maps::MapError;
 use mipd_common::{
     mac::MacAddress,
-    maps::{Interface, Tunnel, interface_flags, station_state, tunnel_flags, tunnel_kind},
+    maps::{Interface, Mac, Tunnel, VisitorSource, interface_flags, station_state, tunnel_flags, tunnel_kind},
 };
 use nix::net::if_::if_indextoname;
 use serde::Serialize;
 
 use super::{
+    bulk,
     counters::{self, CounterReport},
     error::DataPlaneError,
     interfaces::Attached,
@@ -171,16 +172,18 @@ impl Inspection {
     /// The mobility bindings.
     pub fn bindings(&self) -> Result<Vec<BindingReport>, DataPlaneError> {
         let subnets = self.maps.home_subnets.get(&0, 0).map_err(DataPlaneError::map("read", name::HOME_SUBNETS))?;
+        let entries: HashMap<u32, Tunnel> = self.tunnel_entries()?.into_iter().collect();
+        let entry = |id: u32| entries.get(&id).copied().unwrap_or_default();
         let mut bindings = Vec::new();
         for (home_address, id) in slots_in_use(&subnets, &self.maps.slots)? {
-            let tunnel = self.tunnel(id)?;
+            let tunnel = entry(id);
             let copies = tunnels::parts(&tunnel).filter(|_| tunnel.kind == tunnel_kind::COPIES);
             let mut ids: Vec<u32> = copies.map(|part| part.0).collect();
             if ids.is_empty() {
                 ids.push(id);
             }
             for id in ids {
-                bindings.extend(TunnelReport::new(id, &self.tunnel(id)?).map(|tunnel| BindingReport {
+                bindings.extend(TunnelReport::new(id, &entry(id)).map(|tunnel| BindingReport {
                     home_address,
                     care_of_address: tunnel.remote,
                     tunnel: id,
@@ -191,30 +194,30 @@ impl Inspection {
         Ok(bindings)
     }
 
-    fn tunnel(&self, id: u32) -> Result<Tunnel, DataPlaneError> {
-        self.maps.tunnels.get(&id, 0).map_err(DataPlaneError::map("read", name::TUNNELS))
+    /// Those in use, ascending.
+    fn tunnel_entries(&self) -> Result<Vec<(u32, Tunnel)>, DataPlaneError> {
+        let mut entries = Vec::new();
+        bulk::read(&self.maps.tunnels, name::TUNNELS, |id: u32, entry: Tunnel| {
+            if entry.kind != tunnel_kind::NONE {
+                entries.push((id, entry));
+            }
+        })?;
+        Ok(entries)
     }
 
     /// The tunnels.
     pub fn tunnels(&self) -> Result<Vec<TunnelReport>, DataPlaneError> {
-        let mut tunnels = Vec::new();
-        for id in 1..self.maps.tunnels.len() {
-            tunnels.extend(TunnelReport::new(id, &self.tunnel(id)?));
-        }
-        Ok(tunnels)
+        Ok(self.tunnel_entries()?.iter().filter_map(|(id, entry)| TunnelReport::new(*id, entry)).collect())
     }
 
     /// The visitors.
     pub fn visitors(&self) -> Result<Vec<VisitorReport>, DataPlaneError> {
         let mut visitors = Vec::new();
-        for entry in &self.maps.visitors {
-            let (key, visitor) = entry.map_err(DataPlaneError::map("read", name::VISITORS))?;
+        let sources: HashMap<Mac, VisitorSource> =
+            bulk::entries(&self.maps.visitor_macs, name::VISITOR_MACS)?.into_iter().collect();
+        for (key, visitor) in bulk::entries(&self.maps.visitors, name::VISITORS)? {
             let mac = ethernet_destination(&visitor.ethernet);
-            let source = match self.maps.visitor_macs.get(&mipd_common::maps::Mac::new(mac.0), 0) {
-                Ok(source) => Some(source),
-                Err(MapError::KeyNotFound) => None,
-                Err(error) => return Err(DataPlaneError::map("read", name::VISITOR_MACS)(error)),
-            };
+            let source = sources.get(&Mac::new(mac.0));
             visitors.push(VisitorReport {
                 home_address: key.home_address.into(),
                 home_agent: key.home_agent.into(),
@@ -233,8 +236,7 @@ impl Inspection {
     pub fn stations(&self) -> Result<Vec<StationReport>, DataPlaneError> {
         let now = monotonic();
         let mut stations = Vec::new();
-        for entry in &self.maps.stations {
-            let (mac, station) = entry.map_err(DataPlaneError::map("read", name::STATIONS))?;
+        for (mac, station) in bulk::entries(&self.maps.stations, name::STATIONS)? {
             let is_visitor = station.state != station_state::LOCAL;
             let is_forwarded = station.state == station_state::FORWARD;
             stations.push(StationReport {
@@ -291,12 +293,11 @@ impl Inspection {
 
     fn registered(&self) -> Result<Vec<(u32, Interface)>, DataPlaneError> {
         let mut registered = Vec::new();
-        for index in 0..self.maps.interfaces.len() {
-            let entry = self.maps.interfaces.get(&index, 0).map_err(DataPlaneError::map("read", name::INTERFACES))?;
+        bulk::read(&self.maps.interfaces, name::INTERFACES, |index: u32, entry: Interface| {
             if entry != Interface::default() {
                 registered.push((index, entry));
             }
-        }
+        })?;
         Ok(registered)
     }
 }

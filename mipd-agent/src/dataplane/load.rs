@@ -3,19 +3,17 @@
 //! A pinned map of the right size is adopted as it is. One whose size no longer fits the configuration is set aside,
 //! created anew and filled from the old one; the traffic is on the old map until the programs are swapped.
 
-use std::{fs, net::Ipv4Addr};
+use std::{fs, net::Ipv4Addr, path::Path};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, MapData, MapInfo, PerCpuArray},
+    maps::{Array, HashMap, IterableMap, MapData, MapInfo, PerCpuArray},
 };
 use ipnet::Ipv4Net;
-use mipd_common::maps::{
-    Address, Counters, HOME_SUBNETS_LENGTH, HomeSubnet, HomeSubnets, Mac, Station, Subnet, Tunnel, Visitor, VisitorKey,
-    VisitorSource, hook,
-};
+use mipd_common::maps::{Counters, HOME_SUBNETS_LENGTH, HomeSubnet, HomeSubnets, Subnet, Tunnel, hook};
 
 use super::{
+    bulk,
     error::DataPlaneError,
     maps::{Maps, name, open_at},
     pins::Pins,
@@ -113,16 +111,17 @@ pub(super) fn slots_in_use(
     slots: &Array<MapData, u32>,
 ) -> Result<Vec<(Ipv4Addr, u32)>, DataPlaneError> {
     let mut used = Vec::new();
-    for entry in subnets.subnets.iter().take(subnets.length as usize) {
-        let network = u32::from_be_bytes(entry.subnet.network);
-        let hosts = !u32::from_be_bytes(entry.subnet.mask);
-        for host in 0..=hosts {
-            let tunnel = slots.get(&(entry.first_slot + host), 0).map_err(DataPlaneError::map("read", name::SLOTS))?;
-            if tunnel != 0 {
-                used.push((Ipv4Addr::from_bits(network | host), tunnel));
-            }
+    let mut subnets = subnets.subnets.iter().take(subnets.length as usize).peekable();
+    bulk::read(slots, name::SLOTS, |slot, tunnel: u32| {
+        // Slots ascend, and so do the subnets' places in them.
+        while subnets.next_if(|entry| slot - entry.first_slot > !u32::from_be_bytes(entry.subnet.mask)).is_some() {}
+        if tunnel != 0
+            && let Some(entry) = subnets.peek()
+        {
+            let network = u32::from_be_bytes(entry.subnet.network);
+            used.push((Ipv4Addr::from_bits(network + (slot - entry.first_slot)), tunnel));
         }
-    }
+    })?;
     Ok(used)
 }
 
@@ -181,11 +180,11 @@ fn set_aside(pins: &Pins, sizes: &Sizes, subnets: &HomeSubnets) -> Result<Vec<&'
 fn move_content(pins: &Pins, map: &'static str, maps: &mut Maps, subnets: &HomeSubnets) -> Result<(), DataPlaneError> {
     let aside = pins.map_set_aside(map);
     match map {
-        name::TUNNELS => copy_array::<Tunnel>(&open_at(&aside, map)?, &mut maps.tunnels, map)?,
-        name::HOME_MACS => copy_hash::<Address, Mac>(&open_at(&aside, map)?, &mut maps.home_macs, map)?,
-        name::VISITORS => copy_hash::<VisitorKey, Visitor>(&open_at(&aside, map)?, &mut maps.visitors, map)?,
-        name::VISITOR_MACS => copy_hash::<Mac, VisitorSource>(&open_at(&aside, map)?, &mut maps.visitor_macs, map)?,
-        name::STATIONS => copy_hash::<Mac, Station>(&open_at(&aside, map)?, &mut maps.stations, map)?,
+        name::TUNNELS => copy(&open_at::<Array<_, Tunnel>>(&aside, map)?, &mut maps.tunnels, map)?,
+        name::HOME_MACS => copy_hash(&aside, &mut maps.home_macs, map)?,
+        name::VISITORS => copy_hash(&aside, &mut maps.visitors, map)?,
+        name::VISITOR_MACS => copy_hash(&aside, &mut maps.visitor_macs, map)?,
+        name::STATIONS => copy_hash(&aside, &mut maps.stations, map)?,
         name::COUNTERS => copy_counters(&open_at(&aside, map)?, &mut maps.counters)?,
         name::SLOTS => {
             let old_subnets = pins.map_set_aside(name::HOME_SUBNETS);
@@ -193,11 +192,9 @@ fn move_content(pins: &Pins, map: &'static str, maps: &mut Maps, subnets: &HomeS
             let old_subnets: HomeSubnets = open_at::<Array<MapData, HomeSubnets>>(&old_subnets, name::HOME_SUBNETS)?
                 .get(&0, 0)
                 .map_err(DataPlaneError::map("read", name::HOME_SUBNETS))?;
-            for (address, tunnel) in slots_in_use(&old_subnets, &open_at(&aside, map)?)? {
-                if let Some(slot) = slot_of(subnets, address) {
-                    maps.slots.set(slot, tunnel, 0).map_err(DataPlaneError::map("write", map))?;
-                }
-            }
+            let used = slots_in_use(&old_subnets, &open_at(&aside, map)?)?;
+            let kept = used.into_iter().filter_map(|(address, tunnel)| Some((slot_of(subnets, address)?, tunnel)));
+            bulk::write(&mut maps.slots, map, kept)?;
         }
         // Written anew at every start, or of no use later.
         _ => {}
@@ -205,28 +202,23 @@ fn move_content(pins: &Pins, map: &'static str, maps: &mut Maps, subnets: &HomeS
     fs::remove_file(&aside).map_err(DataPlaneError::file("remove", aside))
 }
 
-fn copy_array<V: aya::Pod>(
-    from: &Array<MapData, V>,
-    to: &mut Array<MapData, V>,
+/// As many entries as there is room for.
+fn copy<K: aya::Pod, V: aya::Pod>(
+    from: &impl IterableMap<K, V>,
+    to: &mut impl IterableMap<K, V>,
     name: &'static str,
 ) -> Result<(), DataPlaneError> {
-    for index in 0..from.len().min(to.len()) {
-        let value = from.get(&index, 0).map_err(DataPlaneError::map("read", name))?;
-        to.set(index, value, 0).map_err(DataPlaneError::map("write", name))?;
-    }
-    Ok(())
+    let room = to.map().info().map_err(DataPlaneError::map("open", name))?.max_entries();
+    // Those of an array ascend.
+    bulk::write(to, name, bulk::entries(from, name)?.into_iter().take(room as usize))
 }
 
 fn copy_hash<K: aya::Pod, V: aya::Pod>(
-    from: &HashMap<MapData, K, V>,
+    from: &Path,
     to: &mut HashMap<MapData, K, V>,
     name: &'static str,
 ) -> Result<(), DataPlaneError> {
-    for entry in from {
-        let (key, value) = entry.map_err(DataPlaneError::map("read", name))?;
-        to.insert(key, value, 0).map_err(DataPlaneError::map("write", name))?;
-    }
-    Ok(())
+    copy(&open_at::<HashMap<MapData, K, V>>(from, name)?, to, name)
 }
 
 fn copy_counters(

@@ -37,6 +37,7 @@ use tokio::{
 mod adjacency;
 mod attach;
 pub mod bindings;
+mod bulk;
 mod checks;
 pub mod counters;
 mod devices;

@@ -14,7 +14,7 @@ use mipd_common::{
     maps::{COPIES_LENGTH, Tunnel, tunnel_flags, tunnel_kind},
 };
 
-use super::{error::DataPlaneError, maps::name, mode::TunnelMode, routes::NextHop};
+use super::{bulk, error::DataPlaneError, maps::name, mode::TunnelMode, routes::NextHop};
 
 /// MTU of the way to a tunnel's exit until the next hop is known: Ethernet's.
 const DEFAULT_MTU: u16 = 1_500;
@@ -99,18 +99,19 @@ impl Tunnels {
         home_agent: Ipv4Addr,
         mut clients: HashMap<TunnelId, Ipv4Addr>,
     ) -> Result<(), DataPlaneError> {
-        for (id, home_address) in clients.clone() {
-            let entry = self.read(id)?;
-            if entry.kind == tunnel_kind::COPIES {
-                clients.extend(parts(&entry).map(|part| (part, home_address)));
+        let mut entries = Vec::new();
+        bulk::read(&self.map, name::TUNNELS, |index: u32, entry: Tunnel| {
+            if index != 0 && entry.kind != tunnel_kind::NONE {
+                entries.push((index, entry));
+            }
+        })?;
+        for (index, entry) in entries.iter().filter(|(_, entry)| entry.kind == tunnel_kind::COPIES) {
+            if let Some(home_address) = clients.get(&TunnelId(*index)).copied() {
+                clients.extend(parts(entry).map(|part| (part, home_address)));
             }
         }
-        for index in 1..self.map.len() {
+        for (index, entry) in entries {
             let id = TunnelId(index);
-            let entry = self.read(id)?;
-            if entry.kind == tunnel_kind::NONE {
-                continue;
-            }
             let Some(key) = TunnelKey::of_entry(&entry, home_agent, clients.get(&id).copied()) else {
                 self.write(id, &Tunnel::default())?;
                 continue;
@@ -282,10 +283,6 @@ impl Tunnels {
     pub fn next_stale(&mut self) -> Option<TunnelId> {
         let id = self.stale.iter().next().copied()?;
         self.stale.take(&id)
-    }
-
-    fn read(&self, id: TunnelId) -> Result<Tunnel, DataPlaneError> {
-        self.map.get(&id.0, 0).map_err(DataPlaneError::map("read", name::TUNNELS))
     }
 
     fn write(&mut self, id: TunnelId, entry: &Tunnel) -> Result<(), DataPlaneError> {

@@ -13,7 +13,7 @@ use mipd_common::{
 };
 
 use super::{
-    DataPlane,
+    DataPlane, bulk,
     error::DataPlaneError,
     maps::{self, name},
     mode::{Encapsulation, GreKeys, TunnelMode, UdpEnds},
@@ -101,15 +101,15 @@ impl Visitors {
     }
 
     fn left_over(&self) -> Result<Vec<(VisitorKey, Visitor, Option<VisitorSource>)>, DataPlaneError> {
-        self.map
-            .iter()
-            .map(|entry| {
-                let (key, visitor) = entry.map_err(DataPlaneError::map("read", name::VISITORS))?;
-                let mac = Mac::new(ethernet_destination(&visitor.ethernet).0);
-                let source = self.macs.get(&mac, 0).ok().filter(|source| source.home_address == key.home_address);
-                Ok((key, visitor, source))
+        let sources: HashMap<Mac, VisitorSource> = bulk::entries(&self.macs, name::VISITOR_MACS)?.into_iter().collect();
+        let visitors = bulk::entries(&self.map, name::VISITORS)?;
+        Ok(visitors
+            .into_iter()
+            .map(|(key, visitor)| {
+                let source = sources.get(&Mac::new(ethernet_destination(&visitor.ethernet).0)).copied();
+                (key, visitor, source.filter(|source| source.home_address == key.home_address))
             })
-            .collect()
+            .collect())
     }
 
     fn remove_mac(&mut self, route: &VisitorRoute) -> Result<(), DataPlaneError> {
