@@ -547,6 +547,8 @@ counters! {
     SlowCopies = "slow_copies", Slow, "home agent: a client with several care-of addresses, copied on the tunnel device";
     EncapsulatedCopies = "encapsulated_copies", Slow, "tunnel device: a copy sent to each of a client's care-of addresses";
     BroadcastUnwrapped = "broadcast_unwrapped", Fast, "access point: broadcast of the home network, its wrapper taken off for the visitor";
+    DroppedEncapsulation = "dropped_encapsulation", Dropped, "tunnelled packet in another form than the registration says: kind, GRE header or key, UDP port";
+    SlowGreOptions = "slow_gre_options", Slow, "GRE with checksum or sequence number: verified by the agent";
 }
 
 macro_rules! assert_layout {

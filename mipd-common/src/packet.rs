@@ -30,6 +30,26 @@ pub mod protocol {
     pub const TCP: u8 = 6;
     /// UDP.
     pub const UDP: u8 = 17;
+    /// Generic routing encapsulation (RFC 2784).
+    pub const GRE: u8 = 47;
+    /// Minimal encapsulation (RFC 2004).
+    pub const MINIMAL: u8 = 55;
+}
+
+/// First 16 bits of a GRE header (RFC 2784 §2.1, RFC 2890 §2), as the two bytes lie in memory.
+pub mod gre {
+    /// A checksum follows.
+    pub const CHECKSUM: u16 = u16::from_ne_bytes([0x80, 0x00]);
+    /// A key follows.
+    pub const KEY: u16 = u16::from_ne_bytes([0x20, 0x00]);
+    /// A sequence number follows.
+    pub const SEQUENCE: u16 = u16::from_ne_bytes([0x10, 0x00]);
+    /// What must be zero: bits 1, 4 and 5, and the version.
+    pub const REFUSED: u16 = u16::from_ne_bytes([0x4c, 0x07]);
+    /// Length of the header, without what [`CHECKSUM`], [`KEY`] and [`SEQUENCE`] add.
+    pub const LENGTH: usize = 4;
+    /// Length of the key.
+    pub const KEY_LENGTH: usize = 4;
 }
 
 /// Length of an Ethernet header.
@@ -118,7 +138,7 @@ pub const fn checksum_after_hop(checksum: u16) -> u16 {
 pub struct OuterFields {
     /// Version, header length and TOS: 0x45 and the inner TOS.
     pub version_tos: u16,
-    /// Inner total length plus 20.
+    /// Inner total length plus what the tunnel adds.
     pub total_length: u16,
     /// Zero with DF (RFC 6864 §4.1), otherwise different for each packet.
     pub identification: u16,
@@ -127,14 +147,15 @@ pub struct OuterFields {
 }
 
 impl OuterFields {
-    /// The fields for an inner packet. `identification` is used only where the outer packet may be fragmented.
+    /// The fields for an inner packet to which the tunnel adds `overhead` bytes. `identification` is used only where the
+    /// outer packet may be fragmented.
     #[inline(always)]
     #[must_use]
-    pub const fn new(tos: u8, inner_length: u16, fragment_word: u16, identification: u16) -> Self {
+    pub const fn new(tos: u8, inner_length: u16, overhead: u16, fragment_word: u16, identification: u16) -> Self {
         let flags = fragment_word & DONT_FRAGMENT;
         Self {
             version_tos: u16::from_ne_bytes([VERSION_4_IHL_5, tos]),
-            total_length: inner_length.wrapping_add(IPV4_LENGTH as u16).to_be(),
+            total_length: inner_length.wrapping_add(overhead).to_be(),
             identification: if flags == 0 { identification } else { 0 },
             flags,
         }
@@ -227,7 +248,8 @@ mod tests {
 
         #[test]
         fn outer_checksum_from_the_template_equals_the_full_one(
-            tos: u8, inner_length in 20_u16..=65_515, fragment_word: u16, identification: u16, ttl: u8, addresses: [u8; 8],
+            tos: u8, inner_length in 20_u16..=65_400, overhead in 8_u16..=40, fragment_word: u16, identification: u16, ttl: u8,
+            addresses: [u8; 8],
         ) {
             let mut template = [0; IPV4_LENGTH];
             template[0] = 0x45;
@@ -236,7 +258,7 @@ mod tests {
             template[12..].copy_from_slice(&addresses);
             let partial = sum(pieces(template)).fold();
 
-            let fields = OuterFields::new(tos, inner_length, fragment_word, identification);
+            let fields = OuterFields::new(tos, inner_length, overhead, fragment_word, identification);
             let mut header = template;
             header[0..2].copy_from_slice(&fields.version_tos.to_ne_bytes());
             header[2..4].copy_from_slice(&fields.total_length.to_ne_bytes());
@@ -246,7 +268,7 @@ mod tests {
 
             prop_assert_eq!(header, with_checksum(header));
             prop_assert_eq!(header[1], tos);
-            prop_assert_eq!(u16::from_be_bytes([header[2], header[3]]), inner_length + 20);
+            prop_assert_eq!(u16::from_be_bytes([header[2], header[3]]), inner_length + overhead);
             prop_assert_eq!(fields.identification == 0 || fragment_word & DONT_FRAGMENT == 0, true);
         }
     }

@@ -3,7 +3,17 @@
 
 use aya_ebpf::cty::c_void;
 
-use crate::{bytes::Frame, ipv4::Ipv4};
+use crate::{bytes::Frame, surgery::Carried};
+
+/// What is put in front of a packet, for those who cut large buffers into segments.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Layers {
+    /// An IPv4 header.
+    Ip,
+    /// An IPv4 header and one of GRE.
+    Gre,
+}
 
 /// A packet at an Ethernet hook.
 pub trait Hook: Copy {
@@ -18,14 +28,11 @@ pub trait Hook: Copy {
     fn ifindex(self) -> u32;
     /// Whether a VLAN tag lies outside the frame.
     fn is_tagged(self) -> bool;
-    /// Length of the largest IP packet in it: `packet` begins at `AT`; one buffer may hold several TCP segments.
-    fn largest_packet<const AT: usize>(self, packet: Ipv4<'_>) -> u32;
-    /// Makes room for an IPv4 header behind the Ethernet header, whose contents are undefined afterwards. `false`: no
-    /// room, and nothing has changed.
-    fn grow(self) -> bool;
-    /// Removes the IPv4 header behind the Ethernet header, whose contents are undefined afterwards. `false`: nothing has
-    /// changed.
-    fn shrink(self) -> bool;
+    /// Length of the largest packet: one buffer may hold several TCP segments.
+    fn largest_packet(self, carried: Carried<'_>) -> u32;
+    /// Replaces the first `strip` bytes behind the Ethernet header by room for `add` bytes of `layers`; contents of both
+    /// headers are undefined afterwards. `false`: it cannot be done, and nothing has changed.
+    fn resize(self, strip: usize, add: usize, layers: Layers) -> bool;
     /// Sets the firewall mark. Nothing at XDP.
     fn mark(self, mark: u32);
     /// The context, for helpers of both hooks.

@@ -3,9 +3,11 @@
 //!
 //! * Frames and bytes: [`bytes`], [`ipv4`], [`arp`]; maps: [`maps`]; verdicts: [`verdict`].
 //! * The two hooks: [`hook`], [`xdp`], [`tc`].
+//! * Tunnels: [`arrival`] takes a tunnel packet apart, [`wrap`] makes one ([`outer`]: the header that all have), [`gre`] knows its
+//!   header in both directions.
 //! * Routers: [`router`] finds what a frame is; [`home_encapsulate`], [`tunnel_arrival`], [`visitor_deliver`],
-//!   [`reverse_decapsulate`], [`visitor_uplink`], [`home_arp`] are the paths; [`tun_send`], [`tun_copies`] and [`tun_receive`] join
-//!   them to the kernel's slow path; [`icmp_filter`] guards it.
+//!   [`reverse_decapsulate`], [`visitor_uplink`], [`home_arp`] are the paths, which plan what [`surgery`] carries out;
+//!   [`tun_send`], [`tun_copies`] and [`tun_receive`] join them to the kernel's slow path; [`icmp_filter`] guards it.
 //! * Access points: [`radio`] finds what a frame is; [`station_ipv4`], [`station_arp`], [`newcomer`], [`punt`],
 //!   [`uplink`] are the paths; [`sightings`] reports to the agent.
 #![no_std]
@@ -13,7 +15,9 @@
 #![cfg_attr(target_arch = "bpf", allow(unstable_features), feature(asm_experimental_arch))]
 
 mod arp;
+mod arrival;
 mod bytes;
+mod gre;
 mod home_arp;
 mod home_encapsulate;
 mod hook;
@@ -30,6 +34,7 @@ mod router;
 mod sightings;
 mod station_arp;
 mod station_ipv4;
+mod surgery;
 mod tc;
 mod tun_copies;
 mod tun_receive;
@@ -39,6 +44,7 @@ mod uplink;
 mod verdict;
 mod visitor_deliver;
 mod visitor_uplink;
+mod wrap;
 mod xdp;
 
 use aya_ebpf::{

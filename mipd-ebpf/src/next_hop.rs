@@ -1,6 +1,6 @@
 //! Plain routing of a packet to an arbitrary destination: the kernel's routing table, asked from the program.
 
-use core::mem::zeroed;
+use core::mem::{MaybeUninit, zeroed};
 
 use aya_ebpf::{
     bindings::{BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as Route},
@@ -17,8 +17,8 @@ use mipd_common::{
 use crate::{
     bytes::{Bytes, BytesMut},
     hook::Hook,
-    ipv4::Ipv4,
     maps,
+    surgery::Carried,
 };
 
 const AF_INET: u8 = 2;
@@ -44,10 +44,15 @@ impl NextHop {
     }
 }
 
-/// Looks up the way for `packet`, which begins at `AT`, as if it were received on the hook's interface. `Err`: why the
-/// fast path cannot take it.
+/// Looks up the way for a packet, as if it were received on the hook's interface. `Err`: why the fast path cannot take it.
 #[inline(always)]
-pub fn find<H: Hook, const AT: usize>(hook: H, interface: &Interface, packet: Ipv4<'_>) -> Result<NextHop, Counter> {
+pub fn find<'a, H: Hook>(
+    hook: H,
+    interface: &Interface,
+    carried: Carried<'_>,
+    place: &'a mut MaybeUninit<NextHop>,
+) -> Result<&'a NextHop, Counter> {
+    let packet = carried.packet;
     if interface.flags & FAST == 0 {
         return Err(Counter::SlowFastPathOff);
     }
@@ -57,9 +62,9 @@ pub fn find<H: Hook, const AT: usize>(hook: H, interface: &Interface, packet: Ip
     if packet.ttl() <= 1 {
         return Err(Counter::SlowTtl);
     }
-    let length = hook.largest_packet::<AT>(packet);
+    let length = hook.largest_packet(carried);
     // SAFETY: integers and arrays of integers, for which zero is a value.
-    let mut route: Route = unsafe { zeroed() };
+    let NextHop { route } = place.write(NextHop { route: unsafe { zeroed() } });
     route.family = AF_INET;
     route.l4_protocol = packet.protocol();
     route.__bindgen_anon_1.tot_len = if length > u16::MAX as u32 { u16::MAX } else { length as u16 };
@@ -68,7 +73,7 @@ pub fn find<H: Hook, const AT: usize>(hook: H, interface: &Interface, packet: Ip
     route.__bindgen_anon_4.ipv4_dst = packet.destination();
     route.ifindex = hook.ifindex();
     // SAFETY: the context is the kernel's and the parameters have the size given.
-    let result = unsafe { bpf_fib_lookup(hook.context(), &raw mut route, size_of::<Route>() as i32, 0) };
+    let result = unsafe { bpf_fib_lookup(hook.context(), route, size_of::<Route>() as i32, 0) };
     if result == BPF_FIB_LKUP_RET_FRAG_NEEDED as i64 {
         return Err(Counter::SlowTooBig);
     }
@@ -78,5 +83,6 @@ pub fn find<H: Hook, const AT: usize>(hook: H, interface: &Interface, packet: Ip
     if H::XDP && maps::interface(route.ifindex).is_none_or(|out| out.flags & XDP_TARGET == 0) {
         return Err(Counter::SlowNotXdpTarget);
     }
-    Ok(NextHop { route })
+    // SAFETY: written above.
+    Ok(unsafe { place.assume_init_ref() })
 }

@@ -11,9 +11,10 @@ use crate::{
     ipv4::Ipv4,
 };
 
-/// The fields that the outer header takes from an inner packet, read before the packet is changed.
+/// The fields that the outer header takes from an inner packet to which the tunnel adds `overhead` bytes, read before the
+/// packet is changed.
 #[inline(always)]
-pub fn fields(inner: Ipv4<'_>) -> OuterFields {
+pub fn fields(inner: Ipv4<'_>, overhead: usize) -> OuterFields {
     let fragment_word = inner.fragment_word();
     let identification = if fragment_word & DONT_FRAGMENT == 0 {
         // SAFETY: plain helper call.
@@ -21,7 +22,7 @@ pub fn fields(inner: Ipv4<'_>) -> OuterFields {
     } else {
         0
     };
-    OuterFields::new(inner.tos(), inner.total_length(), fragment_word, identification)
+    OuterFields::new(inner.tos(), inner.total_length(), overhead as u16, fragment_word, identification)
 }
 
 /// Writes the header.

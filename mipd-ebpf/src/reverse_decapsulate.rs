@@ -1,94 +1,100 @@
 //! Home agent: packets of away clients come back through the reverse tunnel and are routed on (RFC 3024 §5.2).
 
-use mipd_common::{
-    maps::{
-        COPIES_LENGTH, Counter, Interface, Tunnel,
-        tunnel_kind::{COPIES, DIRECT, IP_IN_IP},
-    },
-    packet::{ETHERNET_LENGTH, IPV4_LENGTH},
+use mipd_common::maps::{
+    COPIES_LENGTH, Counter, Interface, Tunnel,
+    tunnel_kind::{COPIES, DIRECT},
 };
 
 use crate::{
+    arrival::Arrival,
     bytes::Bytes,
-    home_encapsulate::{self, TUNNELLED},
+    home_encapsulate,
     hook::Hook,
-    ipv4::{Ipv4, hop},
-    maps, next_hop, outer, tun_receive,
-    verdict::{Refusal, Verdict},
+    maps, next_hop,
+    surgery::{Carried, Plan, Scratch},
+    tun_receive,
+    verdict::Refusal,
 };
-
-const INNER: usize = ETHERNET_LENGTH + IPV4_LENGTH;
 
 /// A tunnelled packet for no visitor of ours.
 #[inline(always)]
-pub fn decide<H: Hook>(hook: H, interface: &Interface, outer: Ipv4<'_>, inner: Ipv4<'_>) -> Verdict {
-    let Some(id) = maps::tunnel_id(inner.source()) else { return Verdict::drop(Counter::DroppedNoVisitor) };
+pub fn decide<'a, H: Hook>(hook: H, interface: &Interface, arrival: Arrival<'a>, scratch: &'a mut Scratch) -> Plan<'a> {
+    let carried = arrival.carried;
+    let Some(id) = maps::tunnel_id(carried.packet.source()) else { return Plan::drop(Counter::DroppedNoVisitor) };
     // RFC 3024 §5.2: the outer source must be the care-of address that the inner source has registered.
-    if !is_exit(id, outer.source()) {
-        return Verdict::drop(Counter::DroppedTunnelSource);
+    match judge(id, &arrival) {
+        Way::Right => {}
+        Way::Form => return Plan::drop(Counter::DroppedEncapsulation),
+        Way::End => return Plan::drop(Counter::DroppedTunnelSource),
     }
-    if let Some(onward) = maps::tunnel_id(inner.destination()) {
-        return to_away_client(hook, interface, inner, onward);
+    let reason = match maps::tunnel_id(carried.packet.destination()) {
+        Some(onward) => match to_away_client(hook, interface, carried, onward) {
+            Ok(plan) => return plan,
+            Err(reason) => reason,
+        },
+        None => match next_hop::find(hook, interface, carried, &mut scratch.next_hop) {
+            Ok(next_hop) => return Plan::route(Counter::ReverseDecapsulated, carried, next_hop),
+            Err(reason) => reason,
+        },
+    };
+    tun_receive::hand_over::<H>(maps::router().map(|router| router.home_tun), carried, reason)
+}
+
+/// Both ends are away: out of one tunnel, into the other.
+#[inline(always)]
+fn to_away_client<'a, H: Hook>(
+    hook: H,
+    interface: &Interface,
+    carried: Carried<'a>,
+    id: u32,
+) -> Result<Plan<'a>, Counter> {
+    let Some(tunnel) = maps::tunnel(id) else { return Err(Counter::SlowUnresolved) };
+    match home_encapsulate::check(hook, interface, carried, tunnel) {
+        Ok(()) => Ok(Plan::to_away_client(carried, tunnel)),
+        Err(Refusal::Slow(reason)) => Err(reason),
+        Err(Refusal::Drop(reason)) => Ok(Plan::drop(reason)),
     }
-    match next_hop::find::<H, INNER>(hook, interface, inner) {
-        Ok(next_hop) => {
-            if !hook.shrink() {
-                return Verdict::pass(Counter::SlowNoHeadroom);
-            }
-            let Some(headers) = hook.frame().take::<INNER>() else { return Verdict::drop(Counter::DroppedError) };
-            next_hop.write(headers.part_mut::<0, ETHERNET_LENGTH>());
-            hop(headers.part_mut::<ETHERNET_LENGTH, IPV4_LENGTH>());
-            Verdict::transmit(Counter::ReverseDecapsulated, next_hop.ifindex())
+}
+
+/// How a packet came.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
+enum Way {
+    /// From nowhere that its sender has registered.
+    End,
+    /// In another form than agreed.
+    Form,
+    /// As agreed.
+    Right,
+}
+
+/// Whether a packet came out of tunnel `id`, or out of one of several.
+#[inline(always)]
+fn judge(id: u32, arrival: &Arrival<'_>) -> Way {
+    let Some(tunnel) = maps::tunnel(id) else { return Way::End };
+    if tunnel.kind != COPIES {
+        return judge_one(tunnel, arrival);
+    }
+    let mut way = Way::End;
+    for index in 0..COPIES_LENGTH {
+        let part = tunnel.part(index);
+        if part != 0
+            && let Some(tunnel) = maps::tunnel(part)
+        {
+            way = way.max(judge_one(tunnel, arrival));
         }
-        Err(reason) => slow(hook, reason),
     }
+    way
 }
 
-/// Both ends are away: out of one tunnel, into the other. The outer header is replaced where it stands.
 #[inline(always)]
-fn to_away_client<H: Hook>(hook: H, interface: &Interface, inner: Ipv4<'_>, id: u32) -> Verdict {
-    let Some(tunnel) = maps::tunnel(id) else { return slow(hook, Counter::SlowUnresolved) };
-    match home_encapsulate::check::<H, INNER>(hook, interface, inner, tunnel) {
-        Ok(()) if tunnel.kind == DIRECT => {
-            if hook.shrink() {
-                home_encapsulate::deliver_direct(hook, tunnel)
-            } else {
-                Verdict::pass(Counter::SlowNoHeadroom)
-            }
-        }
-        Ok(()) => {
-            let fields = outer::fields(inner);
-            let Some(headers) = hook.frame().take::<TUNNELLED>() else { return Verdict::drop(Counter::DroppedError) };
-            headers.set_ethernet::<0>(Bytes::of(&tunnel.ethernet));
-            outer::write(headers.part_mut::<ETHERNET_LENGTH, IPV4_LENGTH>(), tunnel, fields);
-            hop(headers.part_mut::<INNER, IPV4_LENGTH>());
-            Verdict::transmit(Counter::Encapsulated, tunnel.ifindex)
-        }
-        Err(Refusal::Slow(reason)) => slow(hook, reason),
-        Err(Refusal::Drop(reason)) => Verdict::drop(reason),
+fn judge_one(tunnel: &Tunnel, arrival: &Arrival<'_>) -> Way {
+    if tunnel.kind == DIRECT || tunnel.kind == COPIES || Bytes::of(&tunnel.outer).word::<16>() != arrival.outer.source()
+    {
+        Way::End
+    } else if arrival.is_agreed(tunnel.kind, tunnel.flags, &tunnel.receive_key) {
+        Way::Right
+    } else {
+        Way::Form
     }
-}
-
-/// TC decapsulates for the kernel.
-#[inline(always)]
-fn slow<H: Hook>(hook: H, reason: Counter) -> Verdict {
-    tun_receive::hand_over(hook, maps::router().map(|router| router.home_tun), reason)
-}
-
-/// Whether the tunnel ends at this address (memory order), or one of several does.
-#[inline(always)]
-fn is_exit(id: u32, address: u32) -> bool {
-    let Some(tunnel) = maps::tunnel(id) else { return false };
-    if tunnel.kind == COPIES {
-        return (0..COPIES_LENGTH).any(|index| {
-            let part = tunnel.part(index);
-            part != 0 && maps::tunnel(part).is_some_and(|tunnel| ends_at(tunnel, address))
-        });
-    }
-    ends_at(tunnel, address)
-}
-
-#[inline(always)]
-fn ends_at(tunnel: &Tunnel, address: u32) -> bool {
-    tunnel.kind == IP_IN_IP && Bytes::of(&tunnel.outer).word::<16>() == address
 }

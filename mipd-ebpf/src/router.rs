@@ -5,54 +5,69 @@ use mipd_common::{
         Counter, Interface,
         interface_flags::{ACCESS, HOME},
     },
-    packet::{ETHERNET_LENGTH, IPV4_LENGTH, ether_type, protocol},
+    packet::{ETHERNET_LENGTH, IPV4_LENGTH, ether_type},
 };
 
 use crate::{
-    home_arp, home_encapsulate, hook::Hook, ipv4::Ipv4, maps, tunnel_arrival, verdict::Verdict, visitor_uplink,
+    arrival::is_tunnel_protocol,
+    home_arp, home_encapsulate,
+    hook::Hook,
+    ipv4::Ipv4,
+    maps,
+    surgery::{self, Plan, Scratch},
+    tunnel_arrival,
+    verdict::Verdict,
+    visitor_uplink,
 };
 
-/// Decides about one frame.
+/// Decides about one frame and does what it takes.
 #[inline(always)]
 pub fn decide<H: Hook>(hook: H, interface: &Interface) -> Verdict {
+    let mut scratch = Scratch::new();
+    let plan = plan(hook, interface, &mut scratch);
+    surgery::carry_out(hook, plan)
+}
+
+#[inline(always)]
+fn plan<'a, H: Hook>(hook: H, interface: &Interface, scratch: &'a mut Scratch) -> Plan<'a> {
     let frame = hook.frame();
-    let Some(ethernet) = frame.take::<ETHERNET_LENGTH>() else { return Verdict::pass(Counter::PassedOther) };
+    let Some(ethernet) = frame.take::<ETHERNET_LENGTH>() else { return Plan::pass(Counter::PassedOther) };
     if hook.is_tagged() {
-        return Verdict::pass(Counter::PassedOther);
+        return Plan::pass(Counter::PassedOther);
     }
     let ether_type = ethernet.half::<12>();
     if !H::XDP && ether_type == ether_type::ARP && interface.flags & HOME != 0 {
-        return home_arp::decide(hook, interface);
+        return home_arp::decide(hook, interface).into();
     }
     if ether_type != ether_type::IPV4 {
-        return Verdict::pass(Counter::PassedOther);
+        return Plan::pass(Counter::PassedOther);
     }
     let Some(headers) = frame.take::<{ ETHERNET_LENGTH + IPV4_LENGTH }>() else {
-        return Verdict::pass(Counter::PassedOther);
+        return Plan::pass(Counter::PassedOther);
     };
     let packet = Ipv4(headers.part::<ETHERNET_LENGTH, IPV4_LENGTH>());
     if !packet.is_version_4() {
-        return Verdict::pass(Counter::PassedOther);
+        return Plan::pass(Counter::PassedOther);
     }
     if !headers.mac_is::<0>(&interface.mac) {
         if !H::XDP && interface.flags & ACCESS != 0 && headers.byte::<0>() & 1 != 0 {
             return visitor_uplink::decide_group(hook, headers.mac::<6>(), packet);
         }
-        return Verdict::pass(Counter::PassedNotForUs);
+        return Plan::pass(Counter::PassedNotForUs);
     }
     if interface.flags & ACCESS != 0 {
         if let Some(source) = maps::visitor_source(&headers.mac::<6>()) {
-            return visitor_uplink::decide(hook, interface, packet, source);
+            return visitor_uplink::decide(hook, interface, packet, source, scratch);
         }
     }
-    if packet.protocol() == protocol::IP_IN_IP && maps::is_own_address(packet.destination()) {
-        return tunnel_arrival::decide(hook, interface, packet);
+    if is_tunnel_protocol(packet.protocol()) && maps::is_own_address(packet.destination()) {
+        return tunnel_arrival::decide(hook, interface, packet, scratch);
     }
     if let Some(id) = maps::tunnel_id(packet.destination()) {
         return home_encapsulate::decide(hook, interface, packet, id);
     }
     if maps::is_own_address(packet.destination()) {
-        return Verdict::pass(Counter::PassedControl);
+        return Plan::pass(Counter::PassedControl);
     }
-    Verdict::pass(Counter::PassedNoTunnel)
+    Plan::pass(Counter::PassedNoTunnel)
 }

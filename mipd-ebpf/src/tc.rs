@@ -2,8 +2,8 @@
 
 use aya_ebpf::{
     bindings::{
-        __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_FIXED_GSO, BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC,
-        bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+        __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L4_GRE, BPF_F_ADJ_ROOM_FIXED_GSO, BPF_F_INGRESS,
+        TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
     },
     cty::c_void,
     helpers::{
@@ -19,14 +19,14 @@ use mipd_common::{
 
 use crate::{
     bytes::Frame,
-    hook::Hook,
-    ipv4::Ipv4,
+    hook::{Hook, Layers},
     maps,
+    surgery::Carried,
     verdict::{Fate, Verdict},
 };
 
-/// How many bytes the decisions look at: Ethernet, two IPv4 headers, and some.
-const HEADERS: u32 = 64;
+/// How many bytes the decisions look at: Ethernet, two IPv4 headers and all that may lie between them, and some.
+const HEADERS: u32 = 96;
 
 /// A packet at TC.
 #[derive(Clone, Copy)]
@@ -81,7 +81,7 @@ impl Tc {
     }
 
     #[inline(always)]
-    fn resize(self, bytes: i32, flags: u32) -> bool {
+    fn adjust(self, bytes: i32, flags: u32) -> bool {
         let flags = (flags | BPF_F_ADJ_ROOM_FIXED_GSO) as u64;
         // SAFETY: the context is the kernel's.
         unsafe { bpf_skb_adjust_room(self.0, bytes, BPF_ADJ_ROOM_MAC, flags) == 0 }
@@ -116,13 +116,14 @@ impl Hook for Tc {
     }
 
     #[inline(always)]
-    fn largest_packet<const AT: usize>(self, packet: Ipv4<'_>) -> u32 {
+    fn largest_packet(self, carried: Carried<'_>) -> u32 {
+        let packet = carried.packet;
         // SAFETY: the context is the kernel's.
         let segment = unsafe { (*self.0).gso_size };
         if segment == 0 {
             return packet.total_length() as u32;
         }
-        let transport = match self.frame().take_at::<14>(AT + IPV4_LENGTH) {
+        let transport = match self.frame().take_at::<14>(carried.offset() + IPV4_LENGTH) {
             Some(tcp) if packet.protocol() == protocol::TCP => (tcp.byte::<12>() >> 4) as u32 * 4,
             _ => 8,
         };
@@ -130,13 +131,19 @@ impl Hook for Tc {
     }
 
     #[inline(always)]
-    fn grow(self) -> bool {
-        self.resize(IPV4_LENGTH as i32, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4)
-    }
-
-    #[inline(always)]
-    fn shrink(self) -> bool {
-        self.resize(-(IPV4_LENGTH as i32), 0)
+    fn resize(self, strip: usize, add: usize, layers: Layers) -> bool {
+        if strip == add {
+            return true;
+        }
+        if strip != 0 {
+            return self.adjust(add as i32 - strip as i32, 0);
+        }
+        let transport = match layers {
+            Layers::Ip => 0,
+            Layers::Gre => BPF_F_ADJ_ROOM_ENCAP_L4_GRE,
+        };
+        // A buffer that has been encapsulated before keeps its note of the innermost headers.
+        self.adjust(add as i32, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | transport) || self.adjust(add as i32, 0)
     }
 
     #[inline(always)]

@@ -3,39 +3,54 @@
 
 use mipd_common::{
     maps::{
-        Counter, Interface, Tunnel,
+        Counter, Interface, Router,
         tunnel_flags::ADJACENT,
         tunnel_kind::{COPIES, DIRECT},
     },
     packet::{ETHERNET_LENGTH, IPV4_LENGTH},
 };
 
-use crate::{bytes::Bytes, hook::Hook, ipv4::Ipv4, maps, outer, tc::Tc, tun_copies, verdict::Verdict};
+use crate::{bytes::Bytes, hook::Hook, ipv4::Ipv4, maps, tc::Tc, tun_copies, verdict::Verdict, wrap::Wrapping};
 
 /// A packet that leaves by `mip-home`: the tunnel is that of the destination.
 #[inline(always)]
 pub fn decide_home(hook: Tc, _interface: &Interface) -> Verdict {
     let Some(packet) = ipv4_packet(hook) else { return Verdict::pass(Counter::PassedOther) };
-    let Some(id) = maps::tunnel_id(packet.destination()) else { return Verdict::drop(Counter::DroppedNoVisitor) };
-    if let Some(copies) = maps::tunnel(id)
-        && copies.kind == COPIES
-    {
-        return tun_copies::send(hook, packet, copies);
+    let Some(router) = maps::router() else { return Verdict::drop(Counter::DroppedError) };
+    let (id, counter) = match home_tunnel(hook, router, packet) {
+        Ok(found) => found,
+        Err(reason) => return Verdict::drop(reason),
+    };
+    send(hook, id, counter)
+}
+
+#[inline(always)]
+fn home_tunnel(hook: Tc, router: &Router, packet: Ipv4<'_>) -> Result<(u32, Counter), Counter> {
+    if let Some(part) = tun_copies::marked(hook, router) {
+        return Ok((part, Counter::EncapsulatedCopies));
     }
-    send(hook, packet, id, Counter::Encapsulated)
+    let id = maps::tunnel_id(packet.destination()).ok_or(Counter::DroppedNoVisitor)?;
+    match maps::tunnel(id) {
+        Some(copies) if copies.kind == COPIES => {
+            Ok((tun_copies::send_all_but_last(hook, router, copies)?, Counter::EncapsulatedCopies))
+        }
+        _ => Ok((id, Counter::Encapsulated)),
+    }
 }
 
 /// A packet that leaves by `mip-visit`: the mark that led it here carries the tunnel.
 #[inline(always)]
 pub fn decide_visit(hook: Tc, _interface: &Interface) -> Verdict {
-    let Some(packet) = ipv4_packet(hook) else { return Verdict::pass(Counter::PassedOther) };
+    if ipv4_packet(hook).is_none() {
+        return Verdict::pass(Counter::PassedOther);
+    }
     let Some(router) = maps::router() else { return Verdict::drop(Counter::DroppedError) };
     let id = hook.firewall_mark() & !router.mark_mask;
     if id == 0 {
         return Verdict::drop(Counter::DroppedNoVisitor);
     }
     hook.mark(0);
-    send(hook, packet, id, Counter::ReverseEncapsulated)
+    send(hook, id, Counter::ReverseEncapsulated)
 }
 
 #[inline(always)]
@@ -45,8 +60,10 @@ fn ipv4_packet(hook: Tc) -> Option<Ipv4<'static>> {
     if packet.is_version_4() { Some(packet) } else { None }
 }
 
+/// Puts the packet into tunnel `id` and sends it.
 #[inline(always)]
-fn send(hook: Tc, packet: Ipv4<'_>, id: u32, counter: Counter) -> Verdict {
+fn send(hook: Tc, id: u32, counter: Counter) -> Verdict {
+    let Some(packet) = ipv4_packet(hook) else { return Verdict::drop(Counter::DroppedError) };
     let Some(tunnel) = maps::tunnel(id) else { return Verdict::drop(Counter::DroppedUnresolved) };
     if tunnel.ifindex == 0 {
         return Verdict::drop(Counter::DroppedUnresolved);
@@ -54,25 +71,20 @@ fn send(hook: Tc, packet: Ipv4<'_>, id: u32, counter: Counter) -> Verdict {
     if !hook.is_segmented() && packet.total_length() > tunnel.inner_mtu {
         return Verdict::drop(Counter::DroppedTooBig);
     }
+    let mut counter = counter;
     if tunnel.kind == DIRECT {
-        return leave(hook, tunnel, Counter::DeliveredDirect);
+        counter = Counter::DeliveredDirect;
+    } else {
+        // RFC 2003 §4; packets made here go into the tunnel whatever their source.
+        if hook.is_forwarded() && packet.source() == Bytes::of(&tunnel.outer).word::<16>() {
+            return Verdict::drop(Counter::DroppedLoop);
+        }
+        let wrapping = Wrapping::new(packet, tunnel);
+        if !hook.resize(0, wrapping.length, wrapping.layers) || !wrapping.write(hook.frame(), 0, tunnel) {
+            return Verdict::drop(Counter::DroppedError);
+        }
     }
-    // RFC 2003 §4; packets made here go into the tunnel whatever their source.
-    if hook.is_forwarded() && packet.source() == Bytes::of(&tunnel.outer).word::<16>() {
-        return Verdict::drop(Counter::DroppedLoop);
-    }
-    let fields = outer::fields(packet);
-    if !hook.grow() {
-        return Verdict::drop(Counter::DroppedError);
-    }
-    let Some(header) = hook.frame().take::<IPV4_LENGTH>() else { return Verdict::drop(Counter::DroppedError) };
-    outer::write(header, tunnel, fields);
-    leave(hook, tunnel, counter)
-}
-
-/// Puts the Ethernet header in front and sends the frame; without a known next hop the kernel finds it.
-#[inline(always)]
-fn leave(hook: Tc, tunnel: &Tunnel, counter: Counter) -> Verdict {
+    // The Ethernet header comes last; without a known next hop the kernel finds it.
     if !hook.prepend_ethernet() {
         return Verdict::drop(Counter::DroppedError);
     }

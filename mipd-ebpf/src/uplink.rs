@@ -9,13 +9,13 @@ use mipd_common::{
 use crate::{
     arp::Arp,
     bytes::BytesMut,
-    home_encapsulate::TUNNELLED,
-    hook::Hook,
+    hook::{Hook, Layers},
     ipv4::{Ipv4, is_no_host},
     maps, punt,
     sightings::{self, Again},
     tc::Tc,
     verdict::Verdict,
+    wrap::TUNNELLED,
 };
 
 const MOBILE_IP_PORT: u16 = 434_u16.to_be();
@@ -66,7 +66,11 @@ fn is_wrapped_broadcast(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>) -> bool {
 /// The client gets what is inside, still by its own MAC: nobody else is meant.
 #[inline(always)]
 fn unwrap_broadcast(hook: Tc) -> Verdict {
-    if hook.shrink() { Verdict::pass(Counter::BroadcastUnwrapped) } else { Verdict::drop(Counter::DroppedError) }
+    if hook.resize(IPV4_LENGTH, 0, Layers::Ip) {
+        Verdict::pass(Counter::BroadcastUnwrapped)
+    } else {
+        Verdict::drop(Counter::DroppedError)
+    }
 }
 
 /// Whether this answers a request that the agent has sent in a station's name.

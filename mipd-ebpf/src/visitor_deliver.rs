@@ -1,59 +1,56 @@
 //! Foreign agent: tunnelled packets are decapsulated and delivered to the visitor's MAC (RFC 5944 §4.2.2).
 
-use mipd_common::{
-    maps::{Counter, Interface, Visitor, interface_flags::FAST, tunnel_flags::XDP_TARGET},
-    packet::{ETHERNET_LENGTH, IPV4_LENGTH},
-};
+use mipd_common::maps::{Counter, Interface, Visitor, interface_flags::FAST, tunnel_flags::XDP_TARGET};
 
 use crate::{
-    bytes::Bytes,
+    arrival::Arrival,
+    bytes::address,
     hook::Hook,
-    ipv4::{Ipv4, hop},
-    maps, tun_receive,
-    verdict::Verdict,
+    maps,
+    surgery::{Carried, Plan},
+    tun_receive,
 };
 
 /// A tunnelled packet whose inner destination is `visitor`.
 #[inline(always)]
-pub fn decide<H: Hook>(hook: H, interface: &Interface, inner: Ipv4<'_>, visitor: &Visitor) -> Verdict {
-    match obstacle(hook, interface, inner, visitor) {
+pub fn decide<'a, H: Hook>(
+    hook: H,
+    interface: &Interface,
+    arrival: Arrival<'a>,
+    visitor: &'static Visitor,
+) -> Plan<'a> {
+    if !arrival.is_agreed(visitor.kind, visitor.flags, &visitor.receive_key)
+        || arrival.outer.destination() != address(&visitor.care_of_address)
+    {
+        return Plan::drop(Counter::DroppedEncapsulation);
+    }
+    match obstacle(hook, interface, arrival.carried, visitor) {
         // The kernel cannot transmit there from XDP, but TC can.
-        Some(Counter::SlowNotXdpTarget) => Verdict::pass(Counter::SlowNotXdpTarget),
-        Some(reason) => tun_receive::hand_over(hook, maps::router().map(|router| router.visit_tun), reason),
-        None => deliver(hook, visitor),
+        Some(Counter::SlowNotXdpTarget) => Plan::pass(Counter::SlowNotXdpTarget),
+        Some(reason) => {
+            tun_receive::hand_over::<H>(maps::router().map(|router| router.visit_tun), arrival.carried, reason)
+        }
+        None => Plan::deliver(arrival.carried, visitor),
     }
 }
 
 #[inline(always)]
-fn obstacle<H: Hook>(hook: H, interface: &Interface, inner: Ipv4<'_>, visitor: &Visitor) -> Option<Counter> {
+fn obstacle<H: Hook>(hook: H, interface: &Interface, carried: Carried<'_>, visitor: &Visitor) -> Option<Counter> {
     if interface.flags & FAST == 0 {
         return Some(Counter::SlowFastPathOff);
     }
-    if !inner.is_plain() {
+    if !carried.packet.is_plain() {
         return Some(Counter::SlowOptions);
     }
-    if inner.ttl() <= 1 {
+    if carried.packet.ttl() <= 1 {
         return Some(Counter::SlowTtl);
     }
     let mtu = maps::interface(visitor.ifindex).map_or(0, |access| access.mtu);
-    if mtu != 0 && hook.largest_packet::<{ ETHERNET_LENGTH + IPV4_LENGTH }>(inner) > mtu {
+    if mtu != 0 && hook.largest_packet(carried) > mtu {
         return Some(Counter::SlowTooBig);
     }
     if H::XDP && visitor.flags & XDP_TARGET == 0 {
         return Some(Counter::SlowNotXdpTarget);
     }
     None
-}
-
-#[inline(always)]
-fn deliver<H: Hook>(hook: H, visitor: &Visitor) -> Verdict {
-    if !hook.shrink() {
-        return Verdict::pass(Counter::SlowNoHeadroom);
-    }
-    let Some(headers) = hook.frame().take::<{ ETHERNET_LENGTH + IPV4_LENGTH }>() else {
-        return Verdict::drop(Counter::DroppedError);
-    };
-    headers.set_ethernet::<0>(Bytes::of(&visitor.ethernet));
-    hop(headers.part_mut::<ETHERNET_LENGTH, IPV4_LENGTH>());
-    Verdict::transmit(Counter::DeliveredVisitor, visitor.ifindex)
 }

@@ -6,16 +6,13 @@ use aya_ebpf::{
     helpers::{bpf_redirect, bpf_xdp_adjust_head},
     programs::XdpContext,
 };
-use mipd_common::{
-    maps::{Counter, Interface, hook},
-    packet::IPV4_LENGTH,
-};
+use mipd_common::maps::{Counter, Interface, hook};
 
 use crate::{
     bytes::Frame,
-    hook::Hook,
-    ipv4::Ipv4,
+    hook::{Hook, Layers},
     maps,
+    surgery::Carried,
     verdict::{Fate, Verdict},
 };
 
@@ -48,20 +45,14 @@ impl Hook for Xdp {
     }
 
     #[inline(always)]
-    fn largest_packet<const AT: usize>(self, packet: Ipv4<'_>) -> u32 {
-        packet.total_length() as u32
+    fn largest_packet(self, carried: Carried<'_>) -> u32 {
+        carried.packet.total_length() as u32
     }
 
     #[inline(always)]
-    fn grow(self) -> bool {
+    fn resize(self, strip: usize, add: usize, _layers: Layers) -> bool {
         // SAFETY: the context is the kernel's.
-        unsafe { bpf_xdp_adjust_head(self.0, -(IPV4_LENGTH as i32)) == 0 }
-    }
-
-    #[inline(always)]
-    fn shrink(self) -> bool {
-        // SAFETY: the context is the kernel's.
-        unsafe { bpf_xdp_adjust_head(self.0, IPV4_LENGTH as i32) == 0 }
+        strip == add || unsafe { bpf_xdp_adjust_head(self.0, strip as i32 - add as i32) == 0 }
     }
 
     #[inline(always)]

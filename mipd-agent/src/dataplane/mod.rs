@@ -379,12 +379,13 @@ impl DataPlane {
 }
 
 fn router_entry(settings: &Settings, devices: &Devices) -> Router {
-    let mark = settings.visit.as_ref().map(|visit| visit.mark);
+    // Without visitors the mark only tells copies apart on `mip-home`.
+    let mark = settings.visit.as_ref().map_or_else(Mark::default, |visit| visit.mark);
     Router {
         home_tun: devices.home_index(),
         visit_tun: devices.visit_index(),
-        mark: mark.map_or(0, |mark| mark.value),
-        mark_mask: mark.map_or(u32::MAX, |mark| mark.mask),
+        mark: mark.value,
+        mark_mask: mark.mask,
         reserved: 0,
     }
 }

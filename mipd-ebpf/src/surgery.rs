@@ -1,0 +1,188 @@
+//! What the programs do to packets that they carry on themselves: take off what they arrived in, put on what they go
+//! into, write the Ethernet header, one hop less. The decisions only plan it; it is done once, at the end.
+
+use core::mem::MaybeUninit;
+
+use mipd_common::{
+    maps::{Counter, Tunnel, Visitor, tunnel_kind::DIRECT},
+    packet::{ETHERNET_LENGTH, IPV4_LENGTH},
+};
+
+use crate::{
+    bytes::{Bytes, BytesMut},
+    hook::{Hook, Layers},
+    ipv4::{Ipv4, hop},
+    next_hop::NextHop,
+    verdict::Verdict,
+    wrap::{self, Failure},
+};
+
+/// Ethernet and IPv4.
+const HEADERS: usize = ETHERNET_LENGTH + IPV4_LENGTH;
+
+/// What a plan refers to and neither packet nor maps hold.
+pub struct Scratch {
+    /// A route that was looked up.
+    pub next_hop: MaybeUninit<NextHop>,
+}
+
+impl Scratch {
+    /// Nothing in it yet.
+    #[inline(always)]
+    pub fn new() -> Self {
+        Self { next_hop: MaybeUninit::uninit() }
+    }
+}
+
+/// What has to be done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+enum Operation {
+    /// Nothing: the packet stays as it is.
+    Leave,
+    /// Take off what it arrived in: the kernel does the rest.
+    HandOver,
+    /// Everything.
+    Forward,
+}
+
+/// What is to become of a packet, and what has to be done for it.
+///
+/// No enum with contents, for the reason that [`Verdict`] has none.
+#[derive(Clone, Copy)]
+pub struct Plan<'a> {
+    verdict: Verdict,
+    operation: Operation,
+    /// The packet that is carried on.
+    carried: Option<Carried<'a>>,
+    /// What it goes into.
+    tunnel: Option<&'static Tunnel>,
+    /// The Ethernet header, if it is ready; otherwise there is a next hop.
+    ethernet: Option<&'static [u8; ETHERNET_LENGTH]>,
+    next_hop: Option<&'a NextHop>,
+}
+
+impl From<Verdict> for Plan<'_> {
+    #[inline(always)]
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, operation: Operation::Leave, carried: None, tunnel: None, ethernet: None, next_hop: None }
+    }
+}
+
+impl<'a> Plan<'a> {
+    /// On to the kernel (or the next program), untouched.
+    #[inline(always)]
+    pub fn pass(counter: Counter) -> Self {
+        Verdict::pass(counter).into()
+    }
+
+    /// Gone.
+    #[inline(always)]
+    pub fn drop(counter: Counter) -> Self {
+        Verdict::drop(counter).into()
+    }
+
+    /// Received by the device `tun`, without what it arrived in. TC only.
+    #[inline(always)]
+    pub fn hand_over(carried: Carried<'a>, tun: u32) -> Self {
+        Self {
+            operation: Operation::HandOver,
+            carried: Some(carried),
+            ..Verdict::receive(Counter::SlowToTun, tun).into()
+        }
+    }
+
+    #[inline(always)]
+    fn forward(counter: Counter, carried: Carried<'a>, ifindex: u32) -> Self {
+        Self { operation: Operation::Forward, carried: Some(carried), ..Verdict::transmit(counter, ifindex).into() }
+    }
+
+    /// Into a tunnel whose next hop is known.
+    #[inline(always)]
+    pub fn encapsulate(counter: Counter, carried: Carried<'a>, tunnel: &'static Tunnel) -> Self {
+        Self { tunnel: Some(tunnel), ..Self::forward(counter, carried, tunnel.ifindex) }
+    }
+
+    /// To an away client: into its tunnel, or straight to it if its care-of address is our own.
+    #[inline(always)]
+    pub fn to_away_client(carried: Carried<'a>, tunnel: &'static Tunnel) -> Self {
+        if tunnel.kind == DIRECT {
+            let forward = Self::forward(Counter::DeliveredDirect, carried, tunnel.ifindex);
+            return Self { ethernet: Some(&tunnel.ethernet), ..forward };
+        }
+        Self::encapsulate(Counter::Encapsulated, carried, tunnel)
+    }
+
+    /// To a visitor.
+    #[inline(always)]
+    pub fn deliver(carried: Carried<'a>, visitor: &'static Visitor) -> Self {
+        Self { ethernet: Some(&visitor.ethernet), ..Self::forward(Counter::DeliveredVisitor, carried, visitor.ifindex) }
+    }
+
+    /// To the next hop of a route.
+    #[inline(always)]
+    pub fn route(counter: Counter, carried: Carried<'a>, next_hop: &'a NextHop) -> Self {
+        Self { next_hop: Some(next_hop), ..Self::forward(counter, carried, next_hop.ifindex()) }
+    }
+
+    #[inline(always)]
+    fn write_ethernet(self, header: BytesMut<ETHERNET_LENGTH>) {
+        if let Some(ready) = self.ethernet {
+            header.set_ethernet::<0>(Bytes::of(ready));
+        } else if let Some(next_hop) = self.next_hop {
+            next_hop.write(header);
+        }
+    }
+}
+
+/// A packet that is to be carried on.
+#[derive(Clone, Copy)]
+pub struct Carried<'a> {
+    /// Its header.
+    pub packet: Ipv4<'a>,
+    /// Bytes between the Ethernet header and it: what it arrived in.
+    pub strip: usize,
+}
+
+impl<'a> Carried<'a> {
+    /// A packet that arrived in nothing.
+    #[inline(always)]
+    pub fn plain(packet: Ipv4<'a>) -> Self {
+        Self { packet, strip: 0 }
+    }
+
+    /// Where it begins in the frame.
+    #[inline(always)]
+    pub fn offset(self) -> usize {
+        ETHERNET_LENGTH + self.strip
+    }
+}
+
+/// Does what is planned, and says what becomes of the packet.
+#[inline(always)]
+pub fn carry_out<H: Hook>(hook: H, plan: Plan<'_>) -> Verdict {
+    if plan.operation == Operation::Leave {
+        return plan.verdict;
+    }
+    let Some(carried) = plan.carried else { return Verdict::drop(Counter::DroppedError) };
+    // Whatever the programs forward comes by here, its packet still at `carried.offset()`.
+    if plan.operation == Operation::Forward
+        && let Some(tunnel) = plan.tunnel
+    {
+        return match wrap::put_on(hook, carried, tunnel) {
+            Ok(()) => plan.verdict,
+            Err(Failure::NoRoom) => Verdict::pass(Counter::SlowNoHeadroom),
+            Err(Failure::Broken) => Verdict::drop(Counter::DroppedError),
+        };
+    }
+    if !hook.resize(carried.strip, 0, Layers::Ip) {
+        return Verdict::pass(Counter::SlowNoHeadroom);
+    }
+    if plan.operation == Operation::HandOver {
+        return plan.verdict;
+    }
+    let Some(headers) = hook.frame().take::<HEADERS>() else { return Verdict::drop(Counter::DroppedError) };
+    plan.write_ethernet(headers.part_mut::<0, ETHERNET_LENGTH>());
+    hop(headers.part_mut::<ETHERNET_LENGTH, IPV4_LENGTH>());
+    plan.verdict
+}
