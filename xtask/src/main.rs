@@ -6,6 +6,7 @@ mod cargo_messages;
 mod command;
 mod demo;
 mod fuzz;
+mod guest;
 mod kernel;
 mod lab;
 mod lint;

@@ -1,12 +1,13 @@
 //! Which distribution this is, from `/etc/os-release`.
 
-use std::fmt;
+use std::{fmt, fs};
 
 /// The distribution, as os-release names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Distribution {
     id: String,
     version: Option<(u32, u32)>,
+    codename: Option<String>,
     name: String,
 }
 
@@ -21,7 +22,19 @@ impl Distribution {
         };
         let id = field("ID").unwrap_or_else(|| "unknown".to_owned());
         let name = field("PRETTY_NAME").unwrap_or_else(|| id.clone());
-        Self { version: field("VERSION_ID").as_deref().and_then(version), id, name }
+        let codename = field("VERSION_CODENAME");
+        Self { version: field("VERSION_ID").as_deref().and_then(version), codename, id, name }
+    }
+
+    /// The distribution of this machine.
+    pub fn here() -> Self {
+        let mut files = ["/etc/os-release", "/usr/lib/os-release"].into_iter();
+        Self::parse(&files.find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default())
+    }
+
+    /// What Debian's archive calls this release, if this is Debian itself.
+    pub fn debian_codename(&self) -> Option<&str> {
+        if self.id == "debian" { self.codename.as_deref() } else { None }
     }
 
     /// Whether packages can be installed here: Debian 12 and Ubuntu 24.04, and newer. Debian's testing and unstable
@@ -71,6 +84,14 @@ mod tests {
         assert!(!known("ID=fedora\nVERSION_ID=44\n"));
         assert!(!known("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\nVERSION_ID=\"22\"\n"));
         assert!(!known(""));
+    }
+
+    #[test]
+    fn only_debian_has_a_codename_of_debians() {
+        let codename = |os_release: &str| Distribution::parse(os_release).debian_codename().map(str::to_owned);
+        assert_eq!(codename("ID=debian\nVERSION_CODENAME=bookworm\n").as_deref(), Some("bookworm"));
+        assert_eq!(codename("ID=ubuntu\nVERSION_CODENAME=noble\n"), None);
+        assert_eq!(codename("ID=debian\n"), None);
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub use python::packages as python_packages;
 pub use toolchain::{Compiler, Route};
 
 use crate::{command, workspace::Workspace};
+use distribution::Distribution;
 use plan::{Facts, Step};
 
 /// The oldest rustc, major and minor, that compiles the agent; also `rust-version` in `Cargo.toml`.
@@ -38,6 +39,8 @@ pub enum Purpose {
     Lint,
     /// Fuzzing.
     Fuzz,
+    /// Running tests under other kernels, in QEMU.
+    Kernels,
     /// All of these.
     All,
 }
@@ -49,6 +52,10 @@ impl Purpose {
 
     fn tests(self) -> bool {
         matches!(self, Self::Test | Self::All)
+    }
+
+    fn boots(self) -> bool {
+        matches!(self, Self::Kernels | Self::All)
     }
 
     fn lints(self) -> bool {
@@ -100,6 +107,11 @@ pub fn ensure(workspace: &Workspace, purpose: Purpose, route: Option<Route>) -> 
     announce(&steps);
     agree(false)?;
     install(workspace, steps, route)
+}
+
+/// What Debian's archive calls the release on this machine, if that is Debian.
+pub fn debian_codename() -> Option<String> {
+    Distribution::here().debian_codename().map(str::to_owned)
 }
 
 /// The compiler and the linker of the kernel programs, both there after [`ensure`].
@@ -155,6 +167,12 @@ fn install(workspace: &Workspace, steps: Vec<Step>, route: Option<Route>) -> Res
                 result => result?,
             },
             Step::Unpacked => toolchain::unpack_debian()?,
+            // Everything else works without them, and the tests that need them say so.
+            Step::Guests(packages) => {
+                if let Err(error) = packages::install(&packages) {
+                    eprintln!("{error:#}; going on without: there can be no tests under other kernels");
+                }
+            }
             // Everything else works without it, and its tests say that they were skipped.
             Step::Scapy => match python::install() {
                 Ok(()) => println!("Scapy is in {}", python::packages()?.display()),

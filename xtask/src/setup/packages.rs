@@ -75,6 +75,19 @@ const TESTING: [Program; 6] = [
     ("freeradius", "freeradius", "has security associations downloaded from it"),
 ];
 
+/// Kernels are x86-64's.
+const GUESTS: &[Program] = if cfg!(target_arch = "x86_64") {
+    &[
+        ("qemu-system-x86_64", "qemu-system-x86", "runs other kernels, emulated"),
+        ("busybox", "busybox-static", "is what such a kernel starts with"),
+        ("modprobe", "kmod", "finds and loads its modules"),
+        ("xz", "xz-utils", "decompresses them"),
+        ("zstd", "zstd", "decompresses them"),
+    ]
+} else {
+    &[]
+};
+
 const FUZZING: [Program; 1] = [("c++", "g++", "compiles libFuzzer")];
 
 /// Packages whose programs are not on this machine.
@@ -84,6 +97,11 @@ pub fn missing(purpose: super::Purpose) -> Vec<Package> {
         missing.push(Package::new("python3-venv", "brings pip, which fetches Scapy"));
     }
     missing
+}
+
+/// Packages of guests, whose programs are not on this machine. Everything else works without them.
+pub fn missing_of_guests() -> Vec<Package> {
+    missing_programs(GUESTS.iter(), |program| command::find(program).is_some())
 }
 
 fn missing_of(purpose: super::Purpose, present: impl Fn(&str) -> bool) -> Vec<Package> {
@@ -97,8 +115,11 @@ fn missing_of(purpose: super::Purpose, present: impl Fn(&str) -> bool) -> Vec<Pa
     if purpose.fuzzes() {
         programs.extend(FUZZING);
     }
+    missing_programs(programs.iter(), present)
+}
+
+fn missing_programs<'a>(programs: impl Iterator<Item = &'a Program>, present: impl Fn(&str) -> bool) -> Vec<Package> {
     programs
-        .into_iter()
         .filter(|(program, ..)| !present(program))
         .flat_map(|(_, packages, why)| packages.split(' ').map(move |name| Package::new(name, why)))
         .collect()

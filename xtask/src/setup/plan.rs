@@ -29,6 +29,8 @@ pub struct Facts {
     pub linker: Option<String>,
     /// Packages whose programs are missing.
     pub packages: Vec<Package>,
+    /// Packages of programs that are missing and that run other kernels.
+    pub guests: Vec<Package>,
     /// Parts of the user-space toolchain that are missing.
     pub components: Vec<&'static str>,
     /// Whether Scapy is wanted and missing.
@@ -38,17 +40,16 @@ pub struct Facts {
 impl Facts {
     /// Looks around.
     pub fn gather(purpose: Purpose, route: Option<Route>) -> Result<Self> {
-        let os_release =
-            ["/etc/os-release", "/usr/lib/os-release"].into_iter().find_map(|path| std::fs::read_to_string(path).ok());
         let rustc = command::capture(Command::new("rustc").arg("-V")).ok();
         Ok(Self {
-            distribution: Distribution::parse(&os_release.unwrap_or_default()),
+            distribution: Distribution::here(),
             rustc: rustc.as_deref().and_then(toolchain::rustc_version),
             rustup: command::find("rustup").is_some(),
             root: command::can_elevate(),
             compiler: Compiler::find(route)?.is_some(),
             linker: bpf_linker::find()?.err(),
             packages: packages::missing(purpose),
+            guests: if purpose.boots() { packages::missing_of_guests() } else { Vec::new() },
             components: if purpose.lints() { missing_components() } else { Vec::new() },
             scapy: purpose.tests() && !python::is_here()?,
         })
@@ -69,6 +70,8 @@ fn missing_components() -> Vec<&'static str> {
 pub enum Step {
     /// From the distribution, as root.
     Packages(Vec<Package>),
+    /// From the distribution, as root, if they can be had.
+    Guests(Vec<Package>),
     /// Parts of the user-space toolchain.
     Components(Vec<&'static str>),
     /// The kernel programs' compiler, by rustup.
@@ -87,7 +90,7 @@ pub enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Packages(packages) => {
+            Self::Packages(packages) | Self::Guests(packages) => {
                 for package in packages {
                     writeln!(f, "  * package {}: {}", package.name, package.purpose)?;
                 }
@@ -155,6 +158,10 @@ pub fn decide(facts: &Facts, route: Option<Route>) -> Result<Vec<Step>, String> 
         }
         steps.push(Step::Packages(facts.packages.clone()));
     }
+    // Whoever cannot install them goes without.
+    if !facts.guests.is_empty() && known && facts.root {
+        steps.push(Step::Guests(facts.guests.clone()));
+    }
     if !facts.components.is_empty() {
         if !facts.rustup {
             return Err(format!(
@@ -219,6 +226,7 @@ mod tests {
             compiler: true,
             linker: None,
             packages: Vec::new(),
+            guests: Vec::new(),
             components: Vec::new(),
             scapy: false,
         }
@@ -304,6 +312,14 @@ mod tests {
     fn without_root_and_sudo_the_exact_command_is_printed() {
         let message = decide(&Facts { root: false, packages: tshark(), ..debian() }, None).unwrap_err();
         assert!(message.ends_with("apt-get install --no-install-recommends tshark"), "{message}");
+    }
+
+    #[test]
+    fn other_kernels_are_forgone_where_nothing_can_be_installed() {
+        let facts = Facts { guests: tshark(), ..debian() };
+        assert_eq!(decide(&facts, None), Ok(vec![Step::Guests(tshark())]));
+        assert_eq!(decide(&Facts { root: false, guests: tshark(), ..debian() }, None), Ok(Vec::new()));
+        assert_eq!(decide(&Facts { distribution: elsewhere(), guests: tshark(), ..debian() }, None), Ok(Vec::new()));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: all tests, privileged ones included, and one sum at the end.
 
+mod matrix;
 mod summary;
 
 use std::{
@@ -15,7 +16,7 @@ use clap::Args;
 use crate::{
     build::{self, Profile},
     cargo_messages::{self, Executable},
-    command, kernel,
+    command, guest, kernel,
     setup::{self, Purpose, Route},
     workspace::Workspace,
 };
@@ -30,13 +31,20 @@ pub struct Arguments {
     /// Run only tests whose names contain this
     #[arg(long)]
     filter: Option<String>,
+    /// Run the kernel programs' tests under other kernels, in QEMU: all of the default, or those named
+    #[arg(long, value_name = "LINES", value_delimiter = ',', num_args = 0..=1, require_equals = true,
+        default_missing_value = matrix::LINES)]
+    kernels: Option<Vec<guest::Line>>,
     /// Passed on to every test program
-    #[arg(last = true)]
-    arguments: Vec<String>,
+    #[arg(last = true, value_name = "ARGUMENTS")]
+    passed_on: Vec<String>,
 }
 
 /// `cargo xtask test`. Its last line is the sum, `N passed, N failed, N skipped`.
 pub fn main(workspace: &Workspace, arguments: &Arguments, route: Option<Route>) -> Result<()> {
+    if let Some(lines) = &arguments.kernels {
+        return finish(&matrix::run(workspace, lines, arguments, route)?);
+    }
     setup::ensure(workspace, Purpose::Test, route)?;
     let obstacle = kernel::obstacle();
     if let Some(reason) = &obstacle {
@@ -58,10 +66,7 @@ pub fn main(workspace: &Workspace, arguments: &Arguments, route: Option<Route>) 
     for program in &programs {
         let privileged = obstacle.is_none() && needs_root(program);
         build::announce(&title(program));
-        let mut test = command::limited(LIMIT, &program.path);
-        // Captured output of passed tests is shown, for in there they say that they skipped themselves.
-        test.arg("--show-output").args(&arguments.filter).args(&arguments.arguments);
-        test.current_dir(&program.package).env("CARGO_MANIFEST_DIR", &program.package);
+        let mut test = prepare(command::limited(LIMIT, &program.path), program, arguments);
         build::export(&mut test, &kernel, &mipd);
         test.env("MIPD_PYTHON_PACKAGES", setup::python_packages()?);
         let mut test = if privileged { command::elevated(&test)? } else { test };
@@ -71,12 +76,25 @@ pub fn main(workspace: &Workspace, arguments: &Arguments, route: Option<Route>) 
     build::announce("examples in the documentation");
     let mut documentation = workspace.cargo();
     documentation.args(["test", "--doc", "--workspace", "--exclude", "mipd-ebpf", "--", "--show-output"]);
-    documentation.args(&arguments.filter).args(&arguments.arguments);
+    documentation.args(&arguments.filter).args(&arguments.passed_on);
     build::export(&mut documentation, &kernel, &mipd);
     total.add("examples in the documentation", run(&mut documentation)?);
 
+    finish(&total)
+}
+
+/// Says how it went, and fails if anything did.
+fn finish(total: &Summary) -> Result<()> {
     total.print();
     if total.succeeded() { Ok(()) } else { std::process::exit(1) }
+}
+
+/// Gives a test program its arguments, and the directory that cargo would run it in.
+fn prepare(mut test: Command, program: &Executable, arguments: &Arguments) -> Command {
+    // Captured output of passed tests is shown, for in there they say that they skipped themselves.
+    test.arg("--show-output").args(&arguments.filter).args(&arguments.passed_on);
+    test.current_dir(&program.package).env("CARGO_MANIFEST_DIR", &program.package);
+    test
 }
 
 /// End-to-end tests make networks and load programs; unit tests run as whoever builds.

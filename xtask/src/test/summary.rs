@@ -52,6 +52,16 @@ impl Summary {
         summary
     }
 
+    /// What could not be tried, and why.
+    pub fn skipped(why: impl fmt::Display) -> Self {
+        Self { skipped: vec![why.to_string()], ..Self::default() }
+    }
+
+    /// What went wrong beside the tests.
+    pub fn failure(what: impl fmt::Display) -> Self {
+        Self { failed: 1, failures: vec![what.to_string()], ..Self::default() }
+    }
+
     /// Adds a program's results.
     pub fn add(&mut self, program: &str, other: Self) {
         self.passed += other.passed;
@@ -159,6 +169,15 @@ test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; 
         assert_eq!(total.to_string(), "4 passed, 1 failed, 2 skipped");
         assert_eq!(total.failures, ["two: roles::denies"]);
         assert!(!total.succeeded());
+    }
+
+    #[test]
+    fn what_is_no_test_counts_too() {
+        let mut total = Summary::default();
+        total.add("kernel 5.10", Summary::skipped("there is no QEMU"));
+        total.add("kernel 6.1", Summary::failure("a guest hung"));
+        assert_eq!(total.to_string(), "0 passed, 1 failed, 1 skipped");
+        assert_eq!(total.skipped, ["kernel 5.10: there is no QEMU"]);
     }
 
     #[test]
