@@ -2,6 +2,9 @@
 //!
 //! What the data plane did is looked at with `ip`, `tc` and `bridge`, not with its own code. Needs root.
 
+#[path = "dataplane/tables.rs"]
+mod tables;
+
 use std::{
     fmt::Write as _,
     fs,
@@ -212,10 +215,13 @@ impl Router {
                 address: HOME_AGENT,
                 subnets: vec![home_subnet("10.1.0.0/24")],
                 maximum_tunnels: 64,
+                maximum_bindings: 64,
+                maximum_slots: 1 << 22,
             }),
             visit: Some(VisitSettings {
                 care_of_address: CARE_OF,
                 maximum_visitors: 64,
+                maximum_tunnels: 64,
                 mark: Mark::default(),
                 table: VisitSettings::DEFAULT_TABLE,
             }),

@@ -10,7 +10,9 @@
 //! | `OWN_ADDRESSES` | array(1) | 0 | [`AddressList`] | agent |
 //! | `OWN_SUBNETS` | array(1) | 0 | [`SubnetList`] | agent |
 //! | `HOME_SUBNETS` | array(1) | 0 | [`HomeSubnets`] | agent |
+//! | `HOME_PREFIXES` | LPM trie | prefix | [`HomeSubnet`] | agent |
 //! | `SLOTS` | array | slot | tunnel id (`u32`), 0 = at home | agent |
+//! | `BINDINGS` | hash | home address | tunnel id (`u32`) | agent |
 //! | `TUNNELS` | array | tunnel id | [`Tunnel`] | agent |
 //! | `HOME_MACS` | hash | home address | [`Mac`] of the client | agent |
 //! | `VISITORS` | hash | [`VisitorKey`] | [`Visitor`] | agent |
@@ -128,13 +130,23 @@ pub struct SubnetList {
 /// How many home subnets are compared inline.
 pub const HOME_SUBNETS_LENGTH: usize = 8;
 
+/// How many home subnets there can be. Those that are not compared inline are found by longest prefix.
+pub const MAXIMUM_HOME_SUBNETS: usize = 1024;
+
+/// [`HomeSubnet::first_slot`] of a sparse subnet, whose bindings are in `BINDINGS`: beyond every slot there can be, also
+/// with a host part added, so that the look-up of a slot fails by itself and dense subnets pay nothing for sparse ones.
+pub const SPARSE: u32 = 1 << 31;
+
+/// The most slots there can be.
+pub const MAXIMUM_SLOTS: u32 = 1 << 28;
+
 /// A home subnet and where its slots are.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct HomeSubnet {
     /// The prefix.
     pub subnet: Subnet,
-    /// Index in `SLOTS` of the address whose host part is zero.
+    /// Index in `SLOTS` of the address whose host part is zero; [`SPARSE`] = none.
     pub first_slot: u32,
     /// Zero.
     pub reserved: u32,
@@ -144,9 +156,9 @@ pub struct HomeSubnet {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct HomeSubnets {
-    /// Number of entries in use.
+    /// Number of home subnets. Those beyond [`HOME_SUBNETS_LENGTH`] are in `HOME_PREFIXES`.
     pub length: u32,
-    /// The subnets.
+    /// The first ones.
     pub subnets: [HomeSubnet; HOME_SUBNETS_LENGTH],
 }
 

@@ -1,12 +1,13 @@
 //! The maps, and how the programs look into them. Layouts: [`mipd_common::maps`]. Sizes are the agent's choice at load.
 
 use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
     macros::map,
-    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, lpm_trie::Key},
 };
 use mipd_common::maps::{
-    AccessPoint, Address, AddressList, Counters, HOME_SUBNETS_LENGTH, HomeSubnets, Interface, LIST_LENGTH, Mac, Router,
-    Seen, Station, SubnetList, Tunnel, Visitor, VisitorKey, VisitorSource, tunnel_kind,
+    AccessPoint, Address, AddressList, Counters, HOME_SUBNETS_LENGTH, HomeSubnet, HomeSubnets, Interface, LIST_LENGTH,
+    Mac, Router, Seen, Station, SubnetList, Tunnel, Visitor, VisitorKey, VisitorSource, tunnel_kind,
 };
 
 use crate::bytes::address;
@@ -22,11 +23,15 @@ static OWN_SUBNETS: Array<SubnetList> = Array::with_max_entries(1, 0);
 #[map]
 static HOME_SUBNETS: Array<HomeSubnets> = Array::with_max_entries(1, 0);
 #[map]
+static HOME_PREFIXES: LpmTrie<Address, HomeSubnet> = LpmTrie::with_max_entries(1, 0);
+#[map]
 static SLOTS: Array<u32> = Array::with_max_entries(65536, 0);
+#[map]
+static BINDINGS: HashMap<Address, u32> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
 static TUNNELS: Array<Tunnel> = Array::with_max_entries(4096, 0);
 #[map]
-static HOME_MACS: HashMap<Address, Mac> = HashMap::with_max_entries(4096, 0);
+static HOME_MACS: HashMap<Address, Mac> = HashMap::with_max_entries(4096, BPF_F_NO_PREALLOC);
 #[map]
 static VISITORS: HashMap<VisitorKey, Visitor> = HashMap::with_max_entries(4096, 0);
 #[map]
@@ -94,20 +99,35 @@ pub fn is_in_own_subnet(wanted: u32) -> bool {
 /// The tunnel of an away client, by its home address (memory order). `None`: at home, or no home address of ours.
 #[inline(always)]
 pub fn tunnel_id(home_address: u32) -> Option<u32> {
+    let home = home_subnet(home_address)?;
+    let host = u32::from_be(home_address & !address(&home.subnet.mask));
+    let id = match SLOTS.get(home.first_slot.wrapping_add(host)) {
+        Some(id) => *id,
+        // The subnet is sparse.
+        // SAFETY: entries are freed only when no program can see them any more; one that is replaced meanwhile reads as
+        // the old or the new tunnel.
+        None => *unsafe { BINDINGS.get(home_address.to_ne_bytes()) }?,
+    };
+    if id == 0 { None } else { Some(id) }
+}
+
+/// The home subnet that an address (memory order) is in.
+#[inline(always)]
+fn home_subnet(wanted: u32) -> Option<&'static HomeSubnet> {
     let list = HOME_SUBNETS.get(0)?;
     for entry in 0..HOME_SUBNETS_LENGTH {
         if entry as u32 >= list.length {
-            break;
+            return None;
         }
         let home = &list.subnets[entry];
-        let mask = address(&home.subnet.mask);
-        if home_address & mask == address(&home.subnet.network) {
-            let host = u32::from_be(home_address & !mask);
-            let id = *SLOTS.get(home.first_slot.wrapping_add(host))?;
-            return if id == 0 { None } else { Some(id) };
+        if wanted & address(&home.subnet.mask) == address(&home.subnet.network) {
+            return Some(home);
         }
     }
-    None
+    if list.length == HOME_SUBNETS_LENGTH as u32 {
+        return None;
+    }
+    HOME_PREFIXES.get(Key::new(u32::BITS, wanted.to_ne_bytes()))
 }
 
 /// A tunnel in use.

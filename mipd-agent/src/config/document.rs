@@ -146,6 +146,7 @@ pub(super) struct ForeignAgentSection {
     pub reverse_tunnel: ReverseTunnel,
     pub advertisement_interval: Option<Spanned<DurationText>>,
     pub maximum_visitors: Option<Spanned<u32>>,
+    pub maximum_tunnels: Option<Spanned<u32>>,
     pub pending_timeout: Option<Spanned<DurationText>>,
     #[serde(default)]
     pub challenge: bool,
@@ -182,6 +183,8 @@ pub(super) struct HomeAgentSection {
     pub reverse_tunnel: ReverseTunnel,
     pub advertisement_interval: Option<Spanned<DurationText>>,
     pub maximum_bindings: Option<Spanned<u32>>,
+    pub maximum_tunnels: Option<Spanned<u32>>,
+    pub maximum_slots: Option<Spanned<u32>>,
 }
 
 #[derive(Deserialize)]

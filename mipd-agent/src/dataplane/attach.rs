@@ -314,6 +314,7 @@ mod tests {
 
     use super::{Attacher, remove_filter};
     use crate::dataplane::{
+        home_subnets::Layout,
         journal::{Change, Journal},
         load::{Sizes, load},
         netlink::Netlink,
@@ -343,8 +344,9 @@ mod tests {
             let link = netlink.links().unwrap().remove(0);
             let mut programs = Vec::new();
             for _ in 0..2 {
-                let sizes = Sizes::new(&settings, 1, 2).unwrap();
-                let (ebpf, _) = load(&pins, &sizes, &mipd_common::maps::HomeSubnets::default()).unwrap();
+                let layout = Layout::default();
+                let sizes = Sizes::new(&settings, &layout, 1, 2);
+                let (ebpf, _) = load(&pins, &sizes, &layout).unwrap();
                 let mut attacher = Attacher::new(ebpf, pins.clone()).without_tcx();
                 attacher.tc("router_ingress", &link, TcAttachType::Ingress, &mut netlink, &mut journal).unwrap();
                 drop(attacher);

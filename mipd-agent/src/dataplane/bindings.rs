@@ -5,17 +5,17 @@ use std::{
     net::Ipv4Addr,
 };
 
-use aya::maps::{Array, HashMap as BpfHashMap, MapData};
+use aya::maps::{HashMap as BpfHashMap, MapData};
 use ipnet::Ipv4Net;
 use mipd_common::{
     mac::MacAddress,
-    maps::{Address, COPIES_LENGTH, HomeSubnets, Mac},
+    maps::{Address, COPIES_LENGTH, Mac},
 };
 
 use super::{
     DataPlane,
+    binding_table::BindingTable,
     error::DataPlaneError,
-    load::{slot_of, slots_in_use},
     maps::{self, name},
     mode::TunnelMode,
     netlink::absent_is_fine,
@@ -68,23 +68,19 @@ struct Installed {
 
 /// The bindings, in memory and in the maps.
 pub(super) struct Bindings {
-    slots: Array<MapData, u32>,
+    table: BindingTable,
     home_macs: BpfHashMap<MapData, Address, Mac>,
-    subnets: HomeSubnets,
     installed: HashMap<Ipv4Addr, Installed>,
 }
 
 impl Bindings {
-    pub fn new(slots: Array<MapData, u32>, home_macs: BpfHashMap<MapData, Address, Mac>, subnets: HomeSubnets) -> Self {
-        Self { slots, home_macs, subnets, installed: HashMap::new() }
+    pub fn new(table: BindingTable, home_macs: BpfHashMap<MapData, Address, Mac>) -> Self {
+        Self { table, home_macs, installed: HashMap::new() }
     }
 
     /// The tunnel that an earlier agent left for each home address.
     pub fn left_over(&self) -> Result<Vec<(Ipv4Addr, TunnelId)>, DataPlaneError> {
-        Ok(slots_in_use(&self.subnets, &self.slots)?
-            .into_iter()
-            .map(|(address, tunnel)| (address, TunnelId(tunnel)))
-            .collect())
+        Ok(self.table.in_use()?.into_iter().map(|(address, tunnel)| (address, TunnelId(tunnel))).collect())
     }
 
     /// The tunnels of a client, of which each may carry its packets to us.
@@ -92,10 +88,6 @@ impl Bindings {
         let state = self.installed.get(&home_address).and_then(|installed| tunnels.get(installed.tunnel));
         let parts = state.into_iter().flat_map(|state| &state.parts).filter_map(|part| tunnels.get(*part));
         state.into_iter().chain(parts).map(|state| &state.key)
-    }
-
-    fn set_slot(&mut self, slot: u32, tunnel: u32) -> Result<(), DataPlaneError> {
-        self.slots.set(slot, tunnel, 0).map_err(DataPlaneError::map("write", name::SLOTS))
     }
 }
 
@@ -107,8 +99,9 @@ impl DataPlane {
             return Err(DataPlaneError::RoleNotConfigured("home agent"));
         }
         let home_address = route.home_address;
-        let slot =
-            slot_of(&self.bindings.subnets, home_address).ok_or(DataPlaneError::NotAHomeAddress(home_address))?;
+        if !self.bindings.table.serves(home_address) {
+            return Err(DataPlaneError::NotAHomeAddress(home_address));
+        }
         let previous = self.bindings.installed.get(&home_address).copied();
         if let Some(Installed { tunnel, claimed: true }) = previous
             && self.leads_to(tunnel, route)
@@ -127,12 +120,15 @@ impl DataPlane {
         let result = self
             .settle()
             .and_then(|()| self.route_binding(home_address))
-            .and_then(|()| self.bindings.set_slot(slot, tunnel.0));
+            .and_then(|()| self.bindings.table.set(home_address, tunnel.0));
         if let Err(error) = result {
-            match previous {
-                Some(previous) => self.bindings.installed.insert(home_address, previous),
-                None => self.bindings.installed.remove(&home_address),
-            };
+            if let Some(previous) = previous {
+                self.bindings.installed.insert(home_address, previous);
+                self.route_binding(home_address)?;
+            } else {
+                self.bindings.installed.remove(&home_address);
+                self.unroute_binding(home_address)?;
+            }
             self.tunnels.release(tunnel)?;
             return Err(error);
         }
@@ -155,22 +151,29 @@ impl DataPlane {
     /// Delivers a client's packets at home again. A binding that is not there is fine.
     pub fn remove_binding(&mut self, home_address: Ipv4Addr) -> Result<(), DataPlaneError> {
         let Some(installed) = self.bindings.installed.remove(&home_address) else { return Ok(()) };
-        if let Some(slot) = slot_of(&self.bindings.subnets, home_address) {
-            self.bindings.set_slot(slot, 0)?;
-        }
+        self.bindings.table.remove(home_address)?;
         maps::remove(&mut self.bindings.home_macs, &home_address.octets(), name::HOME_MACS)?;
+        self.unroute_binding(home_address)?;
+        self.tunnels.release(installed.tunnel)
+    }
+
+    fn unroute_binding(&mut self, home_address: Ipv4Addr) -> Result<(), DataPlaneError> {
         if self.has_host_route(home_address) {
             absent_is_fine(self.netlink.delete_route(Ipv4Net::from(home_address), MAIN_TABLE))?;
         }
-        self.tunnels.release(installed.tunnel)
+        Ok(())
     }
 
     /// Tells the home interfaces' ARP responder the client's own MAC: it is never answered about its own address.
     pub fn set_client_mac(&mut self, home_address: Ipv4Addr, mac: MacAddress) -> Result<(), DataPlaneError> {
-        self.bindings
-            .home_macs
-            .insert(home_address.octets(), Mac::new(mac.0), 0)
-            .map_err(DataPlaneError::map("write", name::HOME_MACS))
+        match self.bindings.home_macs.insert(home_address.octets(), Mac::new(mac.0), 0) {
+            Err(error) => match DataPlaneError::full_or("clients' MACs", "maximum-bindings", name::HOME_MACS, error) {
+                // All that is lost is the exception from answering for it.
+                DataPlaneError::TableFull { .. } => Ok(()),
+                error => Err(error),
+            },
+            Ok(()) => Ok(()),
+        }
     }
 
     fn tunnel_key(&self, home_address: Ipv4Addr, exit: TunnelExit) -> TunnelKey {
@@ -252,9 +255,7 @@ impl DataPlane {
     pub(super) fn adopt_bindings(&mut self, left_over: Vec<(Ipv4Addr, TunnelId)>) -> Result<(), DataPlaneError> {
         for (home_address, tunnel) in left_over {
             let Some(key) = self.tunnels.get(tunnel).map(|state| state.key) else {
-                if let Some(slot) = slot_of(&self.bindings.subnets, home_address) {
-                    self.bindings.set_slot(slot, 0)?;
-                }
+                self.bindings.table.remove(home_address)?;
                 continue;
             };
             let tunnel = self.tunnels.acquire(key)?;

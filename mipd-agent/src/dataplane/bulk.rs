@@ -141,6 +141,11 @@ fn read_singly<K: Pod, V: Pod>(map: &impl IterableMap<K, V>, each: &mut impl FnM
     }
 }
 
+/// How many entries a map can have.
+pub(super) fn size<K: Pod, V: Pod>(map: &impl IterableMap<K, V>, name: &'static str) -> Result<u32, DataPlaneError> {
+    map.map().info().map(|info| info.max_entries()).map_err(DataPlaneError::map("open", name))
+}
+
 /// All entries of a map.
 pub(super) fn entries<K: Pod, V: Pod>(
     map: &impl IterableMap<K, V>,

@@ -72,22 +72,6 @@ pub enum DataPlaneError {
         /// The interface that has it.
         interface: String,
     },
-    /// The tables compared inline are short.
-    #[error("{count} home subnets are configured, {maximum} are possible: join neighbouring ones")]
-    TooManyHomeSubnets {
-        /// How many there are.
-        count: usize,
-        /// How many can be.
-        maximum: usize,
-    },
-    /// The direct-indexed table would be huge.
-    #[error("the home subnets have {count} addresses together, {maximum} are possible: narrow the prefixes")]
-    TooManySlots {
-        /// How many there are.
-        count: u64,
-        /// How many can be.
-        maximum: u64,
-    },
     /// A binding for an address outside every home subnet.
     #[error("{0} is in none of the home subnets: add its subnet to [home-agent] subnets")]
     NotAHomeAddress(Ipv4Addr),
@@ -108,6 +92,14 @@ pub enum DataPlaneError {
     /// All tunnels are in use.
     #[error("all {0} tunnels are in use: raise maximum-tunnels")]
     TunnelsExhausted(u32),
+    /// A table of the programs has no room.
+    #[error("no more {what} fit into the table: raise {setting}")]
+    TableFull {
+        /// What is in it.
+        what: &'static str,
+        /// The key of the configuration that sizes it.
+        setting: &'static str,
+    },
     /// An interface index beyond the table.
     #[error("interface {name} has index {index}, the table ends at {maximum}: restart mipd to enlarge it")]
     InterfaceIndex {
@@ -206,6 +198,16 @@ impl DataPlaneError {
     pub(super) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { action, path, source }
+    }
+
+    /// An error about writing to a hash map, which may be full.
+    pub(super) fn full_or(what: &'static str, setting: &'static str, name: &'static str, source: MapError) -> Self {
+        match &source {
+            MapError::SyscallError(error) if error.io_error.raw_os_error() == Some(libc::E2BIG) => {
+                Self::TableFull { what, setting }
+            }
+            _ => Self::Map { action: "write", name, source },
+        }
     }
 
     /// An error about a map.

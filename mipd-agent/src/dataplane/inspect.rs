@@ -14,11 +14,11 @@ use nix::net::if_::if_indextoname;
 use serde::Serialize;
 
 use super::{
+    binding_table::BindingTable,
     bulk,
     counters::{self, CounterReport},
     error::DataPlaneError,
     interfaces::Attached,
-    load::slots_in_use,
     maps::{Maps, name},
     mode::{GreKeys, TunnelMode},
     pins::Pins,
@@ -171,11 +171,10 @@ impl Inspection {
 
     /// The mobility bindings.
     pub fn bindings(&self) -> Result<Vec<BindingReport>, DataPlaneError> {
-        let subnets = self.maps.home_subnets.get(&0, 0).map_err(DataPlaneError::map("read", name::HOME_SUBNETS))?;
         let entries: HashMap<u32, Tunnel> = self.tunnel_entries()?.into_iter().collect();
         let entry = |id: u32| entries.get(&id).copied().unwrap_or_default();
         let mut bindings = Vec::new();
-        for (home_address, id) in slots_in_use(&subnets, &self.maps.slots)? {
+        for (home_address, id) in BindingTable::open(|map| self.pins.map(map))?.in_use()? {
             let tunnel = entry(id);
             let copies = tunnels::parts(&tunnel).filter(|_| tunnel.kind == tunnel_kind::COPIES);
             let mut ids: Vec<u32> = copies.map(|part| part.0).collect();
@@ -191,6 +190,7 @@ impl Inspection {
                 }));
             }
         }
+        bindings.sort_by_key(|binding| binding.home_address);
         Ok(bindings)
     }
 

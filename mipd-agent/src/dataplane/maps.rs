@@ -1,9 +1,9 @@
 //! Typed handles on the pinned maps; the layouts are in [`mipd_common::maps`].
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf};
 use mipd_common::maps::{
-    AccessPoint, Address, AddressList, Counters, HomeSubnets, Interface, Mac, Router, Seen, Station, SubnetList,
-    Tunnel, Visitor, VisitorKey, VisitorSource,
+    AccessPoint, Address, AddressList, Counters, HomeSubnet, HomeSubnets, Interface, Mac, Router, Seen, Station,
+    SubnetList, Tunnel, Visitor, VisitorKey, VisitorSource,
 };
 
 use super::{error::DataPlaneError, pins::Pins};
@@ -15,7 +15,9 @@ pub(super) mod name {
     pub const OWN_ADDRESSES: &str = "OWN_ADDRESSES";
     pub const OWN_SUBNETS: &str = "OWN_SUBNETS";
     pub const HOME_SUBNETS: &str = "HOME_SUBNETS";
+    pub const HOME_PREFIXES: &str = "HOME_PREFIXES";
     pub const SLOTS: &str = "SLOTS";
+    pub const BINDINGS: &str = "BINDINGS";
     pub const TUNNELS: &str = "TUNNELS";
     pub const HOME_MACS: &str = "HOME_MACS";
     pub const VISITORS: &str = "VISITORS";
@@ -27,13 +29,15 @@ pub(super) mod name {
     pub const COUNTERS: &str = "COUNTERS";
 
     /// Every one of them.
-    pub const ALL: [&str; 15] = [
+    pub const ALL: [&str; 17] = [
         INTERFACES,
         ROUTER,
         OWN_ADDRESSES,
         OWN_SUBNETS,
         HOME_SUBNETS,
+        HOME_PREFIXES,
         SLOTS,
+        BINDINGS,
         TUNNELS,
         HOME_MACS,
         VISITORS,
@@ -53,7 +57,9 @@ pub(super) struct Maps {
     pub own_addresses: Array<MapData, AddressList>,
     pub own_subnets: Array<MapData, SubnetList>,
     pub home_subnets: Array<MapData, HomeSubnets>,
+    pub home_prefixes: LpmTrie<MapData, Address, HomeSubnet>,
     pub slots: Array<MapData, u32>,
+    pub bindings: HashMap<MapData, Address, u32>,
     pub tunnels: Array<MapData, Tunnel>,
     pub home_macs: HashMap<MapData, Address, Mac>,
     pub visitors: HashMap<MapData, VisitorKey, Visitor>,
@@ -73,7 +79,9 @@ impl Maps {
             own_addresses: open(pins, name::OWN_ADDRESSES)?,
             own_subnets: open(pins, name::OWN_SUBNETS)?,
             home_subnets: open(pins, name::HOME_SUBNETS)?,
+            home_prefixes: open(pins, name::HOME_PREFIXES)?,
             slots: open(pins, name::SLOTS)?,
+            bindings: open(pins, name::BINDINGS)?,
             tunnels: open(pins, name::TUNNELS)?,
             home_macs: open(pins, name::HOME_MACS)?,
             visitors: open(pins, name::VISITORS)?,

@@ -36,6 +36,7 @@ use tokio::{
 
 mod adjacency;
 mod attach;
+mod binding_table;
 pub mod bindings;
 mod bulk;
 mod checks;
@@ -44,6 +45,7 @@ mod devices;
 pub mod error;
 pub mod events;
 mod fragments;
+pub(crate) mod home_subnets;
 pub mod inspect;
 pub mod interfaces;
 mod journal;
@@ -85,6 +87,7 @@ pub use self::{
 
 use self::{
     attach::Attacher,
+    binding_table::BindingTable,
     bindings::Bindings,
     devices::Devices,
     fragments::Fragments,
@@ -175,16 +178,18 @@ impl DataPlane {
         sysctl::apply(sysctl::required(&settings, &Devices::names(&settings))?, &mut journal)?;
         let links = netlink.links()?;
         let largest_index = links.iter().map(|link| link.index).max().unwrap_or(0);
-        let sizes = load::Sizes::new(&settings, largest_index, counter_rows(&settings))?;
-        let subnets = load::home_subnets(&settings)?;
-        let (ebpf, maps) = load::load(&pins, &sizes, &subnets)?;
+        let layout = settings.home.as_ref().map(HomeSettings::layout).unwrap_or_default();
+        let sizes = load::Sizes::new(&settings, &layout, largest_index, counter_rows(&settings));
+        let (ebpf, maps) = load::load(&pins, &sizes, &layout)?;
         let Maps {
             interfaces,
             mut router,
             own_addresses,
             own_subnets,
             home_subnets: _,
+            home_prefixes: _,
             slots,
+            bindings,
             tunnels,
             home_macs,
             visitors,
@@ -208,7 +213,7 @@ impl DataPlane {
         let mut this = Self {
             interfaces: Interfaces::new(&settings, interfaces, links)?,
             tunnels: Tunnels::new(tunnels),
-            bindings: Bindings::new(slots, home_macs, subnets),
+            bindings: Bindings::new(BindingTable::new(layout, slots, bindings), home_macs),
             visitors: Visitors::new(visitors, visitor_macs),
             stations: Stations::new(stations, seen),
             attacher: Attacher::new(ebpf, pins),

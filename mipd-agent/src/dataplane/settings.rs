@@ -5,6 +5,8 @@ use std::{net::Ipv4Addr, path::PathBuf};
 use ipnet::Ipv4Net;
 use serde::Serialize;
 
+use super::home_subnets::Layout;
+
 /// Everything the data plane needs to know of the configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
@@ -109,6 +111,17 @@ pub struct HomeSettings {
     pub subnets: Vec<HomeSubnetSettings>,
     /// How many tunnels (care-of addresses, and clients whose care-of address is our own) there can be.
     pub maximum_tunnels: u32,
+    /// How many bindings there can be.
+    pub maximum_bindings: u32,
+    /// Up to how many addresses the home subnets together have a slot for each; beyond, the largest are hashed.
+    pub maximum_slots: u32,
+}
+
+impl HomeSettings {
+    /// In which tables the bindings of each subnet are.
+    pub(super) fn layout(&self) -> Layout {
+        Layout::new(self.subnets.iter().map(|subnet| subnet.prefix), self.maximum_slots)
+    }
 }
 
 /// A home subnet.
@@ -139,6 +152,8 @@ pub struct VisitSettings {
     pub care_of_address: Ipv4Addr,
     /// How many visitors there can be.
     pub maximum_visitors: u32,
+    /// How many reverse tunnels there can be: one for each home agent and encapsulation of visitors that have one.
+    pub maximum_tunnels: u32,
     /// Firewall mark of reverse-tunnelled packets and its mask; the tunnel's number goes into the other bits.
     pub mark: Mark,
     /// Routing table of visitors. The next one is for reverse tunnels; both numbers are also the rules' priorities.

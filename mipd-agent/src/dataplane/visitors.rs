@@ -153,14 +153,27 @@ impl DataPlane {
         let tunnel =
             (route.reverse_tunnel && !to_ourselves).then(|| self.tunnels.acquire(route.reverse_key())).transpose()?;
         let previous = self.visitors.installed.insert(id, Installed { route, tunnel, claimed: true });
-        let result = self.apply_visitor(route, entry, tunnel, previous);
-        if let Some(old) = previous.and_then(|previous| previous.tunnel) {
-            self.tunnels.release(old)?;
+        let Err(error) = self.apply_visitor(route, entry, tunnel, previous) else {
+            return previous.and_then(|previous| previous.tunnel).map_or(Ok(()), |old| self.tunnels.release(old));
+        };
+        match previous {
+            Some(previous) => {
+                self.keep_visitor(previous, route)?;
+                tunnel.map_or(Ok(()), |tunnel| self.tunnels.release(tunnel))?;
+            }
+            None => self.remove_visitor(route.home_agent, route.home_address)?,
         }
-        if result.is_err() {
-            self.remove_visitor(route.home_agent, route.home_address)?;
+        Err(error)
+    }
+
+    /// Goes on with what a visitor was before a change that failed half-way.
+    fn keep_visitor(&mut self, previous: Installed, failed: VisitorRoute) -> Result<(), DataPlaneError> {
+        self.visitors.installed.insert(previous.route.id(), previous);
+        if previous.route.mac != failed.mac {
+            self.visitors.remove_mac(&failed)?;
         }
-        result
+        let Some(entry) = self.visitor_entry(&previous.route) else { return Ok(()) };
+        self.apply_visitor(previous.route, entry, previous.tunnel, None)
     }
 
     fn apply_visitor(
@@ -175,16 +188,14 @@ impl DataPlane {
             self.settle()?;
             self.set_reverse_route()?;
         }
-        self.visitors.map.insert(id.key(), entry, 0).map_err(DataPlaneError::map("write", name::VISITORS))?;
+        let full = |name, error| DataPlaneError::full_or("visitors", "maximum-visitors", name, error);
+        self.visitors.map.insert(id.key(), entry, 0).map_err(|error| full(name::VISITORS, error))?;
         let source = VisitorSource {
             home_address: route.home_address.octets(),
             tunnel: tunnel.map_or(0, |tunnel| tunnel.0),
             ..VisitorSource::default()
         };
-        self.visitors
-            .macs
-            .insert(Mac::new(route.mac.0), source, 0)
-            .map_err(DataPlaneError::map("write", name::VISITOR_MACS))?;
+        self.visitors.macs.insert(Mac::new(route.mac.0), source, 0).map_err(|error| full(name::VISITOR_MACS, error))?;
         if let Some(previous) = previous.filter(|previous| previous.route.mac != route.mac) {
             self.visitors.remove_mac(&previous.route)?;
         }

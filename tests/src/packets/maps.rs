@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result};
 use aya::Ebpf;
-use aya::maps::{Array, HashMap, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key};
 use mipd_common::mac::MacAddress;
 use mipd_common::maps::{
     AccessPoint, Address, AddressList, Counter, Counters, HOME_SUBNETS_LENGTH, HomeSubnet, HomeSubnets, Interface,
@@ -57,12 +57,23 @@ impl Maps<'_> {
         self.set("OWN_SUBNETS", 0, SubnetList { length: own.len() as u32, subnets })
     }
 
-    /// Lists the home subnets: network, mask, first slot.
+    /// Lists the home subnets: network, mask, first slot. Those that are more than what is compared inline go where such go.
     pub fn home_subnets(&mut self, home: &[(Ipv4Addr, Ipv4Addr, u32)]) -> Result<()> {
+        let entries = home.iter().map(|&(network, mask, first_slot)| HomeSubnet {
+            subnet: Subnet { network: network.octets(), mask: mask.octets() },
+            first_slot,
+            reserved: 0,
+        });
         let mut subnets = [HomeSubnet::default(); HOME_SUBNETS_LENGTH];
-        for (entry, &(network, mask, first_slot)) in subnets.iter_mut().zip(home) {
-            let subnet = Subnet { network: network.octets(), mask: mask.octets() };
-            *entry = HomeSubnet { subnet, first_slot, reserved: 0 };
+        subnets.iter_mut().zip(entries.clone()).for_each(|(entry, subnet)| *entry = subnet);
+        for subnet in entries.skip(HOME_SUBNETS_LENGTH) {
+            let map = self.0.map_mut("HOME_PREFIXES").context("the object has no map HOME_PREFIXES")?;
+            let length = u32::from_be_bytes(subnet.subnet.mask).leading_ones();
+            LpmTrie::<_, Address, HomeSubnet>::try_from(map)?.insert(
+                &Key::new(length, subnet.subnet.network),
+                subnet,
+                0,
+            )?;
         }
         self.set("HOME_SUBNETS", 0, HomeSubnets { length: home.len() as u32, subnets })
     }
@@ -70,6 +81,11 @@ impl Maps<'_> {
     /// Puts a tunnel id in a slot.
     pub fn slot(&mut self, slot: u32, tunnel: u32) -> Result<()> {
         self.set("SLOTS", slot, tunnel)
+    }
+
+    /// Binds an address of a sparse subnet to a tunnel.
+    pub fn binding(&mut self, home_address: Ipv4Addr, tunnel: u32) -> Result<()> {
+        self.insert("BINDINGS", home_address.octets(), tunnel)
     }
 
     /// Sets up a tunnel.

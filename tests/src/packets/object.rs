@@ -57,8 +57,16 @@ pub fn load(sizes: &[(&'static str, u32)]) -> Result<Ebpf> {
 pub fn open(sizes: &[(&'static str, u32)]) -> Result<Ebpf> {
     let path = path()?;
     let mut loader = EbpfLoader::new();
-    for (map, size) in
-        [("SLOTS", 1024), ("TUNNELS", 16), ("INTERFACES", 64), ("COUNTERS", ROWS * hook::COUNT)].iter().chain(sizes)
+    for (map, size) in [
+        ("HOME_PREFIXES", 16),
+        ("SLOTS", 1024),
+        ("BINDINGS", 16),
+        ("TUNNELS", 16),
+        ("INTERFACES", 64),
+        ("COUNTERS", ROWS * hook::COUNT),
+    ]
+    .iter()
+    .chain(sizes)
     {
         loader.map_max_entries(map, *size);
     }

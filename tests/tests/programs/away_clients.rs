@@ -1,5 +1,7 @@
 //! Home agent: packets for away clients.
 
+use std::net::Ipv4Addr;
+
 use mipd_common::maps::{Counter, interface_flags, tunnel_flags, tunnel_kind};
 use mipd_lab::packets::bench::{Expect, SocketBuffer};
 use mipd_lab::packets::frame::{Frame, Ipv4};
@@ -69,6 +71,39 @@ fn both_hooks() -> Vec<Case> {
                 Frame::new(EGRESS, CLIENT).ipv4(&Ipv4::udp((CORRESPONDENT, 9), (NEARBY, 9), 5).forwarded()).bytes(),
             ),
         ),
+        case(
+            "a client of a ninth home subnet is found by prefix",
+            arriving(&packet()),
+            encapsulated(&packet().forwarded()),
+        )
+        .when(World::many_home_subnets),
+        case(
+            "of many home subnets none has this address",
+            arriving(&Ipv4::udp((CORRESPONDENT, 9), (Ipv4Addr::new(10, 1, 1, 10), 9), 5)),
+            Expect::pass(Counter::PassedNoTunnel),
+        )
+        .when(World::many_home_subnets),
+        case(
+            "a client of a sparse home subnet is found by its address",
+            arriving(&packet()),
+            encapsulated(&packet().forwarded()),
+        )
+        .when(|world| world.sparse(true)),
+        case(
+            "a client of a sparse home subnet that is at home is left to the kernel, whatever the slots say",
+            arriving(&packet()),
+            Expect::pass(Counter::PassedNoTunnel),
+        )
+        .when(|world| world.sparse(false)),
+        case(
+            "a client of a sparse home subnet beyond those compared inline is found too",
+            arriving(&packet()),
+            encapsulated(&packet().forwarded()),
+        )
+        .when(|world| {
+            world.many_home_subnets();
+            world.sparse(true);
+        }),
         case(
             "one byte too big is left to the kernel",
             arriving(&packet().payload(1461)),

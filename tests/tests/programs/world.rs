@@ -9,8 +9,8 @@ use anyhow::Result;
 use aya::Ebpf;
 use mipd_common::mac::MacAddress;
 use mipd_common::maps::{
-    AccessPoint, Interface, Router, Seen, Station, Tunnel, Visitor, interface_flags, station_state, tunnel_flags,
-    tunnel_kind,
+    AccessPoint, HOME_SUBNETS_LENGTH, Interface, Router, SPARSE, Seen, Station, Tunnel, Visitor, interface_flags,
+    station_state, tunnel_flags, tunnel_kind,
 };
 use mipd_lab::packets::maps::{Maps, ethernet, ip_in_ip};
 
@@ -78,6 +78,8 @@ pub struct World {
     pub home_subnets: Vec<(Ipv4Addr, Ipv4Addr, u32)>,
     pub tunnels: Vec<(u32, Tunnel)>,
     pub bindings: Vec<(Ipv4Addr, u32)>,
+    /// Those of sparse subnets.
+    pub hashed: Vec<(Ipv4Addr, u32)>,
     pub home_macs: Vec<(Ipv4Addr, MacAddress)>,
     pub visitors: Vec<(Ipv4Addr, Ipv4Addr, Visitor)>,
     pub visitor_sources: Vec<(MacAddress, Ipv4Addr, u32)>,
@@ -114,6 +116,7 @@ impl Default for World {
                 (REVERSE_TUNNEL, tunnel(CARE_OF, VISITORS_AGENT)),
             ],
             bindings: vec![(AWAY, TUNNEL), (ALSO_AWAY, OTHER_TUNNEL), (NEARBY, DIRECT_TUNNEL)],
+            hashed: Vec::new(),
             home_macs: vec![(AWAY, CLIENT)],
             visitors: vec![(
                 VISITORS_AGENT,
@@ -157,6 +160,23 @@ impl World {
         self.bindings[0] = (AWAY, COPIES);
     }
 
+    /// Has `AWAY`'s subnet behind so many others that it is not compared inline any more.
+    pub fn many_home_subnets(&mut self) {
+        let others = (0..HOME_SUBNETS_LENGTH as u8).map(|i| (Ipv4Addr::new(172, 17, i, 0), MASK, 0));
+        self.home_subnets.splice(0..0, others);
+    }
+
+    /// Makes `AWAY`'s subnet sparse; `bound` says whether `AWAY` is away in fact.
+    pub fn sparse(&mut self, bound: bool) {
+        for (network, _, first_slot) in &mut self.home_subnets {
+            if *network == Ipv4Addr::new(10, 1, 0, 0) {
+                *first_slot = SPARSE;
+            }
+        }
+        // Slots of nobody must not be looked at.
+        self.hashed.extend(bound.then_some((AWAY, TUNNEL)));
+    }
+
     /// Makes `CLIENT` a known station with `VISITOR` as home address.
     pub fn station(&mut self, state: u8) {
         let home_address = if state == station_state::LOCAL { Ipv4Addr::UNSPECIFIED } else { VISITOR };
@@ -189,6 +209,9 @@ impl World {
         }
         for &(home_address, tunnel) in &self.bindings {
             maps.slot(FIRST_SLOT + u32::from(home_address.octets()[3]), tunnel)?;
+        }
+        for &(home_address, tunnel) in &self.hashed {
+            maps.binding(home_address, tunnel)?;
         }
         for &(home_address, mac) in &self.home_macs {
             maps.home_mac(home_address, mac)?;

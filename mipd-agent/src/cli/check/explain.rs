@@ -9,6 +9,7 @@ use crate::{
     config::{
         AccessPoint, Advertisement, Config, ForeignAgent, HomeAgent, HomeRoutes, InterfaceName, PeerKind, VisitorIpv6,
     },
+    dataplane::home_subnets::dense,
     mobility::{proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel},
     wire::types::Lifetime,
 };
@@ -43,16 +44,21 @@ fn section(title: &str, lines: impl IntoIterator<Item = String>) -> String {
 }
 
 fn home_agent(config: &Config, role: &HomeAgent) -> String {
+    let prefixes: Vec<_> = role.subnets.iter().map(|subnet| subnet.prefix).collect();
+    let dense = dense(&prefixes, role.maximum_slots);
     let mut lines: Vec<String> = role
         .subnets
         .iter()
-        .map(|subnet| {
+        .zip(dense)
+        .map(|(subnet, dense)| {
             let routes = match subnet.routes.unwrap_or_else(|| HomeRoutes::fitting(subnet.prefix, false)) {
                 HomeRoutes::Host => "one route for each away client",
                 HomeRoutes::Subnet if subnet.routes.is_some() => "one route for the whole subnet",
                 HomeRoutes::Subnet => "one route for the whole subnet, or for each away client if it has a link",
             };
-            format!("home subnet {} on {}, {routes}", subnet.prefix, subnet.interface)
+            // The usual case goes without saying.
+            let table = if dense { "" } else { ", bindings in a hash map (more addresses than maximum-slots)" };
+            format!("home subnet {} on {}, {routes}{table}", subnet.prefix, subnet.interface)
         })
         .collect();
     lines.push(format!(

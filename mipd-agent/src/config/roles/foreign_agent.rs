@@ -20,6 +20,7 @@ use crate::{
 const PENDING_TIMEOUT: Duration = Duration::from_secs(7);
 const REGISTRATION_LIFETIME: Lifetime = Lifetime(36_000);
 const MAXIMUM_VISITORS: u32 = 4096;
+const MAXIMUM_TUNNELS: u32 = 4096;
 
 /// The foreign agent role.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,6 +43,8 @@ pub struct ForeignAgent {
     pub advertisement_interval: Duration,
     /// Registrations beyond this number are denied.
     pub maximum_visitors: u32,
+    /// Reverse tunnels beyond this number are denied.
+    pub maximum_tunnels: u32,
     /// How long it waits for the home agent.
     pub pending_timeout: Duration,
 }
@@ -82,6 +85,7 @@ pub(in crate::config) fn validate(
             1 << 20,
             MAXIMUM_VISITORS,
         )?,
+        maximum_tunnels: count(source, "maximum-tunnels", section.maximum_tunnels.as_ref(), 1 << 20, MAXIMUM_TUNNELS)?,
         pending_timeout: duration(
             source,
             "pending-timeout",

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use ipnet::Ipv4Net;
-use mipd_common::maps::{COPIES_LENGTH, HOME_SUBNETS_LENGTH};
+use mipd_common::maps::{COPIES_LENGTH, MAXIMUM_HOME_SUBNETS, MAXIMUM_SLOTS};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -25,6 +25,10 @@ use crate::{
 const REPLAY_WINDOW: Duration = Duration::from_secs(7);
 const MAXIMUM_LIFETIME: Lifetime = Lifetime(36_000);
 const MAXIMUM_BINDINGS: u32 = 65_536;
+/// Without a setting: care-of addresses of a whole campus. Each takes 64 bytes in the kernel, whether it is in use or not.
+const MAXIMUM_TUNNELS: u32 = 65_536;
+/// Without a setting: 32 MiB in the kernel.
+const DEFAULT_SLOTS: u32 = 1 << 22;
 
 /// The home agent role.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,6 +47,10 @@ pub struct HomeAgent {
     pub advertisement_interval: Duration,
     /// Registrations beyond this number are denied.
     pub maximum_bindings: u32,
+    /// Care-of addresses, and clients with one of our own, beyond this number are denied.
+    pub maximum_tunnels: u32,
+    /// Up to how many addresses the subnets together have a slot for each in the programs' table.
+    pub maximum_slots: u32,
     /// Whether foreign agents that share an association are told when a client has left them, and may end bindings.
     pub revocation: bool,
     /// Whether anybody may find the home agent by a request to a subnet's broadcast address.
@@ -114,8 +122,8 @@ pub(in crate::config) fn validate(
     if subnets.is_empty() {
         return Err(source.error(&subnets_at, "subnets is empty: name at least one home subnet and its interface"));
     }
-    if subnets.len() > HOME_SUBNETS_LENGTH {
-        let message = format!("{} home subnets are too many: write at most {HOME_SUBNETS_LENGTH}", subnets.len());
+    if subnets.len() > MAXIMUM_HOME_SUBNETS {
+        let message = format!("{} home subnets are too many: write at most {MAXIMUM_HOME_SUBNETS}", subnets.len());
         return Err(source.error(&subnets_at, message));
     }
     if !subnets.iter().any(|subnet| subnet.prefix.contains(&address)) {
@@ -127,6 +135,8 @@ pub(in crate::config) fn validate(
     }
     let window = Duration::from_secs(1)..=Duration::from_hours(1);
     let identities = identities(source, section.identities, &subnets)?;
+    let maximum_bindings =
+        count(source, "maximum-bindings", section.maximum_bindings.as_ref(), 1 << 24, MAXIMUM_BINDINGS)?;
     Ok(HomeAgent {
         revocation: section.revocation,
         answer_broadcast_probes: section.answer_broadcast_probes,
@@ -139,13 +149,15 @@ pub(in crate::config) fn validate(
         replay_window: duration(source, "replay-window", section.replay_window.as_ref(), window, REPLAY_WINDOW)?,
         reverse_tunnel: section.reverse_tunnel,
         advertisement_interval: advertisement_interval(source, section.advertisement_interval.as_ref())?,
-        maximum_bindings: count(
+        maximum_bindings,
+        maximum_tunnels: count(
             source,
-            "maximum-bindings",
-            section.maximum_bindings.as_ref(),
+            "maximum-tunnels",
+            section.maximum_tunnels.as_ref(),
             1 << 24,
-            MAXIMUM_BINDINGS,
+            MAXIMUM_TUNNELS.min(maximum_bindings),
         )?,
+        maximum_slots: count(source, "maximum-slots", section.maximum_slots.as_ref(), MAXIMUM_SLOTS, DEFAULT_SLOTS)?,
         simultaneous_bindings: count(
             source,
             "simultaneous-bindings",
