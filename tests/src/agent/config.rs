@@ -77,6 +77,8 @@ pub struct Settings {
     pub broadcast: bool,
     /// What routers think of reverse tunnels: `off`, `offered` or `required`.
     pub routers_reverse_tunnel: String,
+    /// How many tunnels each role of a router may have; `None` = as by default.
+    pub routers_tunnels: Option<u32>,
     /// The clients that the security association covers.
     pub clients: String,
     /// Its SPI.
@@ -101,6 +103,7 @@ impl Settings {
             reverse_tunnel: false,
             broadcast: false,
             routers_reverse_tunnel: "offered".to_owned(),
+            routers_tunnels: None,
             clients: "10.1.0.0/24".to_owned(),
             spi: 256,
             key: random_key(),
@@ -185,7 +188,9 @@ fn write_role(text: &mut String, role: &Role, settings: &Settings) -> std::fmt::
             writeln!(text, "registration-lifetime = {:?}", settings.maximum_lifetime)?;
             writeln!(text, "reverse-tunnel = {:?}", settings.routers_reverse_tunnel)?;
             writeln!(text, "advertisement-interval = \"1s\"")?;
-            writeln!(text, "\n[home-agent]")?;
+            let tunnels =
+                settings.routers_tunnels.map(|number| format!("maximum-tunnels = {number}")).unwrap_or_default();
+            writeln!(text, "{tunnels}\n\n[home-agent]\n{tunnels}")?;
             writeln!(text, "address = \"{address}\"")?;
             writeln!(text, "subnets = [{}]", subnets.join(", "))?;
             writeln!(text, "maximum-lifetime = {:?}", settings.maximum_lifetime)?;

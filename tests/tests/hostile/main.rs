@@ -4,12 +4,14 @@
 //! * `scene`: the campus with a registered client, and the verdict on one message;
 //! * `messages`: requests in the client's name, and what can be wrong with them;
 //! * `home_agent`, `foreign_agent`: a table of such messages for each; `reverse_tunnel`: by the agents' policy;
+//! * `full_tables`: more tunnels than there is room for;
 //! * `access_point`: one with a wrong association, and replies that it has not asked for;
 //! * `forged`: packets, frames and floods.
 
 mod access_point;
 mod foreign_agent;
 mod forged;
+mod full_tables;
 mod home_agent;
 mod messages;
 mod reverse_tunnel;

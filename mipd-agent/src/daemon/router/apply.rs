@@ -26,11 +26,11 @@ impl Router {
                 Some(record)
             });
         }
-        let mut failed = None;
+        let mut refused = Vec::new();
         for action in actions {
             match action {
-                // A binding that cannot be carried is not confirmed: the client's proxy tries again.
-                Action::Send(_) if failed.is_some() => {}
+                // What cannot be carried is not confirmed.
+                Action::Send(_) | Action::GratuitousArp { .. } if !refused.is_empty() => {}
                 Action::Send(transmit) => self.send(transmit),
                 Action::InstallBinding { home_address, exits } => {
                     let tunnels = exits.iter().map(|exit| TunnelExit {
@@ -42,7 +42,7 @@ impl Router {
                     let care_of_addresses: Vec<_> = exits.iter().map(|exit| exit.care_of_address).collect();
                     if let Err(error) = context.dataplane.install_binding(&route) {
                         tracing::error!(%home_address, ?care_of_addresses, %error, "cannot carry the binding");
-                        failed = Some(home_address);
+                        refused.push(home_address);
                     } else {
                         tracing::info!(%home_address, ?care_of_addresses, "binding");
                     }
@@ -73,22 +73,21 @@ impl Router {
                 Action::BindingChanged { .. } => {}
             }
         }
-        if let Some(home_address) = failed
-            && let Some(home_agent) = &mut self.home_agent
-        {
+        for home_address in refused {
+            let Some(home_agent) = &mut self.home_agent else { break };
             let mut actions = Vec::new();
-            home_agent.deregister(now, home_address, &mut actions);
+            home_agent.cannot_carry(now, home_address, &mut actions);
             self.apply_home(now, actions, context);
         }
     }
 
     pub(super) fn apply_visit(&mut self, now: Now, actions: Vec<foreign_agent::Action>, context: &mut Context<'_>) {
         use foreign_agent::Action;
-        let mut failed = Vec::new();
+        let mut refused = Vec::new();
         for action in actions {
             match action {
-                // A visitor whose packets cannot be carried is not confirmed: its proxy tries again.
-                Action::Send(_) if !failed.is_empty() => {}
+                // What cannot be carried is not confirmed.
+                Action::Send(_) if !refused.is_empty() => {}
                 Action::Send(transmit) => self.send(transmit),
                 Action::InstallVisitor { home_address, home_agent, care_of_address, mac, interface, tunnel } => {
                     let route = VisitorRoute {
@@ -104,7 +103,7 @@ impl Router {
                         Ok(()) => tracing::info!(%home_address, %home_agent, %mac, "visitor"),
                         Err(error) => {
                             tracing::error!(%home_address, %mac, %error, "cannot carry the visitor's packets");
-                            failed.push((home_agent, home_address));
+                            refused.push((home_agent, home_address));
                         }
                     }
                 }
@@ -135,10 +134,10 @@ impl Router {
                 }
             }
         }
-        for (home_agent, home_address) in failed {
+        for (home_agent, home_address) in refused {
             let mut actions = Vec::new();
             if let Some(foreign_agent) = &mut self.foreign_agent {
-                foreign_agent.remove_visitor(now, home_agent, home_address, &mut actions);
+                foreign_agent.cannot_carry(now, home_agent, home_address, &mut actions);
             }
             self.apply_visit(now, actions, context);
         }

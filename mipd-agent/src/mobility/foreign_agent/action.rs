@@ -16,7 +16,8 @@ use crate::{
 pub enum Action {
     /// Send a datagram.
     Send(Transmit),
-    /// Deliver what comes out of the tunnel for the visitor, in place of where it went before.
+    /// Deliver what comes out of the tunnel for the visitor, in place of where it went before. If that is not possible,
+    /// [`ForeignAgent::cannot_carry`](super::ForeignAgent::cannot_carry) must be called before anything else.
     InstallVisitor {
         /// The client.
         home_address: HomeAddress,

@@ -5,6 +5,7 @@
 //!   `signature`: what it signs for clients;
 //! * [`pending`]: relayed and not yet answered; [`visitor`]: registered, and its form on disk in [`record`];
 //! * `tunnel`: what is negotiated about tunnels; `keepalive`: those over UDP;
+//! * `uncarried`: visitors that the data path has no room for;
 //! * `challenge`: what clients must prove to be no replay to us; [`revocation`]: registrations that end early.
 
 pub mod action;
@@ -23,6 +24,7 @@ mod signature;
 #[cfg(test)]
 mod tests;
 mod tunnel;
+mod uncarried;
 pub mod visitor;
 
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
@@ -44,6 +46,7 @@ use self::{
     pending::{PendingId, PendingList},
     revocation::{Revoked, Revoking},
     tunnel::Keyless,
+    uncarried::Unconfirmed,
 };
 use crate::{
     mobility::{
@@ -80,6 +83,7 @@ pub struct ForeignAgent {
     challenges: Option<Challenges>,
     revoking: BTreeMap<visitor::Key, Revoking>,
     revoked: BTreeMap<visitor::Key, Revoked>,
+    unconfirmed: Option<Unconfirmed>,
     random: StdRng,
     deadlines: Deadlines<Deadline>,
     limiter: DenialLimiter,
@@ -97,6 +101,7 @@ impl ForeignAgent {
             challenges: config.challenge_window.map(|window| Challenges::new(window, nodes)),
             revoking: BTreeMap::new(),
             revoked: BTreeMap::new(),
+            unconfirmed: None,
             random: StdRng::seed_from_u64(seed),
             config: Arc::new(config),
             pending: PendingList::default(),
@@ -131,6 +136,7 @@ impl ForeignAgent {
     /// Does everything that has become due: a home agent that does not answer gets its client code 78; visitors leave in
     /// silence (RFC 5944 §3.7.2.2, §3.7.1).
     pub fn handle_timeout(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.unconfirmed = None;
         while let Some(deadline) = self.deadlines.pop_due(now.instant) {
             match deadline {
                 Deadline::Pending(id) => {

@@ -11,6 +11,7 @@ use super::{
     revocation::Revocable,
     signature::{reason, sign_for_client, spi_of},
     tunnel::KEYLESS_TIME,
+    uncarried::Unconfirmed,
     visitor::{Agreement, VisitorEntry},
 };
 use crate::{
@@ -74,6 +75,7 @@ impl ForeignAgent {
     /// A reply that is refused ends nothing: the pending registration stays until a valid one comes or its time is up, so
     /// that whoever can forge a reply still cannot end a registration.
     pub fn handle_reply(&mut self, now: Now, received: &Received<'_>, actions: &mut Vec<Action>) {
+        self.unconfirmed = None;
         let read = Answer::read(received.payload);
         self.counters.replies_received += u64::from(!matches!(read, Err(Discard::NotAReply)));
         let answer = match read {
@@ -211,7 +213,9 @@ impl ForeignAgent {
         };
         let visitor = VisitorEntry::new(now, pending, reply, agreement, granted, current.as_ref());
         self.stop_revoking(visitor.key());
-        self.install(now, visitor, actions);
+        if self.install(now, visitor, actions) {
+            self.unconfirmed = Some(Unconfirmed { visitor, previous: current, addressee: pending.addressee() });
+        }
         visitor.challenge
     }
 
@@ -265,8 +269,9 @@ impl ForeignAgent {
         self.relay_reply(&config, &pending, reply, &message, challenge, actions);
     }
 
-    /// Adds or replaces a visitor. The data path hears of it only if it must do something else than before.
-    pub(super) fn install(&mut self, now: Now, visitor: VisitorEntry, actions: &mut Vec<Action>) {
+    /// Adds or replaces a visitor. The data path hears of it only if it must do something else than before; says whether it
+    /// must.
+    pub(super) fn install(&mut self, now: Now, visitor: VisitorEntry, actions: &mut Vec<Action>) -> bool {
         let VisitorEntry { home_address, home_agent, care_of_address, requester, tunnel, .. } = visitor;
         let key = visitor.key();
         match visitor.expires {
@@ -275,7 +280,8 @@ impl ForeignAgent {
         }
         let replaced = self.visitors.insert(key, visitor);
         self.follow_udp_tunnel(now, replaced.as_ref(), &visitor);
-        if !replaced.is_some_and(|replaced| replaced.forwards_like(&visitor)) {
+        let changes = !replaced.is_some_and(|replaced| replaced.forwards_like(&visitor));
+        if changes {
             actions.push(Action::InstallVisitor {
                 home_address,
                 home_agent,
@@ -286,6 +292,7 @@ impl ForeignAgent {
             });
         }
         actions.push(Action::VisitorChanged { home_agent, home_address });
+        changes
     }
 
     pub(super) fn take_pending(&mut self, id: PendingId) -> Option<PendingRegistration> {

@@ -6,6 +6,7 @@
 //! * `petition`, `authentication`, `signers`: a request, and by what it and its reply are authenticated;
 //! * `revocation`: foreign agents are told that a client has left, and tell us; `limiter`: how often strangers are answered;
 //! * [`binding`]: bindings; [`record`]: their form on disk; `node`: all that is known of a node, and its timers;
+//! * `uncarried`: registrations that the data path has no room for;
 //! * `parked`: requests that wait for a security association to be downloaded;
 //! * [`counters`].
 
@@ -28,6 +29,7 @@ mod signers;
 #[cfg(test)]
 mod tests;
 mod udp_tunnel;
+mod uncarried;
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -52,6 +54,7 @@ use self::{
     request::{Examination, Offence, Refused, Verdict},
     revocation::Revocations,
     signers::Signers,
+    uncarried::Unconfirmed,
 };
 use crate::{
     mobility::{
@@ -72,7 +75,8 @@ use crate::{
 pub enum Action {
     /// Send a datagram.
     Send(Transmit),
-    /// Tunnel everything for the client to these exits, a copy to each, in place of where it went before.
+    /// Tunnel everything for the client to these exits, a copy to each, in place of where it went before. If that is not
+    /// possible, [`HomeAgent::cannot_carry`] must be called before anything else.
     InstallBinding {
         /// The client.
         home_address: HomeAddress,
@@ -133,6 +137,7 @@ pub struct HomeAgent {
     denials: DenialLimiter,
     revocations: Revocations,
     parked: ParkedRequests,
+    unconfirmed: Option<Unconfirmed>,
     counters: Counters,
     violations: ViolationLog,
 }
@@ -150,6 +155,7 @@ impl HomeAgent {
             revocations: Revocations::default(),
             config: Arc::new(config),
             parked: ParkedRequests::default(),
+            unconfirmed: None,
             counters: Counters::default(),
             violations: ViolationLog::default(),
         }
@@ -169,6 +175,7 @@ impl HomeAgent {
     }
 
     fn handle_request(&mut self, now: Now, petition: &Petition<'_>, actions: &mut Vec<Action>) {
+        self.unconfirmed = None;
         if petition.registers() {
             self.counters.registration_requests += 1;
         } else {
@@ -283,6 +290,7 @@ impl HomeAgent {
 
     /// Does everything that has become due. A binding that expires is never answered to (RFC 5944 §3.8.3).
     pub fn handle_timeout(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.unconfirmed = None;
         while let Some(home_address) = self.nodes.pop_due(now.instant) {
             self.repeat_announcement(now, home_address, actions);
             let expired = self.unbind(now, home_address, actions, |binding| binding.has_expired(now.instant));

@@ -74,8 +74,7 @@ impl ParkedRequests {
         if self.0.len() >= MAXIMUM_PARKED && !self.0.contains_key(&home_address) {
             return false;
         }
-        let payload = received.payload.to_vec();
-        self.0.insert(home_address, ParkedRequest { payload, envelope: Received { payload: &[], ..*received } });
+        self.0.insert(home_address, ParkedRequest::new(received));
         true
     }
 
@@ -86,6 +85,11 @@ impl ParkedRequests {
 }
 
 impl ParkedRequest {
+    /// A copy.
+    pub fn new(received: &Received<'_>) -> Self {
+        Self { payload: received.payload.to_vec(), envelope: Received { payload: &[], ..*received } }
+    }
+
     /// The datagram as it was received.
     pub fn received(&self) -> Received<'_> {
         Received { payload: &self.payload, ..self.envelope }

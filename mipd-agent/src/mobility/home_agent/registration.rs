@@ -7,9 +7,11 @@ use super::{
     announcement::Announce,
     binding::Broadcasts,
     node::Node,
+    parked::ParkedRequest,
     petition::Petition,
     reply::{Answer, is_on_home_link},
     request::Granted,
+    uncarried::Unconfirmed,
 };
 use crate::{
     mobility::{
@@ -42,7 +44,8 @@ impl HomeAgent {
         // A repeated request may be a replay from another link-layer address.
         let mac_at_home =
             received.source_mac.filter(|_| !granted.is_repeated && is_on_home_link(&self.config, petition));
-        if let Some(mac) = mac_at_home {
+        // Who comes home from nowhere needs no exception from what is answered for clients that are away.
+        if let Some(mac) = mac_at_home.filter(|_| petition.registers() || self.binding(home_address).is_some()) {
             actions.push(Action::ClientMac { home_address, mac });
         }
         let identification = self.remember(now, petition, granted);
@@ -87,7 +90,9 @@ impl HomeAgent {
             // The node counts from when it sent this copy; the binding lasts no longer for it.
             answer.lifetime = self.remaining(now, &binding);
         } else {
-            self.bind(now, binding, self.config.keeps_others(request.flags), actions);
+            let previous = self.bind(now, binding, self.config.keeps_others(request.flags), actions);
+            self.unconfirmed =
+                previous.map(|previous| Unconfirmed { home_address, request: ParkedRequest::new(received), previous });
         }
         (answer, if was_away { Announce::Nothing } else { Announce::Ourselves })
     }
@@ -172,32 +177,42 @@ impl HomeAgent {
         GreKeys { send: if wanted.0 == 0 { receive } else { wanted.0 }, receive }
     }
 
-    /// Adds or renews a binding. The data path hears of it only if it must do something else than before; the foreign
-    /// agents of bindings that it replaces are told.
-    pub(super) fn bind(&mut self, now: Now, binding: MobilityBinding, keep_others: bool, actions: &mut Vec<Action>) {
+    /// Adds or renews a binding. The data path hears of it only if it must do something else than before, and then the
+    /// bindings before it are returned; the foreign agents of those that it replaces are told.
+    pub(super) fn bind(
+        &mut self,
+        now: Now,
+        binding: MobilityBinding,
+        keep_others: bool,
+        actions: &mut Vec<Action>,
+    ) -> Option<Vec<MobilityBinding>> {
         let home_address = binding.home_address;
         let mut left = Vec::new();
-        let changed = self.nodes.update(home_address, |entry| {
+        let previous = self.nodes.update(home_address, |entry| {
             if !entry.node.is_away() {
                 entry.node.announcement = None;
                 entry.node.oblivion = None;
             }
-            let mut changed = entry.node.binding_at(binding.care_of_address).is_none();
+            let forwards_like = |known: &MobilityBinding| {
+                known.exit() == binding.exit() && known.waits_for_keepalive == binding.waits_for_keepalive
+            };
+            let known = entry.node.bindings();
+            let changes = !known.iter().any(forwards_like) || (known.len() > 1 && !keep_others);
+            let previous = changes.then(|| known.to_vec());
             entry.bind(binding, keep_others, |replaced| {
-                changed |=
-                    replaced.exit() != binding.exit() || replaced.waits_for_keepalive != binding.waits_for_keepalive;
                 if replaced.care_of_address != binding.care_of_address {
                     left.push(replaced);
                 }
             });
-            changed
+            previous
         });
-        if changed {
+        if previous.is_some() {
             self.push_exits(home_address, actions);
         }
         for binding in &left {
             self.revoke(now, binding, false, actions);
         }
+        previous
     }
 
     /// Ends those of the node's bindings that `which` names, and returns them.

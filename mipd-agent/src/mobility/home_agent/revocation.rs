@@ -118,6 +118,11 @@ impl Revocations {
         }
     }
 
+    /// Ends a revocation that ought not to have begun.
+    pub fn withdraw(&mut self, home_address: HomeAddress, care_of_address: CareOfAddress) {
+        self.remove((home_address, care_of_address));
+    }
+
     fn remove(&mut self, key: Key) -> Option<Pending> {
         self.deadlines.clear(key);
         self.pending.remove(&key)

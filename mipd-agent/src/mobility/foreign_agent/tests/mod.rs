@@ -6,6 +6,7 @@ mod replies;
 mod requests;
 mod revocation;
 mod tunnels;
+mod uncarried;
 mod visitors;
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};

@@ -9,6 +9,7 @@ mod properties;
 mod revocation;
 mod simultaneous;
 mod udp_tunnel;
+mod uncarried;
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
