@@ -2,7 +2,8 @@
 //!
 //! * [`maps`]: the layout of every BPF map, its keys and values;
 //! * [`packet`]: header layouts and checksum arithmetic used on both sides;
-//! * [`mac`]: Ethernet addresses.
+//! * [`mac`]: Ethernet addresses;
+//! * [`mod@bench`]: what the programs that only measurements use are told.
 //!
 //! Nothing here allocates, panics or depends on the operating system.
 #![no_std]
@@ -10,6 +11,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod bench;
 pub mod mac;
 pub mod maps;
 pub mod packet;

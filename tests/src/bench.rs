@@ -1,19 +1,33 @@
-//! Benchmarks of the agents, on the lab's networks.
+//! Benchmarks of kernel programs and agents, on the lab's networks.
 //!
-//! `registrations` drives home agent and foreign agent over UDP; `report` prints and writes the figures; `machine` pins
-//! processes to cores and reads what they cost.
+//! `programs` measures each path through the kernel programs by itself, `forwarding` whole boxes; `registrations` drives home agent and foreign agent
+//! over UDP.
+//!
+//! `boxes` fills the programs' tables, `path` knows what takes which path, `headers` makes the packets, `test_run` runs a
+//! program, `cable` joins boxes, `durations` collects; `machine` pins processes to cores and reads what they cost; `report` prints and writes the figures.
 
 mod arguments;
+mod boxes;
+mod cable;
+mod durations;
+mod forwarding;
+mod headers;
 mod machine;
+mod path;
+mod programs;
 mod registrations;
 mod report;
+mod test_run;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
 
-use self::{arguments::Arguments, report::Report};
+use self::{
+    arguments::{Arguments, Suite},
+    report::Report,
+};
 use crate::interrupt;
 
 /// The benchmarks' `main`: exit code 0 when everything was measured, whether goals were reached or not.
@@ -23,7 +37,7 @@ pub fn main() -> ExitCode {
         eprintln!("bench: {error:#}");
         return ExitCode::FAILURE;
     }
-    match run(&arguments) {
+    match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             interrupt::leave_the_exit_to_it();
@@ -33,13 +47,22 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<()> {
+fn run(arguments: Arguments) -> Result<()> {
+    let suites = match arguments.suite {
+        None => Suite::all(arguments.quick),
+        Some(suite) if arguments.quick => vec![suite.quick()],
+        Some(suite) => vec![suite],
+    };
     let mut report = Report::new();
-    match arguments {
-        Arguments::Registrations(arguments) => registrations::measure(arguments, &mut report)?,
+    for suite in &suites {
+        match suite {
+            Suite::Programs(arguments) => programs::measure(arguments, &mut report)?,
+            Suite::Forwarding(arguments) => forwarding::measure(arguments, &mut report)?,
+            Suite::Registrations(arguments) => registrations::measure(arguments, &mut report)?,
+        }
     }
     report.print();
-    match arguments.json() {
+    match &arguments.json {
         Some(file) => report.write(file),
         None => Ok(()),
     }

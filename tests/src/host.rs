@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context, Result};
 use ipnet::Ipv4Net;
+use mipd_common::mac::MacAddress;
 use rtnetlink::{LinkBridge, LinkUnspec, RouteMessageBuilder};
 
 use crate::namespace::Namespace;
@@ -58,6 +59,15 @@ impl Host {
     /// Sends what no other route takes to a next hop.
     pub fn add_default_route(&self, gateway: Ipv4Addr) -> Result<()> {
         self.add_route(Ipv4Net::default(), gateway)
+    }
+
+    /// Tells the Ethernet address of a neighbour, so that nobody has to ask for it.
+    pub fn add_neighbour(&self, interface: &str, address: Ipv4Addr, mac: MacAddress) -> Result<()> {
+        self.namespace.netlink(|handle| async move {
+            let index = index_of(&handle, interface).await?;
+            let request = handle.neighbours().add(index, address.into()).link_layer_address(&mac.0).replace();
+            request.execute().await.with_context(|| format!("cannot tell {} where {address} is", self.name))
+        })
     }
 
     /// Makes it a router.

@@ -10,8 +10,8 @@ use crate::{build::Profile, lab, setup::Route, workspace::Workspace};
 /// Arguments of `cargo xtask bench`.
 #[derive(Args)]
 pub struct Arguments {
-    /// What to measure and how: `registrations [--json FILE]`; `--help` tells more
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, default_value = "--help")]
+    /// What to measure and how: `[SUITE] [--json FILE]`; `--help` tells more
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }
 

@@ -1,18 +1,72 @@
 //! What to measure.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, Subcommand};
 
-/// How fast the agents are
+/// How fast the agents and the kernel programs are
+///
+/// Without a suite, everything is measured: some minutes on a quiet machine. Needs root.
 #[derive(Parser, Debug)]
 #[command(name = "bench", bin_name = "cargo xtask bench")]
-pub(super) enum Arguments {
+pub(super) struct Arguments {
+    /// Write the figures as JSON
+    #[arg(long, value_name = "FILE", global = true)]
+    pub json: Option<PathBuf>,
+    /// Only see that it works: small numbers of everything, within seconds. The figures mean little
+    #[arg(long, global = true)]
+    pub quick: bool,
+    #[command(subcommand)]
+    pub suite: Option<Suite>,
+}
+
+/// What can be measured by itself.
+#[derive(Subcommand, Debug)]
+pub(super) enum Suite {
+    /// Cost of each path through the kernel programs
+    ///
+    /// Each packet is one `BPF_PROG_TEST_RUN` on a fresh copy, of a client at random; an empty program's time is subtracted.
+    Programs(Programs),
+    /// Packets per second over virtual Ethernet: whole boxes, and a home agent, a foreign agent and an access point in a row
+    ///
+    /// Source, boxes and sink do all their work on one core. Compared with programs that only redirect, with the kernel's
+    /// forwarding, and with those of the kernel's own tunnels that there are.
+    Forwarding(Forwarding),
     /// Registrations per second, their latency, and memory per binding
     ///
     /// A generator with distinct clients, keys and correct authenticators drives one home agent, then a foreign agent and a
-    /// home agent together, over UDP. Generator and agents have a core each. Needs root.
+    /// home agent together, over UDP. Generator and agents have a core each.
     Registrations(Registrations),
+}
+
+/// Arguments of `bench programs`.
+#[derive(Args, Debug)]
+pub(super) struct Programs {
+    /// How many bindings, visitors and stations there are while it is measured
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 1_000, 10_000, 100_000, 1_000_000])]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(super::boxes::MOST_CLIENTS)))]
+    pub bindings: Vec<u32>,
+    /// How often each path has its turn
+    #[arg(long, default_value_t = 20)]
+    pub rounds: u32,
+    /// Calls per turn
+    #[arg(long, default_value_t = 15_000)]
+    pub calls: u32,
+}
+
+/// Arguments of `bench forwarding`.
+#[derive(Args, Debug)]
+pub(super) struct Forwarding {
+    /// No box has more bindings or visitors than this
+    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(super::boxes::MOST_CLIENTS)))]
+    pub most_clients: u32,
+    /// How often each row of boxes has its turn
+    #[arg(long, default_value_t = 30)]
+    pub rounds: u32,
+    /// Frames per turn
+    #[arg(long, default_value_t = 200_000)]
+    pub frames: u32,
 }
 
 /// Arguments of `bench registrations`.
@@ -27,15 +81,82 @@ pub(super) struct Registrations {
     /// How many visitors the foreign agent has in the end
     #[arg(long, default_value_t = 10_000)]
     pub visitors: u32,
-    /// Write the figures as JSON
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
 }
 
-impl Arguments {
-    pub fn json(&self) -> Option<&Path> {
-        match self {
-            Self::Registrations(arguments) => arguments.json.as_deref(),
+/// A suite's arguments as clap fills them in when none are given, or as few as make sense.
+pub(super) trait Defaults: Args {
+    /// The ones for `--quick`.
+    fn quick() -> Self;
+
+    /// What the command line would give without options.
+    fn defaults(quick: bool) -> Self {
+        if quick {
+            return Self::quick();
         }
+        let command = Self::augment_args(clap::Command::new("bench"));
+        let matches = command.get_matches_from(["bench"]);
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+impl Defaults for Programs {
+    fn quick() -> Self {
+        Self { bindings: vec![1, 1_000], rounds: 3, calls: 200 }
+    }
+}
+
+impl Defaults for Forwarding {
+    fn quick() -> Self {
+        Self { most_clients: 1_000, rounds: 3, frames: 5_000 }
+    }
+}
+
+impl Defaults for Registrations {
+    fn quick() -> Self {
+        Self { bindings: vec![1_000], requests: 5_000, visitors: 500 }
+    }
+}
+
+impl Suite {
+    /// All of them.
+    pub fn all(quick: bool) -> Vec<Self> {
+        vec![
+            Self::Programs(Programs::defaults(quick)),
+            Self::Forwarding(Forwarding::defaults(quick)),
+            Self::Registrations(Registrations::defaults(quick)),
+        ]
+    }
+
+    /// The same suite with the arguments for `--quick`.
+    pub fn quick(self) -> Self {
+        match self {
+            Self::Programs(_) => Self::Programs(Programs::quick()),
+            Self::Forwarding(_) => Self::Forwarding(Forwarding::quick()),
+            Self::Registrations(_) => Self::Registrations(Registrations::quick()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_suite_means_all_with_their_defaults() {
+        let arguments = Arguments::try_parse_from(["bench", "--json", "x.json"]).unwrap();
+        assert!(arguments.suite.is_none());
+        let suites = Suite::all(false);
+        assert!(suites.iter().any(|suite| matches!(suite, Suite::Programs(programs) if programs.bindings.len() == 5)));
+        assert!(suites.iter().any(|suite| matches!(suite, Suite::Registrations(_))));
+    }
+
+    #[test]
+    fn options_follow_the_suite() {
+        let arguments =
+            Arguments::try_parse_from(["bench", "programs", "--bindings", "1", "--json", "x.json"]).unwrap();
+        assert!(arguments.json.is_some());
+        let Some(Suite::Programs(programs)) = arguments.suite else { panic!("another suite") };
+        assert_eq!(programs.bindings, [1]);
+        assert!(Arguments::try_parse_from(["bench", "programs", "--bindings", "2000000"]).is_err());
     }
 }

@@ -9,8 +9,8 @@ use mipd_common::maps::hook;
 
 use super::maps::ROWS;
 
-/// Where the object lies in the target directory.
-const IN_TARGET: &str = "ebpf/bpfel-unknown-none/release/mipd-ebpf";
+/// Where the objects lie in the target directory.
+const IN_TARGET: &str = "ebpf/bpfel-unknown-none/release";
 
 /// The programs for routers and access points, by entry point and hook.
 pub const XDP_PROGRAMS: [&str; 3] = ["router_xdp", "radio_xdp", "uplink_xdp"];
@@ -27,20 +27,25 @@ pub const TC_PROGRAMS: [&str; 7] = [
 
 /// The object file: `MIPD_EBPF_OBJECT`, or where `cargo xtask build` puts it.
 pub fn path() -> Result<PathBuf> {
-    if let Some(path) = env::var_os("MIPD_EBPF_OBJECT") {
+    find("MIPD_EBPF_OBJECT", "mipd-ebpf")
+}
+
+/// The object that a variable names, or that lies in the target directory.
+fn find(variable: &str, name: &str) -> Result<PathBuf> {
+    if let Some(path) = env::var_os(variable) {
         return Ok(PathBuf::from(path));
     }
     let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let found = target
         .into_iter()
         .chain(Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|directory| directory.join("target")))
-        .map(|target| target.join(IN_TARGET))
+        .map(|target| target.join(IN_TARGET).join(name))
         .find(|object| object.exists());
     match found {
         Some(object) => Ok(object),
-        None => {
-            bail!("no {IN_TARGET} in any target directory: run `cargo xtask build`, which compiles the kernel programs")
-        }
+        None => bail!(
+            "no {IN_TARGET}/{name} in any target directory: run `cargo xtask build`, which compiles the kernel programs"
+        ),
     }
 }
 
@@ -73,9 +78,18 @@ pub fn open(sizes: &[(&'static str, u32)]) -> Result<Ebpf> {
     loader.load_file(&path).with_context(|| format!("cannot open {}", path.display()))
 }
 
-/// Loads one program.
+/// Opens the programs that only measurements use, with fresh maps, and loads nothing yet.
+pub fn open_bench() -> Result<Ebpf> {
+    let path = find("MIPD_BENCH_OBJECT", "mipd-bench")?;
+    Ebpf::load_file(&path).with_context(|| format!("cannot open {}", path.display()))
+}
+
+/// Loads one program, if it is not yet.
 pub fn load_program(object: &mut Ebpf, name: &str) -> Result<()> {
     let program = object.program_mut(name).with_context(|| format!("the object has no program {name}"))?;
+    if program.fd().is_ok() {
+        return Ok(());
+    }
     match program {
         Program::Xdp(program) => program.load(),
         Program::SchedClassifier(program) => program.load(),

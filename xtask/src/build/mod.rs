@@ -34,7 +34,7 @@ pub struct Arguments {
 /// The objects that are loaded into the kernel.
 pub struct Kernel {
     programs: PathBuf,
-    pass: Option<PathBuf>,
+    bench: Option<PathBuf>,
 }
 
 /// How the agent and everything around it are compiled.
@@ -125,14 +125,14 @@ impl Kernel {
     /// Tells a command where the objects are.
     pub fn export(&self, command: &mut Command) {
         command.env("MIPD_EBPF_OBJECT", &self.programs);
-        if let Some(pass) = &self.pass {
-            command.env("MIPD_PASS_OBJECT", pass);
+        if let Some(bench) = &self.bench {
+            command.env("MIPD_BENCH_OBJECT", bench);
         }
     }
 
     /// Prints each program's size, so that growth is seen.
     pub fn print(&self) -> Result<()> {
-        for object in [Some(&self.programs), self.pass.as_ref()].into_iter().flatten() {
+        for object in [Some(&self.programs), self.bench.as_ref()].into_iter().flatten() {
             let bytes = fs::read(object).with_context(|| format!("cannot read {}", object.display()))?;
             println!("{}", object.display());
             for program in report::programs(&bytes).with_context(|| format!("cannot parse {}", object.display()))? {
@@ -157,7 +157,7 @@ fn compile(workspace: &Workspace, board: &Board<'_>, route: Option<Route>) -> Re
     let find = |name: &str| built.iter().find(|executable| executable.name == name).map(|found| found.path.clone());
     Ok(Kernel {
         programs: find("mipd-ebpf").context("package mipd-ebpf has no binary mipd-ebpf")?,
-        pass: find("mipd-pass"),
+        bench: find("mipd-bench"),
     })
 }
 
