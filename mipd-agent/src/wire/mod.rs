@@ -11,6 +11,7 @@
 //! * [`ip`], [`frame`], [`arp`], `checksum`: the headers around them, for raw frames;
 //! * [`radius`]: the exchange that downloads security associations (RFC 2865);
 //! * [`echo`]: what keeps tunnels over UDP alive;
+//! * [`subnet_map`]: the exchange between access points that tells them each other's home agents;
 //! * [`dhcp`]: what a client's DHCP message says about its address.
 
 pub mod advertisement;
@@ -31,5 +32,6 @@ pub mod proxy_mode;
 pub mod radius;
 pub mod registration;
 pub mod revocation;
+pub mod subnet_map;
 pub mod types;
 pub mod udp_tunnel;

@@ -1,4 +1,4 @@
-//! The subnet map: which home agent serves which subnet.
+//! What a client's home agent is looked up in.
 //!
 //! An entry is a home agent's address and a mask; the subnet is `address & mask`, so each home agent must have an
 //! address inside the subnet that it serves. A client's home agent is found by longest match.
