@@ -52,7 +52,7 @@ impl Backend for Kernel {
             What::Tunnels => Report::Tunnels(report::tunnels(maps.tunnels()?)),
             What::Interfaces => Report::Interfaces(interfaces(&maps)?),
             What::Counters => Report::Counters(report::data_path(&maps.counters()?).collect()),
-            What::Agents | What::Associations | What::Violations => {
+            What::Agents | What::SubnetMap | What::AccessPoints | What::Associations | What::Violations => {
                 return Err(format!("{what} are not in the maps: ask the running agent, without --maps").into());
             }
         })

@@ -212,6 +212,11 @@ impl Agent {
         self.ask(&["deregister", &address.to_string()], "--socket", &self.socket).map(drop)
     }
 
+    /// `mipd clear subnet-map`.
+    pub fn clear_subnet_map(&self) -> Result<()> {
+        self.ask(&["clear", "subnet-map"], "--socket", &self.socket).map(drop)
+    }
+
     /// `mipd unload`: takes everything off the box that the agent has put there.
     pub fn unload(&self) -> Result<()> {
         self.ask(&["unload"], "--config", &self.configuration).map(drop)

@@ -8,6 +8,7 @@
 
 mod backend;
 mod check;
+mod clear;
 mod deregister;
 mod load;
 mod location;
@@ -63,6 +64,8 @@ enum Command {
     Pause(pause::Arguments),
     /// Take clients again after `pause`
     Resume(pause::Arguments),
+    /// Forget what was learned, to learn it anew
+    Clear(clear::Arguments),
     /// Remove everything a stopped agent left: programs, maps, routes, devices, settings
     Unload(unload::Arguments),
 }
@@ -111,6 +114,7 @@ fn execute(
         Command::Deregister(arguments) => deregister::execute(&arguments, output),
         Command::Pause(arguments) => pause::execute(&arguments, pause::Switch::Pause, output),
         Command::Resume(arguments) => pause::execute(&arguments, pause::Switch::Resume, output),
+        Command::Clear(arguments) => clear::execute(&arguments, output),
         Command::Unload(arguments) => unload::execute(&arguments, backend, output),
     };
     // The complaint may refer to what was printed.

@@ -190,7 +190,7 @@ fn misuse_is_one_line_and_exit_code_2() {
         ),
         (
             &["show", "binding"],
-            "mipd: invalid value 'binding' for '<TABLE>'; [possible values: bindings, visitors, clients, agents, tunnels, \
+            "mipd: invalid value 'binding' for '<TABLE>'; [possible values: bindings, visitors, clients, agents, subnet-map, access-points, tunnels, \
              interfaces, counters, associations, violations]; tip: a similar value exists: 'bindings'; see `mipd --help`\n",
         ),
         (&["deregister"], "mipd: the following required arguments were not provided: <ADDRESS>; see `mipd --help`\n"),

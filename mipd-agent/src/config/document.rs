@@ -97,6 +97,10 @@ pub(super) struct AccessPointSection {
     pub radios: Spanned<Vec<RadioEntry>>,
     #[serde(default)]
     pub subnet_map: Vec<Spanned<SubnetMapText>>,
+    #[serde(default)]
+    pub authoritative: Vec<Spanned<String>>,
+    pub subnet_map_key: Option<Spanned<SecretText>>,
+    pub subnet_map_key_file: Option<Spanned<PathBuf>>,
     pub registration_lifetime: Option<Spanned<LifetimeText>>,
     #[serde(default)]
     pub encapsulation: Vec<Spanned<Encapsulation>>,

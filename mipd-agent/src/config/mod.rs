@@ -32,7 +32,8 @@ pub use self::{
     locations::Locations,
     radius::Radius,
     roles::{
-        AccessPoint, Advertisement, ForeignAgent, HomeAgent, HomeRoutes, HomeSubnet, Radio, SubnetMapEntry, VisitorIpv6,
+        AccessPoint, Advertisement, ForeignAgent, HomeAgent, HomeRoutes, HomeSubnet, Radio, SubnetMapEntry,
+        SubnetMapExchange, VisitorIpv6,
     },
     settings::{AgentSettings, InterfaceSettings},
     values::{FastPath, InterfaceName},

@@ -48,6 +48,16 @@ pub(super) fn key(
     }
 }
 
+/// A key that is given as `name` or in the file `name-file`, and where; `None` if neither is there.
+pub(super) fn named_key(
+    source: &Source<'_>,
+    name: &str,
+    inline: Option<Spanned<SecretText>>,
+    file: Option<Spanned<PathBuf>>,
+) -> Result<Option<Placed<Key>>, ConfigError> {
+    secret(source, name, inline, file, parse)
+}
+
 /// A text that is given as `name` or in the file `name-file`, and where; `None` if neither is there. Line ends and spaces
 /// around the contents of a file do not belong to it.
 pub(super) fn text(

@@ -69,9 +69,9 @@ fn every_mistake_has_its_one_line() {
              access-point, foreign-agent, home-agent, advertisement, radius",
         ),
         (
-            format!("{ACCESS_POINT}authoritative = []\n"),
-            "mipd.toml:6: unknown key `authoritative`: expected uplink, bridge, radios, subnet-map, \
-             registration-lifetime, encapsulation, reverse-tunnel, broadcast, proxy-extensions, local-subnets, visitor-ipv6, registration-port, maximum-clients",
+            format!("{ACCESS_POINT}vlan = 5\n"),
+            "mipd.toml:6: unknown key `vlan`: expected uplink, bridge, radios, subnet-map, authoritative, \
+             subnet-map-key, subnet-map-key-file, registration-lifetime, encapsulation, reverse-tunnel, broadcast, proxy-extensions, local-subnets, visitor-ipv6, registration-port, maximum-clients",
         ),
         (
             format!("{HOME_AGENT}maximum-lifetim = \"10h\"\n"),
@@ -539,4 +539,33 @@ fn advertisements_are_as_configured() {
         lifetime: Some(Duration::from_mins(1)),
     };
     assert_eq!(parse(&text).unwrap().advertisement, expected);
+}
+
+#[test]
+fn access_points_that_exchange_the_subnet_map_share_a_key_and_name_who_keeps_it() {
+    let config = parse(&format!(
+        "{ACCESS_POINT}\nauthoritative = [\"10.2.0.11\", \"ap-1.campus.example\"]\nsubnet-map-key = \"{KEY}\"\n"
+    ))
+    .unwrap();
+    let exchange = config.access_point.unwrap().exchange.unwrap();
+    assert_eq!(exchange.authoritative, ["10.2.0.11", "ap-1.campus.example"]);
+    assert_eq!(exchange.key, Key::from_hex(KEY).unwrap());
+    for (text, expected) in [
+        (
+            "authoritative = [\"10.2.0.11\"]".to_owned(),
+            "authoritative access points without a key: add subnet-map-key-file",
+        ),
+        (format!("subnet-map-key = \"{KEY}\""), "a key for the subnet map, but nobody to exchange it with"),
+        (
+            format!("authoritative = [\"a\", \"b\", \"c\", \"d\"]\nsubnet-map-key = \"{KEY}\""),
+            "more than 3 authoritative access points",
+        ),
+        (format!("authoritative = [\"a\", \"a\"]\nsubnet-map-key = \"{KEY}\""), "a is authoritative already"),
+        (format!("authoritative = [\"10.2.0.256\"]\nsubnet-map-key = \"{KEY}\""), "`10.2.0.256` is no host name"),
+        (format!("authoritative = [\"-x\"]\nsubnet-map-key = \"{KEY}\""), "`-x` is no host name"),
+        ("authoritative = [\"a\"]\nsubnet-map-key = \"12\"".to_owned(), "subnet-map-key has 2 hexadecimal digits"),
+    ] {
+        let error = parse(&format!("{ACCESS_POINT}\n{text}\n")).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
 }

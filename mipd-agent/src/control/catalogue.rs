@@ -5,7 +5,7 @@ use crate::{
     mobility::{
         counters::Count,
         discovery::{advertiser::AdvertiserCounters, listener::ListenerCounters},
-        proxy,
+        proxy, subnet_map,
     },
     wire::types::ReplyCode,
 };
@@ -119,6 +119,19 @@ catalogue! {
         malformed: "frames that make no sense";
         send_errors: "frames that could not be sent";
     }
+    /// What the exchange of the subnet map counts besides its table of counters.
+    SUBNET_MAP {
+        send_errors: "messages that could not be sent";
+        discarded_malformed: "dropped: no message of the protocol, or one with a broken body";
+        discarded_version: "dropped: another version of the protocol";
+        discarded_authenticator: "dropped: not made with our key";
+        discarded_sender: "dropped: the sender is not whom the IP source address says, or is ourselves";
+        discarded_session: "dropped: of no session that we have, so of an earlier one or a replay";
+        discarded_replayed: "dropped: seen before in this session, and not the last one";
+        discarded_unexpected: "dropped: what this sender has no business to say";
+        discarded_too_many_members: "dropped: of more access points than are remembered";
+        discarded_unmatched_reply: "dropped: a registration reply that answers no probe";
+    }
     STATE {
         changes: "changes of records handed over";
         records_written: "records written to the disk, or removed from it";
@@ -185,7 +198,8 @@ const FOREIGN_AGENT_CODES: &[(u8, Option<&str>)] = &[
 ];
 
 /// The roles, as `mipd show counters` names them.
-pub const ROLES: [&str; 6] = ["router", "home_agent", "foreign_agent", "access_point", "discovery", "state"];
+pub const ROLES: [&str; 7] =
+    ["router", "home_agent", "foreign_agent", "access_point", "discovery", "subnet_map", "state"];
 
 /// All counters of a role (one of [`ROLES`]), in the order in which they are shown.
 pub fn of(role: &str) -> Vec<Entry> {
@@ -207,6 +221,10 @@ pub fn of(role: &str) -> Vec<Entry> {
             let advertiser: Vec<_> = AdvertiserCounters::default().iter().map(Entry::from).collect();
             let listener: Vec<_> = ListenerCounters::default().iter().map(Entry::from).collect();
             advertiser.into_iter().chain(listener).collect()
+        }
+        "subnet_map" => {
+            let counters: Vec<_> = subnet_map::Counters::default().iter().map(Entry::from).collect();
+            counters.into_iter().chain(table(SUBNET_MAP)).collect()
         }
         "state" => table(STATE).collect(),
         _ => Vec::new(),

@@ -24,13 +24,15 @@ pub enum Request {
     Pause,
     /// Undo [`Request::Pause`].
     Resume,
+    /// Forget the subnet map, the static entries excepted (access point).
+    ClearSubnetMap,
 }
 
 macro_rules! tables {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal;)+) => {
         /// The tables of `mipd show`.
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, clap::ValueEnum)]
-        #[serde(rename_all = "snake_case")]
+        #[serde(rename_all = "kebab-case")]
         pub enum What {
             $($(#[doc = $doc])+ $variant,)+
         }
@@ -56,6 +58,10 @@ tables! {
     Clients = "clients";
     /// Agents heard by the access point
     Agents = "agents";
+    /// Home agents by subnet, as the access point knows them
+    SubnetMap = "subnet-map";
+    /// Access points that exchange the subnet map with this one
+    AccessPoints = "access-points";
     /// Tunnels and where they leave
     Tunnels = "tunnels";
     /// Interfaces and their fast path
@@ -110,6 +116,7 @@ mod tests {
             ),
             (Request::Pause, r#"{"command":"pause"}"#),
             (Request::Resume, r#"{"command":"resume"}"#),
+            (Request::ClearSubnetMap, r#"{"command":"clear_subnet_map"}"#),
         ];
         for (request, text) in cases {
             assert_eq!(json(&request), text);

@@ -19,7 +19,7 @@ use crate::{
 
 /// One table.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(tag = "what", content = "rows", rename_all = "snake_case")]
+#[serde(tag = "what", content = "rows", rename_all = "kebab-case")]
 pub enum Report {
     /// `show bindings`
     Bindings(Vec<Binding>),
@@ -29,6 +29,10 @@ pub enum Report {
     Clients(Vec<Client>),
     /// `show agents`
     Agents(Vec<Agent>),
+    /// `show subnet-map`
+    SubnetMap(Vec<SubnetMapEntry>),
+    /// `show access-points`
+    AccessPoints(Vec<AccessPoint>),
     /// `show tunnels`
     Tunnels(Vec<Tunnel>),
     /// `show interfaces`
@@ -49,6 +53,8 @@ impl Report {
             Self::Visitors(_) => What::Visitors,
             Self::Clients(_) => What::Clients,
             Self::Agents(_) => What::Agents,
+            Self::SubnetMap(_) => What::SubnetMap,
+            Self::AccessPoints(_) => What::AccessPoints,
             Self::Tunnels(_) => What::Tunnels,
             Self::Interfaces(_) => What::Interfaces,
             Self::Counters(_) => What::Counters,
@@ -64,6 +70,8 @@ impl Report {
             What::Visitors => Self::Visitors(Vec::new()),
             What::Clients => Self::Clients(Vec::new()),
             What::Agents => Self::Agents(Vec::new()),
+            What::SubnetMap => Self::SubnetMap(Vec::new()),
+            What::AccessPoints => Self::AccessPoints(Vec::new()),
             What::Tunnels => Self::Tunnels(Vec::new()),
             What::Interfaces => Self::Interfaces(Vec::new()),
             What::Counters => Self::Counters(Vec::new()),
@@ -291,6 +299,32 @@ impl Association {
             lifetime_remaining_s: None,
         }
     }
+}
+
+/// A row of the subnet map.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SubnetMapEntry {
+    /// The subnet, as a prefix.
+    pub subnet: String,
+    /// Its home agent.
+    pub home_agent: Ipv4Addr,
+    /// `static` (configured here) or `exchange`.
+    pub source: String,
+    /// The authoritative access point that the entry comes from.
+    pub reported_to: Option<Ipv4Addr>,
+}
+
+/// An access point that exchanges the subnet map with this one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AccessPoint {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Whether it is one of the authoritative ones.
+    pub authoritative: bool,
+    /// Whether this one reports to it.
+    pub in_charge: bool,
+    /// The subnet whose home agent it reports, as a prefix.
+    pub subnet: Option<String>,
 }
 
 /// A message that failed authentication or replay protection (RFC 2006 `mipSecViolationTable`).

@@ -14,6 +14,7 @@ use crate::{
         link::{InterfaceIndex, Path, Received, Transmit},
         proxy::{Action, ClientRecord, Event, ForeignAgentInfo, HomeAgentOnLink, Proxy, StationState},
         security::radius::Outcome,
+        subnet_map::SubnetMap,
         time::{Instant, Now},
     },
     state::{Remembered, Table},
@@ -49,6 +50,8 @@ pub struct AccessPoint {
     pub proxy: Proxy,
     /// Which agents there are.
     pub listener: Listener,
+    /// The home agent of this subnet, and the subnet, as the other access points are told.
+    pub own_home_agent: Option<(Ipv4Addr, Ipv4Net)>,
     /// The foreign agent that the proxy was told to prefer.
     pub preferred_agent: Option<Ipv4Addr>,
     /// First packets.
@@ -140,6 +143,13 @@ impl AccessPoint {
     ) {
         let mut actions = Vec::new();
         self.proxy.take_associations(now, home_address, outcome, &mut actions);
+        self.apply(now, actions, context);
+    }
+
+    /// The home agents of the subnets are these now.
+    pub fn set_subnet_map(&mut self, now: Now, map: SubnetMap, context: &mut Context<'_>) {
+        let mut actions = Vec::new();
+        self.proxy.subnet_map_changed(now, map, &mut actions);
         self.apply(now, actions, context);
     }
 
@@ -335,6 +345,7 @@ impl AccessPoint {
                 mac: agent.mac,
             })
             .collect();
+        self.own_home_agent = home_agent_of(self.address, self.own_home_agent, self.listener.agents());
         // The gateway of this subnet is the agent on it; without one the virtual MAC leads nowhere here.
         let gateway = home_agents.first().map(|agent| agent.mac).or(foreign_agents.first().map(|agent| agent.mac));
         if let Err(error) = context.dataplane.set_gateway_mac(gateway) {
@@ -455,4 +466,18 @@ impl AccessPoint {
             self.give_back(&bytes, context);
         }
     }
+}
+
+/// The home agent of the subnet in which `own` is: the one that it was as long as it is heard, so that two do not take turns.
+/// Which subnet an agent serves is only known if it says its prefix (RFC 5944 §2.1.2).
+fn home_agent_of(own: Ipv4Addr, former: Option<(Ipv4Addr, Ipv4Net)>, agents: &[Agent]) -> Option<(Ipv4Addr, Ipv4Net)> {
+    let heard = || {
+        let home_agents = agents.iter().filter(|agent| agent.advertisement.flags.home_agent);
+        home_agents.flat_map(|agent| {
+            let prefixes = agent.advertisement.prefixes();
+            let serving = prefixes.into_iter().filter(move |prefix| prefix.contains(&own));
+            serving.filter(|prefix| prefix.contains(&agent.address)).map(|prefix| (agent.address, prefix))
+        })
+    };
+    former.filter(|former| heard().any(|candidate| candidate == *former)).or_else(|| heard().next())
 }

@@ -42,6 +42,9 @@ pub enum DaemonError {
     /// UDP port 434 is taken.
     #[error("cannot listen on UDP port 434: {0} (does another Mobile IP agent run on this box?)")]
     RegistrationPort(io::Error),
+    /// UDP port 6500 is taken.
+    #[error("cannot listen on UDP port 6500 for the subnet map: {0} (does something else on this box use it?)")]
+    SubnetMapSocket(io::Error),
     /// No packet socket.
     #[error("cannot open a packet socket on {interface}: {source}")]
     PacketSocket {

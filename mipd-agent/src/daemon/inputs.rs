@@ -1,6 +1,11 @@
 //! Sockets as one stream of messages: a task per socket reads, the daemon takes.
 
-use std::{io, net::SocketAddrV4, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
@@ -15,6 +20,7 @@ use crate::{
         undeliverable::Undeliverable,
     },
     mobility::{link::InterfaceIndex, security::radius::ServerIndex},
+    wire::subnet_map::PORT,
 };
 
 /// Batches of messages that wait for the daemon. Further ones wait in the sockets, and are lost there if it falls far
@@ -23,6 +29,10 @@ const QUEUE: usize = 8;
 
 /// How long a RADIUS socket that was given up is still read.
 const RADIUS_LINGER: Duration = Duration::from_secs(30);
+/// How long the addresses of names are taken to be the same.
+const RESOLVED_FOR: Duration = Duration::from_mins(5);
+/// How soon names that have no address are looked up again.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(10);
 
 /// What a socket had when it was read. Not to be printed: a server's datagrams hold keys.
 pub enum Input {
@@ -36,6 +46,10 @@ pub enum Input {
     Radius(ServerIndex, Zeroizing<Vec<u8>>),
     /// Broadcasts of a home link.
     Broadcasts(Vec<Frame>),
+    /// Datagrams of the exchange of the subnet map.
+    SubnetMap(Vec<Datagram>),
+    /// The addresses of the authoritative access points.
+    Authoritative(Vec<Ipv4Addr>),
 }
 
 /// The reading ends of all sockets.
@@ -84,6 +98,52 @@ impl Inputs {
             }
         });
         Ok(socket)
+    }
+
+    /// Opens and reads the socket of the subnet map.
+    pub fn subnet_map_socket(&self) -> io::Result<Arc<RegistrationSocket>> {
+        let socket = Arc::new(RegistrationSocket::open_on(PORT)?);
+        let (reader, sender) = (Arc::clone(&socket), self.sender.clone());
+        tokio::spawn(async move {
+            let mut batch = ReceiveBatch::new();
+            loop {
+                match reader.receive(&mut batch).await {
+                    Ok(Arrivals::Datagrams(datagrams)) => {
+                        if sender.send(Input::SubnetMap(datagrams)).await.is_err() {
+                            return;
+                        }
+                    }
+                    // Nobody listens there, which silence will tell.
+                    Ok(Arrivals::Undeliverable(_)) => {}
+                    Err(error) => tracing::debug!(%error, "UDP 6500"),
+                }
+            }
+        });
+        Ok(socket)
+    }
+
+    /// Looks up the addresses of hosts now and then. Those that have none now are left out.
+    pub fn resolve(&self, names: Vec<String>) {
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            loop {
+                let mut addresses = Vec::new();
+                for name in &names {
+                    match tokio::net::lookup_host((name.as_str(), PORT)).await {
+                        Ok(mut found) => addresses.extend(found.find_map(|address| match address {
+                            SocketAddr::V4(address) => Some(*address.ip()),
+                            SocketAddr::V6(_) => None,
+                        })),
+                        Err(error) => tracing::debug!(name, %error, "cannot look up an authoritative access point"),
+                    }
+                }
+                let pause = if addresses.len() == names.len() { RESOLVED_FOR } else { RESOLVE_AGAIN };
+                if sender.send(Input::Authoritative(addresses)).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(pause).await;
+            }
+        });
     }
 
     /// Opens a socket for a RADIUS server, and reads it until it is dropped.

@@ -3,7 +3,7 @@
 //! * `plan`: what the configuration means on this machine, and the settings that it gives each part;
 //! * `inputs`: sockets as one stream of messages;
 //! * `router`: home agent and foreign agent; `broadcasts`: broadcasts of the home network, for clients that are away;
-//! * `access_point`: the proxy;
+//! * `access_point`: the proxy; `subnet_map`: the exchange with other access points;
 //! * `radius`: security associations from servers;
 //! * [`report`]: the answers to `mipd show`;
 //! * `clock`, `error`.
@@ -20,6 +20,7 @@ mod plan;
 mod radius;
 pub mod report;
 mod router;
+mod subnet_map;
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -31,6 +32,7 @@ use self::{
     inputs::{Input, Inputs},
     radius::{News, Radius},
     router::Router,
+    subnet_map::SubnetMapService,
 };
 pub use self::{error::DaemonError, plan::Plan};
 use crate::{
@@ -70,6 +72,7 @@ struct Daemon {
     router: Option<Router>,
     access_point: Option<AccessPoint>,
     radius: Option<Radius>,
+    subnet_map: Option<SubnetMapService>,
     control: Server,
     terminate: Signal,
     interrupt: Signal,
@@ -96,6 +99,7 @@ impl Daemon {
         let inputs = Inputs::new();
         let router = plan.router(config, &inputs)?;
         let access_point = plan.access_point(config, &inputs)?;
+        let subnet_map = plan.subnet_map(config, clock.now(), &inputs)?;
         // Last, since it is what changes the box: whatever fails before leaves nothing behind.
         let dataplane = DataPlane::start(plan.data_plane(config))?;
         let mut daemon = Self {
@@ -108,6 +112,7 @@ impl Daemon {
             router,
             access_point,
             radius: config.radius.as_ref().map(Radius::new),
+            subnet_map,
             control,
             terminate,
             interrupt,
@@ -160,6 +165,7 @@ impl Daemon {
             }
             self.handle_timeouts();
             self.look_up_associations();
+            self.pass_on_subnet_map();
             let now = self.clock.now();
             let mut context = Context { dataplane: &mut self.dataplane, state: &self.state };
             if let Some(router) = &mut self.router {
@@ -178,8 +184,14 @@ impl Daemon {
         let access_point = self.access_point.as_ref().and_then(AccessPoint::poll_timeout);
         let latest = self.clock.now().instant + LONGEST_SLEEP;
         let radius = self.radius.as_ref().and_then(|radius| radius.client.poll_timeout());
-        let deadline =
-            router.into_iter().chain(access_point).chain(radius).min().map_or(latest, |at: Instant| at.min(latest));
+        let subnet_map = self.subnet_map.as_ref().and_then(SubnetMapService::poll_timeout);
+        let deadline = router
+            .into_iter()
+            .chain(access_point)
+            .chain(radius)
+            .chain(subnet_map)
+            .min()
+            .map_or(latest, |at: Instant| at.min(latest));
         tokio::select! {
             input = self.inputs.next() => Wake::Input(input),
             event = self.dataplane.next_event() => Wake::DataPlane(event),
@@ -195,6 +207,11 @@ impl Daemon {
         if let (Input::Radius(server, datagram), Some(radius)) = (input, &mut self.radius) {
             let news = radius.handle_datagram(now, *server, datagram, &self.inputs);
             return self.tell_associations(news);
+        }
+        match (input, &mut self.subnet_map) {
+            (Input::SubnetMap(datagrams), Some(subnet_map)) => return subnet_map.handle_datagrams(now, datagrams),
+            (Input::Authoritative(addresses), Some(subnet_map)) => return subnet_map.resolved(now, addresses.clone()),
+            _ => {}
         }
         let mut context = Context { dataplane: &mut self.dataplane, state: &self.state };
         match (input, &mut self.router, &mut self.access_point) {
@@ -234,6 +251,18 @@ impl Daemon {
             let (Some(home_address), Some(radius)) = (wanted, &mut self.radius) else { break };
             let news = radius.look_up(now, home_address, &self.inputs);
             self.tell_associations(news);
+        }
+    }
+
+    /// Tells the other access points the home agent of this subnet, and the proxy what they tell.
+    fn pass_on_subnet_map(&mut self) {
+        let (Some(subnet_map), Some(access_point)) = (&mut self.subnet_map, &mut self.access_point) else { return };
+        let now = self.clock.now();
+        subnet_map.own_home_agent(now, access_point.own_home_agent);
+        if let Some(map) = subnet_map.take_change() {
+            tracing::info!(subnets = map.len(), "subnet map changed");
+            let mut context = Context { dataplane: &mut self.dataplane, state: &self.state };
+            access_point.set_subnet_map(now, map, &mut context);
         }
     }
 
@@ -278,6 +307,12 @@ impl Daemon {
             let news = radius.handle_timeout(now, &self.inputs);
             self.tell_associations(news);
         }
+        if let Some(subnet_map) = &mut self.subnet_map
+            && subnet_map.poll_timeout().is_some_and(|at| at <= now.instant)
+        {
+            subnet_map.handle_timeout(now);
+            self.pass_on_subnet_map();
+        }
         let mut context = Context { dataplane: &mut self.dataplane, state: &self.state };
         if let Some(router) = &mut self.router
             && router.poll_timeout().is_some_and(|at| at <= now.instant)
@@ -297,6 +332,7 @@ impl Daemon {
             Request::Deregister { address } => self.deregister(*address),
             Request::Pause => self.pause(true),
             Request::Resume => self.pause(false),
+            Request::ClearSubnetMap => self.clear_subnet_map(),
         }
     }
 
@@ -310,6 +346,20 @@ impl Daemon {
         } else {
             Response::Refused { message: format!("{address} is registered neither as binding nor as visitor here") }
         }
+    }
+
+    fn clear_subnet_map(&mut self) -> Response {
+        let now = self.clock.now();
+        let Some(subnet_map) = &mut self.subnet_map else {
+            let message =
+                "this box learns no subnet map: it is no access point, or no authoritative ones are configured";
+            return Response::Refused { message: message.into() };
+        };
+        subnet_map.clear(now);
+        self.pass_on_subnet_map();
+        let message =
+            "cleared; what other access points still have comes back: to build the map anew, clear it on each";
+        Response::Done { message: message.into() }
     }
 
     fn pause(&mut self, pause: bool) -> Response {

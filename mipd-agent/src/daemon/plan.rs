@@ -11,6 +11,7 @@ use super::{
     broadcasts::BroadcastForwarder,
     inputs::Inputs,
     router::{self, Router},
+    subnet_map::SubnetMapService,
 };
 use crate::{
     config::{Config, HomeRoutes, InterfaceName, PeerKind, VisitorIpv6},
@@ -26,8 +27,8 @@ use crate::{
         link::InterfaceIndex,
         proxy::{self, Proxy},
         security::{MobileHomeAssociations, PeerAssociations},
-        subnet_map::SubnetMap,
-        time::Instant,
+        subnet_map::{SubnetMap, SubnetMapError},
+        time::{Instant, Now},
     },
     wire::{
         proxy_mode::AccessTechnology,
@@ -333,6 +334,19 @@ impl Plan {
         }))
     }
 
+    /// The exchange of the subnet map, with its socket open.
+    pub fn subnet_map(
+        &self,
+        config: &Config,
+        now: Now,
+        inputs: &Inputs,
+    ) -> Result<Option<SubnetMapService>, DaemonError> {
+        let Some(settings) = &config.access_point else { return Ok(None) };
+        let Some(exchange) = &settings.exchange else { return Ok(None) };
+        let address = self.address(&settings.bridge)?.addr();
+        SubnetMapService::start(exchange, address, configured_subnet_map(settings)?, now, inputs).map(Some)
+    }
+
     /// The access point role, with its sockets open.
     pub fn access_point(&self, config: &Config, inputs: &Inputs) -> Result<Option<AccessPoint>, DaemonError> {
         let Some(settings) = &config.access_point else { return Ok(None) };
@@ -351,9 +365,7 @@ impl Plan {
             radio_ports.insert(radio.interface, radio);
         }
         let own_subnets = self.own_subnets(settings);
-        let subnet_map = SubnetMap::from_entries(
-            settings.subnet_map.iter().map(|entry| (entry.home_agent, entry.prefix.netmask())),
-        )?;
+        let subnet_map = configured_subnet_map(settings)?;
         let names = config.security_associations.iter().filter_map(|entry| Some((entry.clients, entry.nai.clone()?)));
         let proxy = proxy::Config {
             subnet_map,
@@ -375,6 +387,7 @@ impl Plan {
         Ok(Some(AccessPoint {
             proxy: Proxy::new(proxy, rand::random()),
             listener: Listener::new(address, rand::random()),
+            own_home_agent: None,
             preferred_agent: None,
             hold: crate::stations::hold::Hold::default(),
             counters: access_point::Counters::default(),
@@ -388,6 +401,11 @@ impl Plan {
             next_activity: Instant::default(),
         }))
     }
+}
+
+/// The static entries of the subnet map.
+fn configured_subnet_map(settings: &crate::config::AccessPoint) -> Result<SubnetMap, SubnetMapError> {
+    SubnetMap::from_entries(settings.subnet_map.iter().map(|entry| (entry.home_agent, entry.prefix.netmask())))
 }
 
 /// The interfaces on which an agent role speaks, each once.

@@ -4,13 +4,18 @@ use std::time::{Duration, SystemTime};
 
 use mipd_common::maps::Action;
 
-use super::Daemon;
+use super::{
+    Daemon,
+    subnet_map::{self, SubnetMapService},
+};
 use crate::{
     config::associations::algorithm_name,
     control::{
         What,
         catalogue::{self, Entry},
-        report::{Agent, Association, Binding, Client, Counter, Interface, Report, Tunnel, Violation, Visitor},
+        report::{
+            Agent, Association, Binding, Client, Counter, Interface, Report, SubnetMapEntry, Tunnel, Violation, Visitor,
+        },
     },
     dataplane::{CounterReport, DataPlane, Hook, TunnelReport},
     mobility::{
@@ -32,6 +37,10 @@ impl Daemon {
             What::Visitors => Report::Visitors(self.visitors(now)),
             What::Clients => Report::Clients(self.clients(now)),
             What::Agents => Report::Agents(self.agents(now)),
+            What::SubnetMap => Report::SubnetMap(self.subnet_map()),
+            What::AccessPoints => {
+                Report::AccessPoints(self.subnet_map.as_ref().map(SubnetMapService::access_points).unwrap_or_default())
+            }
             What::Tunnels => Report::Tunnels(tunnels(self.dataplane.tunnels())),
             What::Interfaces => Report::Interfaces(interfaces(&self.dataplane)),
             What::Counters => Report::Counters(self.counters()),
@@ -63,6 +72,17 @@ impl Daemon {
                 }
             })
             .collect()
+    }
+
+    fn subnet_map(&self) -> Vec<SubnetMapEntry> {
+        match (&self.subnet_map, &self.access_point) {
+            (Some(service), _) => service.entries(),
+            (None, Some(access_point)) => {
+                let entries = access_point.proxy.subnet_map().iter();
+                entries.map(|(subnet, home_agent)| subnet_map::entry(subnet, home_agent.0, None)).collect()
+            }
+            (None, None) => Vec::new(),
+        }
     }
 
     fn associations(&self, now: Now) -> Vec<Association> {
@@ -240,6 +260,9 @@ impl Daemon {
             };
             rows.extend(radius.client.counters().iter().map(|count| row(&count.name, count.value, count.help)));
             rows.push(row("send_errors", radius.send_errors, "messages that could not be sent"));
+        }
+        if let Some(subnet_map) = &self.subnet_map {
+            rows.extend(rows_of("subnet_map", subnet_map.counts()));
         }
         let state = self.state.counters();
         let state = [

@@ -34,10 +34,11 @@ pub enum Arrivals {
     Undeliverable(Undeliverable),
 }
 
-/// A socket on UDP 434, all local addresses, that tells and chooses addresses per datagram.
+/// A socket on UDP 434, or another port, on all local addresses, that tells and chooses addresses per datagram.
 #[derive(Debug)]
 pub struct RegistrationSocket {
     socket: AsyncFd<Socket>,
+    port: u16,
     sending: Mutex<SendBatch>,
 }
 
@@ -47,7 +48,8 @@ impl RegistrationSocket {
         Self::open_on(REGISTRATION_PORT)
     }
 
-    fn open_on(port: u16) -> io::Result<Self> {
+    /// Opens the same kind of socket on another port.
+    pub fn open_on(port: u16) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
         setsockopt(&socket, Ipv4PacketInfo, &true)?;
@@ -57,7 +59,7 @@ impl RegistrationSocket {
         socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port).into())?;
         // SAFETY: a `Socket` owns one descriptor for life and always reports that one.
         let socket = unsafe { AsyncFd::register(socket) }?;
-        Ok(Self { socket, sending: Mutex::default() })
+        Ok(Self { socket, port, sending: Mutex::default() })
     }
 
     /// The datagrams that are there, or what came back of those sent; waits for the first. Cancel-safe.
@@ -66,7 +68,7 @@ impl RegistrationSocket {
         let returned = self.socket.async_io(interest, |socket| receive(socket, batch)).await?;
         Ok(match returned {
             Some(undeliverable) => Arrivals::Undeliverable(undeliverable),
-            None => Arrivals::Datagrams(batch.messages().map(|message| datagram(&message)).collect()),
+            None => Arrivals::Datagrams(batch.messages().map(|message| datagram(&message, self.port)).collect()),
         })
     }
 
@@ -112,7 +114,7 @@ fn outgoing(transmit: &Transmit) -> Outgoing<'_> {
     }
 }
 
-fn datagram(message: &Message<'_>) -> Datagram {
+fn datagram(message: &Message<'_>, port: u16) -> Datagram {
     let mut interface = 0;
     let mut destination = Ipv4Addr::UNSPECIFIED;
     let mut ttl = 0;
@@ -135,7 +137,7 @@ fn datagram(message: &Message<'_>) -> Datagram {
         source: source.into(),
         source_port,
         destination,
-        destination_port: REGISTRATION_PORT,
+        destination_port: port,
         ttl,
         interface: InterfaceIndex(interface),
         source_mac: None,

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use thiserror::Error;
 
 use super::{
@@ -153,6 +154,15 @@ pub struct AgentAdvertisement {
 }
 
 impl AgentAdvertisement {
+    /// The subnets that the agent says it has addresses in (prefix-lengths extension, RFC 5944 §2.1.2).
+    pub fn prefixes(&self) -> Vec<Ipv4Net> {
+        let routers = self.routers.iter().zip(&self.prefix_lengths);
+        routers
+            .filter_map(|(router, length)| Ipv4Net::new(router.0, *length).ok())
+            .map(|prefix| prefix.trunc())
+            .collect()
+    }
+
     /// Reads an ICMP message. `None`: a valid router advertisement of a router that is no mobility agent.
     pub fn parse(icmp: &[u8]) -> Result<Option<Self>, DiscoveryError> {
         let fixed = check(icmp, ROUTER_ADVERTISEMENT)?;

@@ -156,16 +156,18 @@ impl Body {
             Self::Hello | Self::Welcome => {}
             Self::Report { home_agent, leaving, digest } => {
                 let (address, prefix_length) = home_agent.unwrap_or((Ipv4Addr::UNSPECIFIED, 0));
-                let has = if home_agent.is_some() { Self::HAS_HOME_AGENT } else { 0 };
+                let flags = flag(home_agent.is_some(), Self::HAS_HOME_AGENT) | flag(*leaving, Self::LEAVING);
                 message.extend(address.octets());
-                message.extend([prefix_length, has | u8::from(*leaving) * Self::LEAVING, 0, 0]);
+                message.extend([prefix_length, flags, 0, 0]);
                 message.extend(digest.0.to_be_bytes());
             }
             Self::Entries { first, last, entries } => {
-                let flags = u8::from(*first) * Self::FIRST | u8::from(*last) * Self::LAST;
+                let flags = flag(*first, Self::FIRST) | flag(*last, Self::LAST);
                 message.extend([flags, 0]);
                 message.extend((entries.len() as u16).to_be_bytes());
-                entries.iter().for_each(|entry| entry.emit(message));
+                for entry in entries {
+                    message.extend(entry.to_bytes());
+                }
             }
             Self::Comparison { digest } | Self::Acknowledgement { digest } => message.extend(digest.0.to_be_bytes()),
         }
@@ -199,6 +201,10 @@ impl Body {
     }
 }
 
+fn flag(set: bool, bit: u8) -> u8 {
+    if set { bit } else { 0 }
+}
+
 fn digest_of(bytes: &[u8]) -> Result<Digest, Malformed> {
     bytes.try_into().map(|bytes| Digest(u64::from_be_bytes(bytes))).map_err(|_| Malformed::Body)
 }
@@ -211,15 +217,11 @@ impl Entry {
         let mut bytes = [0; ENTRY_LENGTH];
         bytes[0..4].copy_from_slice(&self.network.octets());
         bytes[4] = self.prefix_length;
-        bytes[5] = u8::from(self.removed) * Self::REMOVED;
+        bytes[5] = flag(self.removed, Self::REMOVED);
         bytes[8..12].copy_from_slice(&self.home_agent.octets());
         bytes[12..16].copy_from_slice(&self.origin.octets());
         bytes[16..24].copy_from_slice(&self.version.to_be_bytes());
         bytes
-    }
-
-    fn emit(&self, message: &mut Vec<u8>) {
-        message.extend(self.to_bytes());
     }
 
     /// `None` for a prefix length that no address has.

@@ -73,6 +73,8 @@ pub struct Settings {
     pub fast_path: FastPath,
     /// Whether access points insist on a reverse tunnel; otherwise they never ask for one.
     pub reverse_tunnel: bool,
+    /// The authoritative access points. With any, access points learn the subnet map from them and are given none.
+    pub authoritative: Vec<Ipv4Addr>,
     /// Whether broadcasts of the home network follow the client.
     pub broadcast: bool,
     /// What routers think of reverse tunnels: `off`, `offered` or `required`.
@@ -101,6 +103,7 @@ impl Settings {
         Self {
             fast_path,
             reverse_tunnel: false,
+            authoritative: Vec::new(),
             broadcast: false,
             routers_reverse_tunnel: "offered".to_owned(),
             routers_tunnels: None,
@@ -207,7 +210,13 @@ fn write_role(text: &mut String, role: &Role, settings: &Settings) -> std::fmt::
             writeln!(text, "uplink = {UPLINK:?}")?;
             writeln!(text, "bridge = {BRIDGE:?}")?;
             writeln!(text, "radios = [{{ interface = {RADIO:?}, ssid = \"campus\" }}]")?;
-            writeln!(text, "subnet-map = [{}]", entries.join(", "))?;
+            if settings.authoritative.is_empty() {
+                writeln!(text, "subnet-map = [{}]", entries.join(", "))?;
+            } else {
+                let authoritative: Vec<_> = settings.authoritative.iter().map(ToString::to_string).collect();
+                writeln!(text, "authoritative = {authoritative:?}")?;
+                writeln!(text, "subnet-map-key = \"hex:{}\"", settings.key)?;
+            }
             writeln!(text, "registration-lifetime = {:?}", settings.lifetime)?;
             writeln!(text, "broadcast = {}", settings.broadcast)?;
             writeln!(text, "reverse-tunnel = {:?}", if settings.reverse_tunnel { "require" } else { "never" })

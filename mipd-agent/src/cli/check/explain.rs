@@ -168,6 +168,12 @@ fn access_point(role: &AccessPoint) -> String {
             .iter()
             .map(|entry| format!("clients of {} are registered with home agent {}", entry.prefix, entry.home_agent)),
     );
+    if let Some(exchange) = &role.exchange {
+        let authoritative = exchange.authoritative.join(", then ");
+        lines.push(format!(
+            "learns other home agents on UDP port 6500 from {authoritative}, unless it is one of these itself"
+        ));
+    }
     let tunnel = match role.reverse_tunnel {
         ReverseTunnelPolicy::Never => "without a reverse tunnel",
         ReverseTunnelPolicy::WhenOffered => "with a reverse tunnel where it is offered",

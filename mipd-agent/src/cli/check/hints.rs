@@ -96,9 +96,10 @@ fn for_foreign_agent(config: &Config, foreign_agent: &ForeignAgent, findings: &m
 }
 
 fn for_access_point(config: &Config, access_point: &AccessPoint, findings: &mut Vec<Finding>) {
-    if access_point.subnet_map.is_empty() {
+    if access_point.subnet_map.is_empty() && access_point.exchange.is_none() {
         findings.push(Finding::warning(
-            "the access point's subnet-map is empty: no visitor's home agent is known, so none is served",
+            "the access point has neither a subnet-map nor authoritative access points: no visitor's home agent is known, so none \
+             is served",
         ));
     }
     if config.security_associations.is_empty() && config.radius.is_none() {
@@ -117,7 +118,9 @@ fn for_access_point(config: &Config, access_point: &AccessPoint, findings: &mut 
             )));
         }
     }
-    for association in &config.security_associations {
+    // What the others tell is not known here.
+    let told = access_point.exchange.is_some();
+    for association in config.security_associations.iter().filter(|_| !told) {
         if !access_point.subnet_map.iter().any(|entry| association.clients.is_within(&entry.prefix)) {
             findings.push(Finding::warning(format!(
                 "clients {} in line {} are not within one subnet of subnet-map: the home agent of some is not known",

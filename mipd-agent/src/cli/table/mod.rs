@@ -9,7 +9,10 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::Failure;
 use crate::{
-    control::report::{Agent, Association, Binding, Client, Counter, Interface, Report, Tunnel, Violation, Visitor},
+    control::report::{
+        AccessPoint, Agent, Association, Binding, Client, Counter, Interface, Report, SubnetMapEntry, Tunnel,
+        Violation, Visitor,
+    },
     wire::types::{Lifetime, ReplyCode},
 };
 
@@ -27,6 +30,8 @@ pub(super) fn render(report: &Report) -> String {
         Report::Visitors(rows) => text(rows),
         Report::Clients(rows) => text(rows),
         Report::Agents(rows) => text(rows),
+        Report::SubnetMap(rows) => text(rows),
+        Report::AccessPoints(rows) => text(rows),
         Report::Tunnels(rows) => text(rows),
         Report::Interfaces(rows) => text(rows),
         Report::Counters(rows) => text(rows),
@@ -42,6 +47,8 @@ pub(super) fn write_json(report: &Report, output: &mut dyn Write) -> Result<(), 
         Report::Visitors(rows) => serde_json::to_writer_pretty(&mut *output, rows),
         Report::Clients(rows) => serde_json::to_writer_pretty(&mut *output, rows),
         Report::Agents(rows) => serde_json::to_writer_pretty(&mut *output, rows),
+        Report::SubnetMap(rows) => serde_json::to_writer_pretty(&mut *output, rows),
+        Report::AccessPoints(rows) => serde_json::to_writer_pretty(&mut *output, rows),
         Report::Tunnels(rows) => serde_json::to_writer_pretty(&mut *output, rows),
         Report::Interfaces(rows) => serde_json::to_writer_pretty(&mut *output, rows),
         Report::Counters(rows) => serde_json::to_writer_pretty(&mut *output, rows),
@@ -294,6 +301,27 @@ impl Row for Counter {
             self.name.clone(),
             self.value.to_string(),
             self.help.clone(),
+        ]
+    }
+}
+
+impl Row for SubnetMapEntry {
+    const HEADER: &'static [&'static str] = &["SUBNET", "HOME AGENT", "SOURCE", "REPORTED TO"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.subnet.clone(), self.home_agent.to_string(), self.source.clone(), or_dash(self.reported_to)]
+    }
+}
+
+impl Row for AccessPoint {
+    const HEADER: &'static [&'static str] = &["ADDRESS", "AUTHORITATIVE", "IN CHARGE", "SUBNET"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.address.to_string(),
+            yes_no(self.authoritative),
+            yes_no(self.in_charge),
+            or_dash(self.subnet.as_ref()),
         ]
     }
 }

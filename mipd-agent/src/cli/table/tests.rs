@@ -314,6 +314,50 @@ mobile-home  10.1.7.5     256  md5-prefix-suffix  10.0.0.5:1812      3599s",
 }
 
 #[test]
+fn subnet_map() {
+    let entry = |subnet: &str, last, source: &str, reported_to| SubnetMapEntry {
+        subnet: subnet.to_owned(),
+        home_agent: Ipv4Addr::new(10, last, 0, 1),
+        source: source.to_owned(),
+        reported_to,
+    };
+    let authoritative = Some(Ipv4Addr::new(10, 2, 0, 11));
+    assert_shown(
+        &Report::SubnetMap(vec![
+            entry("10.1.0.0/24", 1, "exchange", authoritative),
+            entry("10.3.0.0/16", 3, "static", None),
+        ]),
+        "\
+SUBNET       HOME AGENT  SOURCE    REPORTED TO
+10.1.0.0/24  10.1.0.1    exchange  10.2.0.11
+10.3.0.0/16  10.3.0.1    static    -",
+        r#"[{"subnet":"10.1.0.0/24","home_agent":"10.1.0.1","source":"exchange","reported_to":"10.2.0.11"},
+        {"subnet":"10.3.0.0/16","home_agent":"10.3.0.1","source":"static","reported_to":null}]"#,
+    );
+}
+
+#[test]
+fn access_points() {
+    let first = AccessPoint {
+        address: Ipv4Addr::new(10, 2, 0, 11),
+        authoritative: true,
+        in_charge: true,
+        subnet: Some("10.2.0.0/24".to_owned()),
+    };
+    let second =
+        AccessPoint { address: Ipv4Addr::new(10, 3, 0, 11), authoritative: true, in_charge: false, subnet: None };
+    assert_shown(
+        &Report::AccessPoints(vec![first, second]),
+        "\
+ADDRESS    AUTHORITATIVE  IN CHARGE  SUBNET
+10.2.0.11  yes            yes        10.2.0.0/24
+10.3.0.11  yes            no         -",
+        r#"[{"address":"10.2.0.11","authoritative":true,"in_charge":true,"subnet":"10.2.0.0/24"},
+        {"address":"10.3.0.11","authoritative":true,"in_charge":false,"subnet":null}]"#,
+    );
+}
+
+#[test]
 fn violations() {
     let replay = Violation {
         time: "2026-11-26T17:55:22Z".into(),

@@ -1,5 +1,7 @@
 //! `[access-point]`: the box that visiting clients associate with.
 
+use std::net::Ipv4Addr;
+
 use ipnet::Ipv4Net;
 use mipd_common::maps::LIST_LENGTH;
 use serde::Deserialize;
@@ -11,13 +13,19 @@ use crate::{
     config::{
         document::{AccessPointSection, RadioEntry, SubnetMapText},
         error::{ConfigError, Source},
+        secret,
         values::{HostAddressText, InterfaceName, MaskText},
     },
-    wire::types::{HomeAgentAddress, Lifetime},
+    wire::{
+        authentication::Key,
+        types::{HomeAgentAddress, Lifetime},
+    },
 };
 
 const REGISTRATION_LIFETIME: Lifetime = Lifetime(600);
 const MAXIMUM_CLIENTS: u32 = 4096;
+/// How many access points may be authoritative.
+const MAXIMUM_AUTHORITATIVE: usize = 3;
 /// The port of the agents themselves (RFC 5944 §3.3).
 const MOBILE_IP_PORT: u16 = 434;
 
@@ -32,6 +40,8 @@ pub struct AccessPoint {
     pub radios: Vec<Radio>,
     /// Static entries of the subnet map.
     pub subnet_map: Vec<SubnetMapEntry>,
+    /// Access points that tell each other the subnet map; `None`: the static entries are all there is.
+    pub exchange: Option<SubnetMapExchange>,
     /// The lifetime asked for.
     pub registration_lifetime: Lifetime,
     /// Encapsulations asked for, the most wanted first.
@@ -63,6 +73,15 @@ pub struct Radio {
     pub proxy_mobile_ip: bool,
 }
 
+/// How access points tell each other the subnet map.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SubnetMapExchange {
+    /// The authoritative access points, names or addresses, in order; one to three.
+    pub authoritative: Vec<String>,
+    /// What all access points share.
+    pub key: Key,
+}
+
 /// A home subnet and its home agent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SubnetMapEntry {
@@ -87,7 +106,8 @@ pub(in crate::config) fn validate(
     source: &Source<'_>,
     section: Spanned<AccessPointSection>,
 ) -> Result<AccessPoint, ConfigError> {
-    let section = section.into_inner();
+    let mut section = section.into_inner();
+    let exchange = exchange(source, &mut section)?;
     let (uplink, bridge) = (&section.uplink, &section.bridge);
     if uplink.get_ref() == bridge.get_ref() {
         let message = format!("uplink and bridge are both {}: the uplink is a port of the bridge", uplink.get_ref());
@@ -109,6 +129,7 @@ pub(in crate::config) fn validate(
         encapsulations: encapsulations(source, &section.encapsulation)?,
         proxy_extensions: section.proxy_extensions,
         subnet_map,
+        exchange,
         registration_lifetime: section
             .registration_lifetime
             .map_or(REGISTRATION_LIFETIME, |lifetime| lifetime.into_inner().0),
@@ -121,6 +142,53 @@ pub(in crate::config) fn validate(
         uplink: section.uplink.into_inner(),
         bridge: section.bridge.into_inner(),
     })
+}
+
+fn exchange(source: &Source<'_>, section: &mut AccessPointSection) -> Result<Option<SubnetMapExchange>, ConfigError> {
+    let (inline, file) = (section.subnet_map_key.take(), section.subnet_map_key_file.take());
+    let key = secret::named_key(source, "subnet-map-key", inline, file)?;
+    let mut authoritative: Vec<String> = Vec::new();
+    for entry in &section.authoritative {
+        let name = entry.get_ref();
+        if !is_host(name) {
+            let message = format!("`{name}` is no host name and no IPv4 address: correct it");
+            return Err(source.error(&entry.span(), message));
+        }
+        if authoritative.contains(name) {
+            return Err(source.error(&entry.span(), format!("{name} is authoritative already: name each once")));
+        }
+        if authoritative.len() == MAXIMUM_AUTHORITATIVE {
+            let message = format!("more than {MAXIMUM_AUTHORITATIVE} authoritative access points: keep the first ones");
+            return Err(source.error(&entry.span(), message));
+        }
+        authoritative.push(name.clone());
+    }
+    match (key, section.authoritative.first()) {
+        (Some((key, _)), Some(_)) => Ok(Some(SubnetMapExchange { authoritative, key })),
+        (None, Some(first)) => {
+            let message = "authoritative access points without a key: add subnet-map-key-file = \"PATH\", with the key \
+                           that all access points share";
+            Err(source.error(&first.span(), message))
+        }
+        (Some((_, at)), None) => {
+            let message = "a key for the subnet map, but nobody to exchange it with: name one to three access points in \
+                           authoritative";
+            Err(source.error(&at, message))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// Whether a text can be a host name (RFC 1123 §2.1) or an IPv4 address.
+fn is_host(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let numeric = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    text.len() <= 128 && text.split('.').all(is_label) && (!numeric || text.parse::<Ipv4Addr>().is_ok())
 }
 
 /// The role negotiates all of them; the data path carries one.

@@ -15,7 +15,7 @@ pub(super) use self::{
     foreign_agent::validate as foreign_agent, home_agent::validate as home_agent,
 };
 pub use self::{
-    access_point::{AccessPoint, Radio, SubnetMapEntry, VisitorIpv6},
+    access_point::{AccessPoint, Radio, SubnetMapEntry, SubnetMapExchange, VisitorIpv6},
     advertisement::Advertisement,
     foreign_agent::ForeignAgent,
     home_agent::{HomeAgent, HomeRoutes, HomeSubnet},

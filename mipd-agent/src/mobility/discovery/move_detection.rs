@@ -1,9 +1,7 @@
 //! What advertisements say about moves and reboots (RFC 5944 §2.4.1 and §2.4.2).
 
-use ipnet::Ipv4Net;
-
 use super::listener::Agent;
-use crate::{mobility::time::Instant, wire::advertisement::AgentAdvertisement};
+use crate::mobility::time::Instant;
 
 /// RFC 5944 §2.4.1: a number that drops into 0..=255 tells of a reboot.
 const LAST_SEQUENCE_OF_A_REBOOT: u16 = 255;
@@ -22,11 +20,6 @@ pub(super) fn overdue(agent: &Agent) -> Instant {
 
 /// Whether two agents have no prefix in common. Only known if both say their prefixes (RFC 5944 §2.4.2.2).
 pub(super) fn is_on_another_subnet(one: &Agent, other: &Agent) -> bool {
-    let (one, other) = (prefixes(&one.advertisement), prefixes(&other.advertisement));
+    let (one, other) = (one.advertisement.prefixes(), other.advertisement.prefixes());
     !one.is_empty() && !other.is_empty() && !one.iter().any(|prefix| other.contains(prefix))
-}
-
-fn prefixes(advertisement: &AgentAdvertisement) -> Vec<Ipv4Net> {
-    let routers = advertisement.routers.iter().zip(&advertisement.prefix_lengths);
-    routers.filter_map(|(router, length)| Ipv4Net::new(router.0, *length).ok()).map(|prefix| prefix.trunc()).collect()
 }

@@ -307,6 +307,12 @@ impl Proxy {
     }
 
     /// Replaces the subnet map. Visitors that had no home agent are tried again; others keep theirs.
+    /// Which home agents it knows.
+    pub fn subnet_map(&self) -> &SubnetMap {
+        &self.registrar.config.subnet_map
+    }
+
+    /// Which home agents there are has changed.
     pub fn subnet_map_changed(&mut self, now: Now, subnet_map: SubnetMap, actions: &mut Vec<Action>) {
         self.registrar.config.subnet_map = subnet_map;
         for mac in self.roster.macs() {

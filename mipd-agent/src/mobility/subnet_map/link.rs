@@ -6,7 +6,7 @@
 //! replay. Within the session each direction has one numbered message under way at a time, which is repeated until it is
 //! acknowledged.
 
-use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
+use std::{cmp::Ordering, collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
 use ipnet::Ipv4Net;
 use rand::{RngExt, rngs::StdRng};
@@ -145,13 +145,13 @@ impl Link {
             _ => return Fit::Stranger,
         };
         let Some(session) = &mut self.session else { return Fit::Stranger };
-        if header.sequence > session.received {
-            session.received = header.sequence;
-            Fit::Next { opened }
-        } else if header.sequence == session.received {
-            Fit::Again
-        } else {
-            Fit::Old
+        match header.sequence.cmp(&session.received) {
+            Ordering::Greater => {
+                session.received = header.sequence;
+                Fit::Next { opened }
+            }
+            Ordering::Equal => Fit::Again,
+            Ordering::Less => Fit::Old,
         }
     }
 

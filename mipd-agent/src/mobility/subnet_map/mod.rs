@@ -3,7 +3,7 @@
 //! * [`map`]: what a client's home agent is looked up in;
 //! * `table`: the same with versions, so that tables of several access points can be merged;
 //! * `link`: a session with one other access point: one message at a time, repeated until it is acknowledged;
-//! * [`exchange`]: the role; its halves are `member`, which reports to an authoritative access point and gets the table, and
+//! * [`exchange`]: the role; `receive` takes what arrives; its halves are `member`, which reports to an authoritative access point and gets the table, and
 //!   `authority`, which keeps the table, distributes it and compares it with the others; `probe` asks whether a home agent
 //!   that no access point reports any more is alive;
 //! * `counters`.
@@ -15,6 +15,7 @@ mod link;
 pub mod map;
 mod member;
 mod probe;
+mod receive;
 mod table;
 
 pub use self::{

@@ -173,7 +173,7 @@ fn hash(entry: &Entry) -> u64 {
 
 /// The wall clock in milliseconds.
 fn milliseconds(now: Now) -> u64 {
-    (now.wall.0 >> 32) * 1000 + ((now.wall.0 & 0xffff_ffff) * 1000 >> 32)
+    (now.wall.0 >> 32) * 1000 + (((now.wall.0 & 0xffff_ffff) * 1000) >> 32)
 }
 
 #[cfg(test)]

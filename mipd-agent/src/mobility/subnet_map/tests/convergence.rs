@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::network::{Network, address, home_agent};
 use crate::{
-    mobility::subnet_map::exchange::PERIOD,
+    mobility::subnet_map::{Exchange, exchange::PERIOD},
     wire::types::{HomeAddress, HomeAgentAddress},
 };
 
@@ -129,7 +129,7 @@ fn two_access_points_that_hear_different_home_agents_do_not_quarrel() {
 fn a_cleared_table_is_filled_again() {
     let mut network = campus();
     network.settle(50, SECOND);
-    network.drive(20, |exchange, now, actions| exchange.clear(now, actions));
+    network.drive(20, Exchange::clear);
     assert_eq!(network.at(20).map().len(), 0);
     network.settle(50, SECOND);
 }
