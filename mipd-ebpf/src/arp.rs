@@ -55,23 +55,15 @@ impl Arp {
     pub fn answer(self, mac: Bytes<'_, 6>) {
         let (sender, target) = (self.sender(), self.target());
         // `mac` may be the destination address of this very frame.
-        let answer = [mac.half::<0>(), mac.half::<2>(), mac.half::<4>()];
+        let answer = mac.halves();
         self.0.set_mac::<32>(self.0.part::<22, 6>());
         self.0.set_mac::<0>(self.0.part::<6, 6>());
-        self.set_halves::<6>(answer);
-        self.set_halves::<22>(answer);
+        self.0.set_halves::<6>(answer);
+        self.0.set_halves::<22>(answer);
         self.0.set_half::<20>(REPLY);
         self.0.set_half::<28>((target / LOW) as u16);
         self.0.set_half::<30>((target / HIGH) as u16);
         self.0.set_word::<38>(sender);
-    }
-
-    #[inline(always)]
-    fn set_halves<const AT: usize>(self, mac: [u16; 3]) {
-        let field = self.0.part_mut::<AT, 6>();
-        field.set_half::<0>(mac[0]);
-        field.set_half::<2>(mac[1]);
-        field.set_half::<4>(mac[2]);
     }
 }
 

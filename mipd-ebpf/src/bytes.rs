@@ -5,11 +5,14 @@
 //!
 //! Wide loads are used where Rust would ask for an aligned pointer. The verifier checks alignment on machines that need
 //! it: packets start two bytes off a word (`NET_IP_ALIGN`), so 16-bit loads fit the Ethernet header and 32-bit loads the
-//! IPv4 header.
+//! IPv4 header. Elsewhere Ethernet headers are read and written in larger words.
 
 use core::{marker::PhantomData, ops::Deref};
 
 use mipd_common::maps::{Address, Mac};
+
+/// Whether words may lie anywhere: on these machines they cost the same there, and the verifier knows it.
+const ANYWHERE: bool = cfg!(any(bpf_target_arch = "x86_64", bpf_target_arch = "aarch64"));
 
 /// The linear part of a packet, as the context describes it now. Void after any helper that changes the packet.
 #[derive(Clone, Copy)]
@@ -86,15 +89,33 @@ impl<'a, const N: usize> Bytes<'a, N> {
         unsafe { *self.start.add(AT).cast::<u32>() }
     }
 
-    /// The Ethernet address at `AT`, as a map key.
+    #[inline(always)]
+    fn long<const AT: usize>(self) -> u64 {
+        const { assert!(AT + 8 <= N) };
+        // SAFETY: as for `half`.
+        unsafe { *self.start.add(AT).cast::<u64>() }
+    }
+
+    /// The 32-bit word at `AT`, memory order, wherever it lies.
+    #[inline(always)]
+    fn loose_word<const AT: usize>(self) -> u32 {
+        if ANYWHERE {
+            return self.word::<AT>();
+        }
+        let half = self.part::<AT, 4>();
+        let (first, second) = (half.half::<0>() as u32, half.half::<2>() as u32);
+        if cfg!(target_endian = "little") { first | second << 16 } else { first << 16 | second }
+    }
+
+    /// The Ethernet address at `AT`, as a map key. It is stored as one word, for it will be loaded as larger ones than it
+    /// consists of, and processors wait when they cannot forward a store to a load.
     #[inline(always)]
     pub fn mac<const AT: usize>(self) -> Mac {
-        const { assert!(AT + 6 <= N) };
-        // SAFETY: in bounds as above; `Mac` is eight bytes without padding.
-        unsafe {
-            let half = self.start.add(AT).cast::<u16>();
-            core::mem::transmute::<[u16; 4], Mac>([*half, *half.add(1), *half.add(2), 0])
-        }
+        let own = self.part::<AT, 6>();
+        let (first, second) = (own.loose_word::<0>() as u64, own.half::<4>() as u64);
+        let key = if cfg!(target_endian = "little") { first | second << 32 } else { first << 32 | second << 16 };
+        // SAFETY: `Mac` is eight bytes without padding.
+        unsafe { core::mem::transmute::<u64, Mac>(key) }
     }
 
     /// The `M` bytes at `AT`.
@@ -109,9 +130,15 @@ impl<'a, const N: usize> Bytes<'a, N> {
     #[inline(always)]
     pub fn mac_is<const AT: usize>(self, other: &[u8; 6]) -> bool {
         let (own, other) = (self.part::<AT, 6>(), Bytes::of(other));
-        own.half::<0>() == other.half::<0>()
-            && own.half::<2>() == other.half::<2>()
-            && own.half::<4>() == other.half::<4>()
+        own.loose_word::<0>() == other.loose_word::<0>() && own.half::<4>() == other.half::<4>()
+    }
+}
+
+impl Bytes<'_, 6> {
+    /// An Ethernet address in halves, memory order.
+    #[inline(always)]
+    pub fn halves(self) -> [u16; 3] {
+        [self.half::<0>(), self.half::<2>(), self.half::<4>()]
     }
 }
 
@@ -159,18 +186,43 @@ impl<const N: usize> BytesMut<N> {
     #[inline(always)]
     pub fn set_mac<const AT: usize>(self, value: Bytes<'_, 6>) {
         let own = self.part_mut::<AT, 6>();
-        own.set_half::<0>(value.half::<0>());
-        own.set_half::<2>(value.half::<2>());
+        if ANYWHERE {
+            own.set_word::<0>(value.word::<0>());
+        } else {
+            own.set_half::<0>(value.half::<0>());
+            own.set_half::<2>(value.half::<2>());
+        }
         own.set_half::<4>(value.half::<4>());
+    }
+
+    /// Writes the Ethernet address at `AT`, given by its halves: memory order.
+    #[inline(always)]
+    pub fn set_halves<const AT: usize>(self, value: [u16; 3]) {
+        let own = self.part_mut::<AT, 6>();
+        own.set_half::<0>(value[0]);
+        own.set_half::<2>(value[1]);
+        own.set_half::<4>(value[2]);
     }
 
     /// Writes a whole Ethernet header at `AT`.
     #[inline(always)]
     pub fn set_ethernet<const AT: usize>(self, value: Bytes<'_, 14>) {
         let own = self.part_mut::<AT, 14>();
-        own.set_mac::<0>(value.part::<0, 6>());
-        own.set_mac::<6>(value.part::<6, 6>());
+        if ANYWHERE {
+            own.set_long::<0>(value.long::<0>());
+            own.set_word::<8>(value.word::<8>());
+        } else {
+            own.set_mac::<0>(value.part::<0, 6>());
+            own.set_mac::<6>(value.part::<6, 6>());
+        }
         own.set_half::<12>(value.half::<12>());
+    }
+
+    #[inline(always)]
+    fn set_long<const AT: usize>(self, value: u64) {
+        const { assert!(AT + 8 <= N) };
+        // SAFETY: as for `set_half`.
+        unsafe { *self.bytes.start.add(AT).cast_mut().cast::<u64>() = value }
     }
 
     /// The `M` bytes at `AT`, writable.

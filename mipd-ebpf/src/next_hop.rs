@@ -38,8 +38,9 @@ impl NextHop {
     /// Writes the Ethernet header.
     #[inline(always)]
     pub fn write(&self, header: BytesMut<ETHERNET_LENGTH>) {
-        header.set_mac::<0>(Bytes::of(&self.route.dmac));
-        header.set_mac::<6>(Bytes::of(&self.route.smac));
+        // They lie on the stack, where the verifier wants words aligned on every machine.
+        header.set_halves::<0>(Bytes::of(&self.route.dmac).halves());
+        header.set_halves::<6>(Bytes::of(&self.route.smac).halves());
         header.set_half::<12>(ether_type::IPV4);
     }
 }
