@@ -1,4 +1,4 @@
-//! What the programs that only measurements use (`mipd-bench`) are told.
+//! What the programs that only measurements use (feature `bench` of `mipd-ebpf`) are told.
 
 use crate::maps::Address;
 
@@ -20,6 +20,22 @@ pub struct Source {
     pub random: u32,
     /// Where the frames leave.
     pub ifindex: u32,
+    /// Length of the frames.
+    pub length: u32,
+    /// One of [`source_kind`].
+    pub kind: u32,
+}
+
+/// Values of [`Source::kind`]: where the address is.
+pub mod source_kind {
+    /// The destination.
+    pub const DOWN: u32 = 0;
+    /// The source; the Ethernet source ends with it.
+    pub const UP: u32 = 1;
+    /// The destination of a packet in a tunnel.
+    pub const TUNNELLED_DOWN: u32 = 2;
+    /// The source of a packet in a tunnel.
+    pub const TUNNELLED_UP: u32 = 3;
 }
 
 /// Where a program sends every frame that it gets.
@@ -34,7 +50,7 @@ pub struct Target {
     pub ifindex: u32,
 }
 
-const _: () = assert!(size_of::<Source>() == 72 && size_of::<Target>() == 20);
+const _: () = assert!(size_of::<Source>() == 80 && size_of::<Target>() == 20);
 
 #[cfg(feature = "user")]
 // SAFETY: `repr(C)`, no padding (the size above is the sum of the fields), every bit pattern is valid.

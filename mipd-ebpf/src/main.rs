@@ -16,6 +16,8 @@
 
 mod arp;
 mod arrival;
+#[cfg(feature = "bench")]
+mod bench;
 mod bytes;
 mod gre;
 mod home_arp;
@@ -54,6 +56,7 @@ use aya_ebpf::{
 use mipd_common::maps::hook::{EGRESS, INGRESS};
 
 /// Home agent and foreign agent, accelerated paths.
+#[cfg(not(feature = "bench"))]
 #[xdp_program]
 pub fn router_xdp(context: XdpContext) -> u32 {
     xdp::run(&context, router::decide)
@@ -84,6 +87,7 @@ pub fn visit_tun_egress(context: TcContext) -> i32 {
 }
 
 /// Access point, accelerated path of registered visitors.
+#[cfg(not(feature = "bench"))]
 #[xdp_program]
 pub fn radio_xdp(context: XdpContext) -> u32 {
     xdp::run(&context, station_ipv4::decide_xdp)

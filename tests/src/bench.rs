@@ -1,10 +1,11 @@
 //! Benchmarks of kernel programs and agents, on the lab's networks.
 //!
-//! `programs` measures each path through the kernel programs by itself, `forwarding` whole boxes; `registrations` drives home agent and foreign agent
-//! over UDP.
+//! `programs` measures each path through the kernel programs by itself, `forwarding` whole boxes, `transfer` TCP through all of
+//! them with their agents; `registrations` drives home agent and foreign agent over UDP.
 //!
 //! `boxes` fills the programs' tables, `path` knows what takes which path, `headers` makes the packets, `test_run` runs a
-//! program, `cable` joins boxes, `durations` collects; `machine` pins processes to cores and reads what they cost; `report` prints and writes the figures.
+//! program, `cable` joins boxes, `durations` collects; `machine` pins processes to cores and reads what they cost; `report`
+//! prints and writes the figures.
 
 mod arguments;
 mod boxes;
@@ -18,6 +19,7 @@ mod programs;
 mod registrations;
 mod report;
 mod test_run;
+mod transfer;
 
 use std::process::ExitCode;
 
@@ -58,6 +60,7 @@ fn run(arguments: Arguments) -> Result<()> {
         match suite {
             Suite::Programs(arguments) => programs::measure(arguments, &mut report)?,
             Suite::Forwarding(arguments) => forwarding::measure(arguments, &mut report)?,
+            Suite::Transfer(arguments) => transfer::measure(arguments, &mut report)?,
             Suite::Registrations(arguments) => registrations::measure(arguments, &mut report)?,
         }
     }

@@ -23,7 +23,10 @@ pub fn run(
     kernel::require()?;
     setup::ensure(workspace, Purpose::Demo, route)?;
     build::announce("building");
-    let kernel = build::kernel(workspace, route)?;
+    let mut kernel = build::kernel(workspace, route)?;
+    if program == "bench" {
+        kernel = kernel.with_bench(workspace, route)?;
+    }
     let (mipd, program) = build::agent_and_lab(workspace, &kernel, profile, program)?;
     let mut program = Command::new(program);
     program.args(arguments);

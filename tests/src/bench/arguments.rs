@@ -32,6 +32,8 @@ pub(super) enum Suite {
     /// Source, boxes and sink do all their work on one core. Compared with programs that only redirect, with the kernel's
     /// forwarding, and with those of the kernel's own tunnels that there are.
     Forwarding(Forwarding),
+    /// TCP throughput through agents on a whole campus, by XDP, TC and the slow path, against plain routing
+    Transfer(Transfer),
     /// Registrations per second, their latency, and memory per binding
     ///
     /// A generator with distinct clients, keys and correct authenticators drives one home agent, then a foreign agent and a
@@ -67,6 +69,17 @@ pub(super) struct Forwarding {
     /// Frames per turn
     #[arg(long, default_value_t = 200_000)]
     pub frames: u32,
+}
+
+/// Arguments of `bench transfer`.
+#[derive(Args, Debug)]
+pub(super) struct Transfer {
+    /// How many connections of each kind, one after another
+    #[arg(long, default_value_t = 5)]
+    pub rounds: u32,
+    /// How long each of them sends
+    #[arg(long, default_value_t = 1_000)]
+    pub milliseconds: u64,
 }
 
 /// Arguments of `bench registrations`.
@@ -111,6 +124,12 @@ impl Defaults for Forwarding {
     }
 }
 
+impl Defaults for Transfer {
+    fn quick() -> Self {
+        Self { rounds: 1, milliseconds: 100 }
+    }
+}
+
 impl Defaults for Registrations {
     fn quick() -> Self {
         Self { bindings: vec![1_000], requests: 5_000, visitors: 500 }
@@ -123,6 +142,7 @@ impl Suite {
         vec![
             Self::Programs(Programs::defaults(quick)),
             Self::Forwarding(Forwarding::defaults(quick)),
+            Self::Transfer(Transfer::defaults(quick)),
             Self::Registrations(Registrations::defaults(quick)),
         ]
     }
@@ -132,6 +152,7 @@ impl Suite {
         match self {
             Self::Programs(_) => Self::Programs(Programs::quick()),
             Self::Forwarding(_) => Self::Forwarding(Forwarding::quick()),
+            Self::Transfer(_) => Self::Transfer(Transfer::quick()),
             Self::Registrations(_) => Self::Registrations(Registrations::quick()),
         }
     }

@@ -6,9 +6,11 @@ use std::net::Ipv4Addr;
 use anyhow::Result;
 use aya::Ebpf;
 use mipd_common::{
+    bench::Target,
     mac::MacAddress,
     maps::{
-        AccessPoint, Interface, Router, Station, Visitor, interface_flags, station_state, tunnel_flags, tunnel_kind,
+        AccessPoint, Interface, Mac, Router, SPARSE, Station, Visitor, interface_flags, station_state, tunnel_flags,
+        tunnel_kind,
     },
 };
 
@@ -38,18 +40,25 @@ const ROW: u32 = 1;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Role {
     HomeAgent,
+    /// A home agent of a network that is too large for slots: its bindings are in a hash map.
+    HashedHomeAgent,
     ForeignAgent,
     AccessPoint,
+    /// None: programs that do the least of what the others do.
+    Reference,
 }
 
 impl Role {
-    pub const ALL: [Self; 3] = [Self::HomeAgent, Self::ForeignAgent, Self::AccessPoint];
+    pub const ALL: [Self; 5] =
+        [Self::HomeAgent, Self::HashedHomeAgent, Self::ForeignAgent, Self::AccessPoint, Self::Reference];
 
     pub fn label(self) -> &'static str {
         match self {
             Self::HomeAgent => "home-agent",
+            Self::HashedHomeAgent => "hashed-home-agent",
             Self::ForeignAgent => "foreign-agent",
             Self::AccessPoint => "access-point",
+            Self::Reference => "reference",
         }
     }
 }
@@ -94,6 +103,9 @@ pub(super) struct Ports {
     pub next_hop: MacAddress,
 }
 
+/// What opens an object whose maps have these sizes.
+type Open = fn(&[(&'static str, u32)]) -> Result<Ebpf>;
+
 /// The address so many after another.
 pub(super) fn nth(first: Ipv4Addr, index: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(first.to_bits() + index)
@@ -105,24 +117,46 @@ pub(super) fn client_mac(home_address: Ipv4Addr) -> MacAddress {
     MacAddress([0x02, 0xc1, a, b, c, d])
 }
 
+/// Where a home agent looks up its bindings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Bindings {
+    /// In an array, by the address.
+    Slots,
+    /// In a hash map, as for sparse or huge home networks.
+    Hashed,
+}
+
 /// A home agent whose clients are away, spread over `tunnels` foreign agents.
-pub(super) fn home_agent(ports: &Ports, bindings: u32, tunnels: u32) -> Result<Ebpf> {
+pub(super) fn home_agent(open: Open, ports: &Ports, kind: Bindings, bindings: u32, tunnels: u32) -> Result<Ebpf> {
     let subnet = bindings.next_power_of_two().max(256);
-    let sizes = [("SLOTS", 2 * subnet), ("TUNNELS", tunnels + 1), ("INTERFACES", most_interfaces(ports))];
-    let mut object = object::open(&sizes)?;
+    let (slots, hashed) = match kind {
+        Bindings::Slots => (2 * subnet, 1),
+        Bindings::Hashed => (1, bindings),
+    };
+    let sizes =
+        [("SLOTS", slots), ("BINDINGS", hashed), ("TUNNELS", tunnels + 1), ("INTERFACES", most_interfaces(ports))];
+    let mut object = open(&sizes)?;
     let mut maps = Maps(&mut object);
     fill_interfaces(&mut maps, ports)?;
     maps.router(Router::default())?;
     maps.own_addresses(&[HOME_AGENT])?;
     let mask = Ipv4Addr::from_bits(!(subnet - 1));
-    maps.home_subnets(&[(FIRST_CLIENT, mask, 0), (FIRST_AT_HOME, mask, subnet)])?;
+    let (first, second) = match kind {
+        Bindings::Slots => (0, subnet),
+        Bindings::Hashed => (SPARSE, SPARSE),
+    };
+    maps.home_subnets(&[(FIRST_CLIENT, mask, first), (FIRST_AT_HOME, mask, second)])?;
     let adjacent = (ports.next_hop, ports.egress.mac);
     for number in 0..tunnels {
         let tunnel = ip_in_ip(HOME_AGENT, care_of_address(number, tunnels), adjacent, ports.egress.ifindex);
         maps.tunnel(number + 1, tunnel)?;
     }
     for client in 0..bindings {
-        maps.slot(client, client % tunnels + 1)?;
+        let tunnel = client % tunnels + 1;
+        match kind {
+            Bindings::Slots => maps.slot(client, tunnel)?,
+            Bindings::Hashed => maps.insert("BINDINGS", nth(FIRST_CLIENT, client).octets(), tunnel)?,
+        }
     }
     Ok(object)
 }
@@ -133,9 +167,9 @@ pub(super) fn care_of_address(client: u32, tunnels: u32) -> Ipv4Addr {
 }
 
 /// A foreign agent whose visitors all have the same home agent, and a reverse tunnel.
-pub(super) fn foreign_agent(ports: &Ports, visitors: u32) -> Result<Ebpf> {
+pub(super) fn foreign_agent(open: Open, ports: &Ports, visitors: u32) -> Result<Ebpf> {
     let sizes = [("VISITORS", visitors), ("VISITOR_MACS", visitors), ("INTERFACES", most_interfaces(ports))];
-    let mut object = object::open(&sizes)?;
+    let mut object = open(&sizes)?;
     let mut maps = Maps(&mut object);
     fill_interfaces(&mut maps, ports)?;
     maps.router(Router::default())?;
@@ -159,8 +193,8 @@ pub(super) fn foreign_agent(ports: &Ports, visitors: u32) -> Result<Ebpf> {
 }
 
 /// An access point with visitors.
-pub(super) fn access_point(ports: &Ports, visitors: u32) -> Result<Ebpf> {
-    let mut object = object::open(&[("STATIONS", visitors), ("INTERFACES", most_interfaces(ports))])?;
+pub(super) fn access_point(open: Open, ports: &Ports, visitors: u32) -> Result<Ebpf> {
+    let mut object = open(&[("STATIONS", visitors), ("INTERFACES", most_interfaces(ports))])?;
     let mut maps = Maps(&mut object);
     fill_interfaces(&mut maps, ports)?;
     maps.access_point(AccessPoint { uplink_ifindex: ports.egress.ifindex, ..AccessPoint::default() })?;
@@ -176,6 +210,29 @@ pub(super) fn access_point(ports: &Ports, visitors: u32) -> Result<Ebpf> {
             ..Station::default()
         };
         maps.station(client_mac(home_address), station)?;
+    }
+    Ok(object)
+}
+
+/// The tables of the programs that do the least.
+pub(super) fn reference(ports: &Ports, bindings: u32, tunnels: u32) -> Result<Ebpf> {
+    let sizes = [("LEAST_SLOTS", bindings), ("LEAST_TUNNELS", tunnels + 1), ("LEAST_STATIONS", bindings)];
+    let mut object = object::open_bench(&sizes)?;
+    let mut maps = Maps(&mut object);
+    let adjacent = (ports.next_hop, ports.egress.mac);
+    for number in 0..tunnels {
+        let tunnel = ip_in_ip(HOME_AGENT, care_of_address(number, tunnels), adjacent, ports.egress.ifindex);
+        maps.set("LEAST_TUNNELS", number + 1, tunnel)?;
+    }
+    let target = Target {
+        ethernet: ethernet(ports.next_hop, ports.egress.mac),
+        ifindex: ports.egress.ifindex,
+        ..Target::default()
+    };
+    for client in 0..bindings {
+        let (home_address, tunnel) = (nth(FIRST_CLIENT, client), client % tunnels + 1);
+        maps.set("LEAST_SLOTS", client, tunnel)?;
+        maps.insert("LEAST_STATIONS", Mac::new(client_mac(home_address).0), target)?;
     }
     Ok(object)
 }

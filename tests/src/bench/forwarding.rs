@@ -70,30 +70,33 @@ struct Plan {
 #[derive(Clone, Copy, Debug)]
 enum Ratio {
     /// To programs that only redirect.
-    OfRedirect,
+    Redirect,
     /// To the kernel's plain forwarding.
-    OfKernel,
+    Kernel,
+    /// To a home agent that hashes.
+    Hashed,
 }
 
 impl Ratio {
     fn label(self) -> &'static str {
         match self {
-            Self::OfRedirect => "share-of-redirect",
-            Self::OfKernel => "times-plain-forwarding",
+            Self::Redirect => "share-of-redirect",
+            Self::Kernel => "times-plain-forwarding",
+            Self::Hashed => "times-hashed",
         }
     }
 
     fn unit(self) -> &'static str {
         match self {
-            Self::OfRedirect => "percent",
-            Self::OfKernel => "times",
+            Self::Redirect => "percent",
+            Self::Kernel | Self::Hashed => "times",
         }
     }
 
     fn factor(self) -> f64 {
         match self {
-            Self::OfRedirect => 100.0,
-            Self::OfKernel => 1.0,
+            Self::Redirect => 100.0,
+            Self::Kernel | Self::Hashed => 1.0,
         }
     }
 }
@@ -124,6 +127,9 @@ fn plans(lab: &Lab, arguments: &Forwarding) -> Result<Vec<Plan>> {
         plans.push(Plan::new(&redirect(hook), vec![Element::Redirect(hook)], down, 1));
         for &(role, path, clients, share) in BOXES {
             let clients = clients.min(arguments.most_clients);
+            if hook == Hook::Tc && matches!(role, Role::HashedHomeAgent | Role::Reference) {
+                continue;
+            }
             plans.push(single(hook, role, path, clients, share));
         }
     }
@@ -136,11 +142,13 @@ fn plans(lab: &Lab, arguments: &Forwarding) -> Result<Vec<Plan>> {
 const BOXES: &[(Role, &str, u32, Option<f64>)] = &[
     (Role::HomeAgent, "encapsulate", 1, Some(80.0)),
     (Role::HomeAgent, "encapsulate", 1_000_000, Some(57.0)),
+    (Role::HashedHomeAgent, "encapsulate", 1_000_000, None),
     (Role::HomeAgent, "reverse-decapsulate", 1, None),
     (Role::ForeignAgent, "decapsulate", 1, None),
     (Role::ForeignAgent, "decapsulate", 10_000, None),
     (Role::ForeignAgent, "reverse-encapsulate", 1, None),
     (Role::AccessPoint, "rewrite", 1, Some(85.0)),
+    (Role::Reference, "encapsulate", 1, None),
 ];
 
 fn redirect(hook: Hook) -> String {
@@ -153,8 +161,12 @@ fn single(hook: Hook, role: Role, name: &str, clients: u32, share: Option<f64>) 
     let full = format!("forwarding/{}/{}/{name}/{clients}", hook.label(), role.label());
     let mut plan = Plan::new(&full, vec![element], path, clients);
     let (share, times) = if hook == Hook::Xdp { (share, share.map(|_| 3.0)) } else { (None, None) };
-    plan.compared.push((redirect(hook), Ratio::OfRedirect, share));
-    plan.compared.push((ROUTE.to_owned(), Ratio::OfKernel, times));
+    plan.compared.push((redirect(hook), Ratio::Redirect, share));
+    plan.compared.push((ROUTE.to_owned(), Ratio::Kernel, times));
+    if hook == Hook::Xdp && role == Role::HomeAgent && name == "encapsulate" && clients > 1 {
+        let hashed = format!("forwarding/xdp/{}/{name}/{clients}", Role::HashedHomeAgent.label());
+        plan.compared.push((hashed, Ratio::Hashed, Some(2.0)));
+    }
     plan
 }
 
@@ -185,8 +197,8 @@ fn chains() -> Vec<Plan> {
         plans.push(Plan::new(&redirects, vec![Element::Redirect(hook); 3], down, 1));
         for (way, path, elements) in ways {
             let mut plan = Plan::new(&format!("forwarding/{}/chain-{way}", hook.label()), elements, path, 1);
-            plan.compared.push((redirects.clone(), Ratio::OfRedirect, None));
-            plan.compared.push((format!("forwarding/kernel/chain-{way}"), Ratio::OfKernel, None));
+            plan.compared.push((redirects.clone(), Ratio::Redirect, None));
+            plan.compared.push((format!("forwarding/kernel/chain-{way}"), Ratio::Kernel, None));
             plans.push(plan);
         }
     }

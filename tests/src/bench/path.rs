@@ -2,7 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use mipd_common::maps::Counter;
+use mipd_common::{
+    bench::{HEADERS_LENGTH, Source, source_kind},
+    maps::Counter,
+};
 
 use super::{
     boxes::{
@@ -48,7 +51,7 @@ mod tc_action {
     pub(super) const REDIRECT: u32 = 7;
 }
 
-/// How the frames of a path look, and by which program of the benchmarks they are sent.
+/// How the frames of a path look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Traffic {
     /// Packets to clients.
@@ -62,18 +65,18 @@ pub(super) enum Traffic {
 }
 
 impl Traffic {
-    /// The program that sends them.
-    pub fn program(self) -> &'static str {
+    /// What a source is told.
+    fn kind(self) -> u32 {
         match self {
-            Self::Down => "send_plain",
-            Self::TunnelledDown => "send_tunnelled",
-            Self::Up => "send_uplink",
-            Self::TunnelledUp => "send_tunnelled_uplink",
+            Self::Down => source_kind::DOWN,
+            Self::Up => source_kind::UP,
+            Self::TunnelledDown => source_kind::TUNNELLED_DOWN,
+            Self::TunnelledUp => source_kind::TUNNELLED_UP,
         }
     }
 
     /// Where in the frame the client's address is: offset of the IPv4 header, and of the address in it.
-    pub fn client_address(self) -> (usize, usize) {
+    fn client_address(self) -> (usize, usize) {
         match self {
             Self::Down => (ETHERNET, DESTINATION),
             Self::TunnelledDown => (ETHERNET + IPV4, DESTINATION),
@@ -91,8 +94,10 @@ pub(super) struct Path {
     pub traffic: Traffic,
     /// Whether the packets come from the side where clients are.
     pub from_clients: bool,
-    /// The program at XDP and the one at TC.
-    pub programs: [Option<&'static str>; 2],
+    /// The program that takes it at XDP and restores the packet afterwards.
+    pub repeated: Option<&'static str>,
+    /// The program that takes it at TC.
+    pub tc: Option<&'static str>,
     /// The packet of a client, given as its number and how many tunnels there are.
     pub packet: fn(u32, u32) -> Vec<u8>,
     pub fate: Fate,
@@ -101,16 +106,15 @@ pub(super) struct Path {
     pub goals: &'static [(u32, f64)],
 }
 
-const ROUTER: [Option<&str>; 2] = [Some("router_xdp"), Some("router_ingress")];
-
 /// All paths.
-pub(super) const PATHS: [Path; 9] = [
+pub(super) const PATHS: [Path; 12] = [
     Path {
         role: Role::HomeAgent,
         name: "encapsulate",
         traffic: Traffic::Down,
         from_clients: false,
-        programs: ROUTER,
+        repeated: Some("repeat_router"),
+        tc: Some("router_ingress"),
         packet: |client, _| headers::packet(CORRESPONDENT, nth(FIRST_CLIENT, client)),
         fate: Fate::Redirect,
         counter: Counter::Encapsulated,
@@ -121,7 +125,8 @@ pub(super) const PATHS: [Path; 9] = [
         name: "reverse-decapsulate",
         traffic: Traffic::TunnelledUp,
         from_clients: false,
-        programs: ROUTER,
+        repeated: Some("repeat_router"),
+        tc: Some("router_ingress"),
         packet: |client, tunnels| {
             let inner = headers::packet(nth(FIRST_CLIENT, client), CORRESPONDENT);
             tunnelled(care_of_address(client, tunnels), HOME_AGENT, &inner)
@@ -135,10 +140,23 @@ pub(super) const PATHS: [Path; 9] = [
         name: "miss",
         traffic: Traffic::Down,
         from_clients: false,
-        programs: ROUTER,
+        repeated: Some("repeat_router"),
+        tc: Some("router_ingress"),
         packet: |client, _| headers::packet(CORRESPONDENT, nth(FIRST_AT_HOME, client)),
         fate: Fate::Pass,
         counter: Counter::PassedNoTunnel,
+        goals: &[],
+    },
+    Path {
+        role: Role::HashedHomeAgent,
+        name: "encapsulate",
+        traffic: Traffic::Down,
+        from_clients: false,
+        repeated: Some("repeat_router"),
+        tc: None,
+        packet: |client, _| headers::packet(CORRESPONDENT, nth(FIRST_CLIENT, client)),
+        fate: Fate::Redirect,
+        counter: Counter::Encapsulated,
         goals: &[],
     },
     Path {
@@ -146,7 +164,8 @@ pub(super) const PATHS: [Path; 9] = [
         name: "decapsulate",
         traffic: Traffic::TunnelledDown,
         from_clients: false,
-        programs: ROUTER,
+        repeated: Some("repeat_router"),
+        tc: Some("router_ingress"),
         packet: |client, _| {
             let inner = headers::packet(CORRESPONDENT, nth(FIRST_CLIENT, client));
             tunnelled(HOME_AGENT, FIRST_CARE_OF_ADDRESS, &inner)
@@ -160,7 +179,8 @@ pub(super) const PATHS: [Path; 9] = [
         name: "reverse-encapsulate",
         traffic: Traffic::Up,
         from_clients: true,
-        programs: ROUTER,
+        repeated: Some("repeat_router"),
+        tc: Some("router_ingress"),
         packet: |client, _| headers::packet(nth(FIRST_CLIENT, client), CORRESPONDENT),
         fate: Fate::Redirect,
         counter: Counter::ReverseEncapsulated,
@@ -171,7 +191,8 @@ pub(super) const PATHS: [Path; 9] = [
         name: "miss",
         traffic: Traffic::TunnelledDown,
         from_clients: false,
-        programs: ROUTER,
+        repeated: Some("repeat_router"),
+        tc: Some("router_ingress"),
         packet: |client, _| {
             let inner = headers::packet(CORRESPONDENT, nth(FIRST_AT_HOME, client));
             tunnelled(HOME_AGENT, FIRST_CARE_OF_ADDRESS, &inner)
@@ -185,7 +206,8 @@ pub(super) const PATHS: [Path; 9] = [
         name: "rewrite",
         traffic: Traffic::Up,
         from_clients: true,
-        programs: [Some("radio_xdp"), Some("radio_ingress")],
+        repeated: Some("repeat_radio"),
+        tc: Some("radio_ingress"),
         packet: |client, _| headers::packet(nth(FIRST_CLIENT, client), CORRESPONDENT),
         fate: Fate::Redirect,
         counter: Counter::StationForwarded,
@@ -196,7 +218,8 @@ pub(super) const PATHS: [Path; 9] = [
         name: "miss",
         traffic: Traffic::Up,
         from_clients: true,
-        programs: [Some("radio_xdp"), None],
+        repeated: Some("repeat_radio"),
+        tc: None,
         packet: |client, _| headers::packet(nth(FIRST_AT_HOME, client), CORRESPONDENT),
         fate: Fate::Pass,
         counter: Counter::PassedLocal,
@@ -207,13 +230,35 @@ pub(super) const PATHS: [Path; 9] = [
         name: "downlink",
         traffic: Traffic::Down,
         from_clients: false,
-        programs: [None, Some("uplink_ingress")],
+        repeated: None,
+        tc: Some("uplink_ingress"),
         packet: |client, _| headers::packet(CORRESPONDENT, nth(FIRST_CLIENT, client)),
         fate: Fate::Pass,
         counter: Counter::PassedOther,
         goals: &[],
     },
+    least("encapsulate", "repeat_least_encapsulate", Traffic::Down),
+    least("rewrite", "repeat_least_rewrite", Traffic::Up),
 ];
+
+/// A path through a program that does the least; it counts nothing.
+const fn least(name: &'static str, program: &'static str, traffic: Traffic) -> Path {
+    Path {
+        role: Role::Reference,
+        name,
+        traffic,
+        from_clients: matches!(traffic, Traffic::Up),
+        repeated: Some(program),
+        tc: None,
+        packet: match traffic {
+            Traffic::Up => |client, _| headers::packet(nth(FIRST_CLIENT, client), CORRESPONDENT),
+            _ => |client, _| headers::packet(CORRESPONDENT, nth(FIRST_CLIENT, client)),
+        },
+        fate: Fate::Redirect,
+        counter: Counter::PassedOther,
+        goals: &[],
+    }
+}
 
 fn tunnelled(entry: Ipv4Addr, exit: Ipv4Addr, inner: &[u8]) -> Vec<u8> {
     headers::ipv4(entry, exit, 4, inner)
@@ -237,5 +282,23 @@ impl Path {
             destination = client_mac(address(DESTINATION));
         }
         headers::frame(source, destination, &packet)
+    }
+
+    /// What a source of frames like this one is told, for so many clients from this one on.
+    pub fn source(&self, frame: &[u8], clients: u32, ifindex: u32) -> Source {
+        let (header, field) = self.traffic.client_address();
+        let mut open = frame[..HEADERS_LENGTH].to_vec();
+        headers::leave_open(&mut open[header..], field);
+        let mut source = Source {
+            headers: [0; HEADERS_LENGTH],
+            first: headers::address(frame, header + field).octets(),
+            count: clients,
+            random: 1,
+            ifindex,
+            length: frame.len() as u32,
+            kind: self.traffic.kind(),
+        };
+        source.headers.copy_from_slice(&open);
+        source
     }
 }

@@ -48,7 +48,7 @@ pub(super) struct TestRun {
 pub(super) struct Outcome {
     /// The program's verdict.
     pub return_value: u32,
-    /// How long it took, as the kernel measures it: nanoseconds, with two readings of the clock.
+    /// How long a run took, as the kernel measures it: nanoseconds, with two readings of the clock for all runs together.
     pub duration: u32,
 }
 
@@ -68,9 +68,9 @@ impl TestRun {
         &mut self.frame
     }
 
-    /// Runs the program once, on a copy of the frame.
-    pub fn once(&self) -> Result<Outcome> {
-        self.call(1, 0)
+    /// Runs the program so often, on one copy of the frame: what it leaves of it is what the next run gets.
+    pub fn repeat(&self, times: u32) -> Result<Outcome> {
+        self.call(times, 0)
     }
 
     /// Runs the program `frames` times, on frames that really leave by the interface that it redirects them to. They are

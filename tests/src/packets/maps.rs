@@ -19,12 +19,14 @@ pub const ROWS: u32 = 4;
 pub struct Maps<'a>(pub &'a mut Ebpf);
 
 impl Maps<'_> {
-    fn set<V: aya::Pod>(&mut self, map: &str, index: u32, value: V) -> Result<()> {
+    /// Sets an element of an array.
+    pub fn set<V: aya::Pod>(&mut self, map: &str, index: u32, value: V) -> Result<()> {
         let map = self.0.map_mut(map).with_context(|| format!("the object has no map {map}"))?;
         Ok(Array::<_, V>::try_from(map)?.set(index, value, 0)?)
     }
 
-    fn insert<K: aya::Pod, V: aya::Pod>(&mut self, map: &str, key: K, value: V) -> Result<()> {
+    /// Adds an entry to a hash map.
+    pub fn insert<K: aya::Pod, V: aya::Pod>(&mut self, map: &str, key: K, value: V) -> Result<()> {
         let map = self.0.map_mut(map).with_context(|| format!("the object has no map {map}"))?;
         Ok(HashMap::<_, K, V>::try_from(map)?.insert(key, value, 0)?)
     }

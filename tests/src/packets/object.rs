@@ -9,8 +9,10 @@ use mipd_common::maps::hook;
 
 use super::maps::ROWS;
 
-/// Where the objects lie in the target directory.
-const IN_TARGET: &str = "ebpf/bpfel-unknown-none/release";
+/// Where the object lies in the target directory.
+const IN_TARGET: &str = "ebpf/bpfel-unknown-none/release/mipd-ebpf";
+/// Where the one with programs for measurements lies.
+const BENCH_IN_TARGET: &str = "ebpf-bench/bpfel-unknown-none/release/mipd-ebpf";
 
 /// The programs for routers and access points, by entry point and hook.
 pub const XDP_PROGRAMS: [&str; 3] = ["router_xdp", "radio_xdp", "uplink_xdp"];
@@ -27,11 +29,11 @@ pub const TC_PROGRAMS: [&str; 7] = [
 
 /// The object file: `MIPD_EBPF_OBJECT`, or where `cargo xtask build` puts it.
 pub fn path() -> Result<PathBuf> {
-    find("MIPD_EBPF_OBJECT", "mipd-ebpf")
+    find("MIPD_EBPF_OBJECT", IN_TARGET)
 }
 
 /// The object that a variable names, or that lies in the target directory.
-fn find(variable: &str, name: &str) -> Result<PathBuf> {
+fn find(variable: &str, in_target: &str) -> Result<PathBuf> {
     if let Some(path) = env::var_os(variable) {
         return Ok(PathBuf::from(path));
     }
@@ -39,13 +41,16 @@ fn find(variable: &str, name: &str) -> Result<PathBuf> {
     let found = target
         .into_iter()
         .chain(Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|directory| directory.join("target")))
-        .map(|target| target.join(IN_TARGET).join(name))
+        .map(|target| target.join(in_target))
         .find(|object| object.exists());
     match found {
         Some(object) => Ok(object),
-        None => bail!(
-            "no {IN_TARGET}/{name} in any target directory: run `cargo xtask build`, which compiles the kernel programs"
-        ),
+        None => {
+            bail!(
+                "no {in_target} in any target directory: run `cargo xtask build`, or `cargo xtask bench --quick` if \
+             it is for measurements"
+            )
+        }
     }
 }
 
@@ -60,7 +65,15 @@ pub fn load(sizes: &[(&'static str, u32)]) -> Result<Ebpf> {
 
 /// Opens the object with fresh maps and loads nothing yet.
 pub fn open(sizes: &[(&'static str, u32)]) -> Result<Ebpf> {
-    let path = path()?;
+    open_file(&path()?, sizes)
+}
+
+/// Opens the object that has the programs for measurements as well, with fresh maps, and loads nothing yet.
+pub fn open_bench(sizes: &[(&'static str, u32)]) -> Result<Ebpf> {
+    open_file(&find("MIPD_BENCH_OBJECT", BENCH_IN_TARGET)?, sizes)
+}
+
+fn open_file(path: &Path, sizes: &[(&'static str, u32)]) -> Result<Ebpf> {
     let mut loader = EbpfLoader::new();
     for (map, size) in [
         ("HOME_PREFIXES", 16),
@@ -75,13 +88,7 @@ pub fn open(sizes: &[(&'static str, u32)]) -> Result<Ebpf> {
     {
         loader.map_max_entries(map, *size);
     }
-    loader.load_file(&path).with_context(|| format!("cannot open {}", path.display()))
-}
-
-/// Opens the programs that only measurements use, with fresh maps, and loads nothing yet.
-pub fn open_bench() -> Result<Ebpf> {
-    let path = find("MIPD_BENCH_OBJECT", "mipd-bench")?;
-    Ebpf::load_file(&path).with_context(|| format!("cannot open {}", path.display()))
+    loader.load_file(path).with_context(|| format!("cannot open {}", path.display()))
 }
 
 /// Loads one program, if it is not yet.

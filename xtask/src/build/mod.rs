@@ -17,6 +17,8 @@ use crate::{
     workspace::Workspace,
 };
 
+const LITTLE_ENDIAN: &str = "bpfel-unknown-none";
+
 /// Arguments of `cargo xtask build`.
 #[derive(Args)]
 pub struct Arguments {
@@ -65,7 +67,7 @@ struct Board<'a> {
 pub fn main(workspace: &Workspace, arguments: &Arguments, route: Option<Route>) -> Result<()> {
     setup::ensure(workspace, Purpose::Build, route)?;
     if arguments.big_endian || arguments.arch.is_some() {
-        let target = if arguments.big_endian { "bpfeb-unknown-none" } else { "bpfel-unknown-none" };
+        let target = if arguments.big_endian { "bpfeb-unknown-none" } else { LITTLE_ENDIAN };
         let board = Board { target, arch: arguments.arch.as_deref().unwrap_or(env::consts::ARCH) };
         let kernel = compile(workspace, &board, route)?;
         kernel.print()
@@ -81,7 +83,7 @@ pub fn main(workspace: &Workspace, arguments: &Arguments, route: Option<Route>) 
 
 /// The kernel programs for this machine. The tools have to be here: [`setup::ensure`].
 pub fn kernel(workspace: &Workspace, route: Option<Route>) -> Result<Kernel> {
-    compile(workspace, &Board { target: "bpfel-unknown-none", arch: env::consts::ARCH }, route)
+    compile(workspace, &Board { target: LITTLE_ENDIAN, arch: env::consts::ARCH }, route)
 }
 
 /// The binary `mipd`.
@@ -122,6 +124,13 @@ fn find(built: &[Executable], name: &str) -> Result<PathBuf> {
 }
 
 impl Kernel {
+    /// Compiles the programs for measurements as well.
+    pub fn with_bench(self, workspace: &Workspace, route: Option<Route>) -> Result<Self> {
+        let board = Board { target: LITTLE_ENDIAN, arch: env::consts::ARCH };
+        let bench = object(workspace, &board, route, "ebpf-bench", &["--features", "bench"])?;
+        Ok(Self { bench: Some(bench), ..self })
+    }
+
     /// Tells a command where the objects are.
     pub fn export(&self, command: &mut Command) {
         command.env("MIPD_EBPF_OBJECT", &self.programs);
@@ -132,33 +141,39 @@ impl Kernel {
 
     /// Prints each program's size, so that growth is seen.
     pub fn print(&self) -> Result<()> {
-        for object in [Some(&self.programs), self.bench.as_ref()].into_iter().flatten() {
-            let bytes = fs::read(object).with_context(|| format!("cannot read {}", object.display()))?;
-            println!("{}", object.display());
-            for program in report::programs(&bytes).with_context(|| format!("cannot parse {}", object.display()))? {
-                println!("{program}");
-            }
+        let object = &self.programs;
+        let bytes = fs::read(object).with_context(|| format!("cannot read {}", object.display()))?;
+        println!("{}", object.display());
+        for program in report::programs(&bytes).with_context(|| format!("cannot parse {}", object.display()))? {
+            println!("{program}");
         }
         Ok(())
     }
 }
 
 fn compile(workspace: &Workspace, board: &Board<'_>, route: Option<Route>) -> Result<Kernel> {
+    Ok(Kernel { programs: object(workspace, board, route, "ebpf", &[])?, bench: None })
+}
+
+fn object(
+    workspace: &Workspace,
+    board: &Board<'_>,
+    route: Option<Route>,
+    directory: &str,
+    features: &[&str],
+) -> Result<PathBuf> {
     let (compiler, linker) = setup::tools(route)?;
     let mut cargo = compiler.cargo(workspace.cargo());
-    cargo.args(["--release", "--package", "mipd-ebpf", "--target", board.target]);
-    cargo.arg("--target-dir").arg(workspace.target.join("ebpf"));
+    cargo.args(["--release", "--package", "mipd-ebpf", "--target", board.target]).args(features);
+    cargo.arg("--target-dir").arg(workspace.target.join(directory));
     let mut flags = flags(board.arch, &linker);
     flags.extend(compiler.flags());
     // The encoded form allows spaces in paths, and hides RUSTFLAGS that are meant for this machine's programs.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     cargo.env_remove("RUSTC_WRAPPER").env_remove("RUSTC_WORKSPACE_WRAPPER");
     let built = cargo_messages::executables(&mut cargo).context("the kernel programs were not built")?;
-    let find = |name: &str| built.iter().find(|executable| executable.name == name).map(|found| found.path.clone());
-    Ok(Kernel {
-        programs: find("mipd-ebpf").context("package mipd-ebpf has no binary mipd-ebpf")?,
-        bench: find("mipd-bench"),
-    })
+    let found = built.into_iter().find(|executable| executable.name == "mipd-ebpf");
+    Ok(found.context("package mipd-ebpf has no binary mipd-ebpf")?.path)
 }
 
 fn flags(arch: &str, linker: &Path) -> Vec<String> {

@@ -51,7 +51,7 @@ pub fn main(workspace: &Workspace, arguments: &Arguments, route: Option<Route>) 
         println!("note: {reason}. Tests that need it skip themselves.");
     }
     build::announce("building");
-    let kernel = build::kernel(workspace, route)?;
+    let kernel = build::kernel(workspace, route)?.with_bench(workspace, route)?;
     kernel.print()?;
     let mipd = build::agent(workspace, &kernel, Profile::Debug)?;
     let mut cargo = workspace.cargo();

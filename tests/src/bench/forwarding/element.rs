@@ -5,7 +5,6 @@ use std::net::Ipv4Addr;
 use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf,
-    maps::Array,
     programs::{Program, TcAttachType, XdpMode, tc},
     util::KernelVersion,
 };
@@ -15,9 +14,12 @@ use rtnetlink::{LinkGre, LinkIpIp, LinkVxlan, RouteMessageBuilder};
 
 use crate::{
     Host,
-    bench::boxes::{self, FIRST_CARE_OF_ADDRESS, HOME_AGENT, Hook, MOST_TUNNELS, Ports, Role},
+    bench::boxes::{self, Bindings, FIRST_CARE_OF_ADDRESS, HOME_AGENT, Hook, MOST_TUNNELS, Ports, Role},
     offload,
-    packets::{maps::ethernet, object},
+    packets::{
+        maps::{Maps, ethernet},
+        object,
+    },
     topology::BRIDGE,
     wire::index_of,
 };
@@ -92,14 +94,20 @@ impl Element {
             Self::Redirect(hook) => redirect(host, hook, ports).map(Some),
             Self::Ours { role, hook, from_clients, clients } => {
                 let ports = Ports { from_clients, ..*ports };
+                let tunnels = clients.min(MOST_TUNNELS);
                 let mut object = match role {
-                    Role::HomeAgent => boxes::home_agent(&ports, clients, clients.min(MOST_TUNNELS))?,
-                    Role::ForeignAgent => boxes::foreign_agent(&ports, clients)?,
-                    Role::AccessPoint => boxes::access_point(&ports, clients)?,
+                    Role::HomeAgent => boxes::home_agent(object::open, &ports, Bindings::Slots, clients, tunnels)?,
+                    Role::HashedHomeAgent => {
+                        boxes::home_agent(object::open, &ports, Bindings::Hashed, clients, tunnels)?
+                    }
+                    Role::ForeignAgent => boxes::foreign_agent(object::open, &ports, clients)?,
+                    Role::AccessPoint => boxes::access_point(object::open, &ports, clients)?,
+                    Role::Reference => boxes::reference(&ports, clients, tunnels)?,
                 };
                 let program = match (role, hook) {
                     (Role::AccessPoint, Hook::Xdp) => "radio_xdp",
                     (Role::AccessPoint, Hook::Tc) => "radio_ingress",
+                    (Role::Reference, _) => "least_encapsulate",
                     (_, Hook::Xdp) => "router_xdp",
                     (_, Hook::Tc) => "router_ingress",
                 };
@@ -109,7 +117,7 @@ impl Element {
             Self::Bridge => bridge(host).map(|()| None),
             Self::OurBridge(hook) => {
                 bridge(host)?;
-                let mut object = boxes::access_point(ports, 1)?;
+                let mut object = boxes::access_point(object::open, ports, 1)?;
                 if hook == Hook::Xdp {
                     attach(&mut object, "uplink_xdp", host)?;
                 }
@@ -174,14 +182,13 @@ fn route_into_the_tunnel(host: &Host, tunnel: KernelTunnel, ports: &Ports) -> Re
 }
 
 fn redirect(host: &Host, hook: Hook, ports: &Ports) -> Result<Ebpf> {
-    let mut object = object::open_bench()?;
+    let mut object = object::open_bench(&[])?;
     let target = Target {
         ethernet: ethernet(ports.next_hop, ports.egress.mac),
         ifindex: ports.egress.ifindex,
         ..Target::default()
     };
-    let map = object.map_mut("TARGET").context("the benchmarks' object has no map TARGET")?;
-    Array::<_, Target>::try_from(map)?.set(0, target, 0)?;
+    Maps(&mut object).set("TARGET", 0, target)?;
     let program = match hook {
         Hook::Xdp => "redirect_xdp",
         Hook::Tc => "redirect_tc",

@@ -3,29 +3,25 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use aya::{
-    Ebpf,
-    maps::{Array, PerCpuArray},
-};
-use mipd_common::{
-    bench::{HEADERS_LENGTH, Source},
-    mac::MacAddress,
-};
+use aya::{Ebpf, maps::PerCpuArray};
+use mipd_common::mac::MacAddress;
 
 use super::element::{self, Element, LEFT, RIGHT};
 use crate::{
     Host, Lab,
     bench::{
         boxes::{Port, Ports},
-        cable, headers, machine,
+        cable, machine,
         path::Path,
         test_run::TestRun,
     },
-    packets::object,
+    packets::{maps::Maps, object},
 };
 
 /// The source's only interface.
 const SOURCE: &str = "out";
+/// The program that sends.
+const SEND: &str = "send";
 /// At least so many of a hundred frames have to arrive.
 const LEAST_ARRIVALS: u64 = 98;
 
@@ -73,7 +69,7 @@ impl Stand {
             let object = element.set_up(&middle[position], &ports);
             objects.extend(object.with_context(|| format!("box {position} of the stand {name}"))?);
         }
-        let mut sink = object::open_bench()?;
+        let mut sink = object::open_bench(&[])?;
         element::attach(&mut sink, "sink", &end)?;
         let (object, run) = frames(path, clients, right[0], next_hop(0))?;
         objects.push(object);
@@ -114,23 +110,10 @@ fn frames(path: &Path, clients: u32, out: Port, first_box: MacAddress) -> Result
     let ports =
         Ports { ingress: Port { ifindex: 0, mac: first_box }, from_clients: false, egress: out, next_hop: out.mac };
     let frame = path.frame(0, 1, &ports);
-    let (header, field) = path.traffic.client_address();
-    let mut open = frame.clone();
-    headers::leave_open(&mut open[header..], field);
-    let mut source = Source {
-        headers: [0; HEADERS_LENGTH],
-        first: headers::address(&frame, header + field).octets(),
-        count: clients,
-        random: 1,
-        ifindex: out.ifindex,
-    };
-    source.headers.copy_from_slice(&open[..HEADERS_LENGTH]);
-    let mut object = object::open_bench()?;
-    let map = object.map_mut("SOURCE").context("the benchmarks' object has no map SOURCE")?;
-    Array::<_, Source>::try_from(map)?.set(0, source, 0)?;
-    let program = path.traffic.program();
-    object::load_program(&mut object, program)?;
-    let run = TestRun::new(&object, program, frame)?;
+    let mut object = object::open_bench(&[])?;
+    Maps(&mut object).set("SOURCE", 0, path.source(&frame, clients, out.ifindex))?;
+    object::load_program(&mut object, SEND)?;
+    let run = TestRun::new(&object, SEND, frame)?;
     Ok((object, run))
 }
 
