@@ -601,20 +601,58 @@ fn a_visitor_is_reachable_only_out_of_the_tunnel() {
     });
 }
 
+/// A visitor with the address of another one, from another home network.
+fn namesake(home_address: Ipv4Addr) -> VisitorRoute {
+    VisitorRoute { mac: MacAddress([2, 0, 0, 0, 0, 6]), ..visitor(Ipv4Addr::new(10, 8, 0, 1), home_address, false) }
+}
+
 #[test]
 fn of_two_visitors_with_the_same_address_one_is_in_the_kernel_and_the_other_inherits() {
     in_namespaces(|router| async move {
         let mut data_plane = DataPlane::start(router.settings()).unwrap();
         let address = Ipv4Addr::new(192, 168, 0, 2);
-        let other_agent = Ipv4Addr::new(10, 8, 0, 1);
-        let mut second = visitor(other_agent, address, false);
-        second.mac = MacAddress([2, 0, 0, 0, 0, 6]);
+        let in_kernel = || -> Vec<_> {
+            router.inspect().visitors().unwrap().iter().map(|visitor| (visitor.mac.0[5], visitor.in_kernel)).collect()
+        };
         data_plane.install_visitor(visitor(FAR_AGENT, address, false)).unwrap();
-        data_plane.install_visitor(second).unwrap();
-        assert_eq!(router.inspect().visitors().unwrap().len(), 2);
+        data_plane.install_visitor(namesake(address)).unwrap();
+        assert_eq!(in_kernel(), [(6, false), (5, true)]);
         assert!(contains(&sh("ip neigh show dev lan1"), "192.168.0.2 lladdr 02:00:00:00:00:05 PERMANENT"));
+
+        // Also after a restart, whoever comes first then.
+        stop(data_plane);
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        data_plane.install_visitor(namesake(address)).unwrap();
+        data_plane.install_visitor(visitor(FAR_AGENT, address, false)).unwrap();
+        data_plane.remove_unclaimed().unwrap();
+        assert_eq!(in_kernel(), [(6, false), (5, true)]);
+
+        data_plane.remove_visitor(FAR_AGENT, address).unwrap();
+        assert_eq!(in_kernel(), [(6, true)]);
+        assert!(contains(&sh("ip neigh show dev lan1"), "192.168.0.2 lladdr 02:00:00:00:00:06 PERMANENT"));
+        assert!(contains(&sh("ip route show table 434"), "192.168.0.2 dev lan1"));
+        data_plane.install_visitor(visitor(FAR_AGENT, address, false)).unwrap();
+        assert_eq!(in_kernel(), [(6, true), (5, false)]);
         data_plane.remove_visitor(FAR_AGENT, address).unwrap();
         assert!(contains(&sh("ip neigh show dev lan1"), "192.168.0.2 lladdr 02:00:00:00:00:06 PERMANENT"));
+        data_plane.remove_visitor(namesake(address).home_agent, address).unwrap();
+        assert!(!contains(&sh("ip neigh show dev lan1"), "192.168.0.2"));
+        assert_eq!(sh("ip route show table 434"), "");
+    });
+}
+
+#[test]
+fn a_client_that_changes_its_home_agent_may_still_send_when_the_old_registration_ends() {
+    in_namespaces(|router| async move {
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        let address = Ipv4Addr::new(192, 168, 0, 2);
+        let other_agent = Ipv4Addr::new(10, 8, 0, 1);
+        data_plane.install_visitor(visitor(FAR_AGENT, address, false)).unwrap();
+        data_plane.install_visitor(visitor(other_agent, address, true)).unwrap();
+        data_plane.remove_visitor(FAR_AGENT, address).unwrap();
+        let visitors = router.inspect().visitors().unwrap();
+        assert_eq!((visitors.len(), visitors[0].reverse_tunnel, visitors[0].in_kernel), (1, true, true));
+        assert!(contains(&sh("ip neigh show dev lan1"), "192.168.0.2 lladdr 02:00:00:00:00:05 PERMANENT"));
     });
 }
 
@@ -955,6 +993,30 @@ fn a_foreign_client_is_reported_and_its_frame_comes_to_the_agent_and_goes_on_whe
     });
 }
 
+/// An IPv4 packet for a visitor, in two outer fragments from `entry`.
+fn in_fragments(to: MacAddress, entry: Ipv4Addr, inner: &[u8]) -> [Vec<u8>; 2] {
+    let cut = 160;
+    [(0, true, &inner[..cut]), (cut, false, &inner[cut..])].map(|(offset, more, part)| {
+        let (source, destination) = (entry.octets(), CARE_OF.octets());
+        let mut header =
+            etherparse::Ipv4Header::new(part.len() as u16, 64, etherparse::IpNumber::IPV4, source, destination)
+                .unwrap();
+        header.identification = 99;
+        header.dont_fragment = false;
+        header.more_fragments = more;
+        header.fragment_offset = etherparse::IpFragOffset::try_new((offset / 8) as u16).unwrap();
+        header.header_checksum = header.calc_header_checksum();
+        [&to.0[..], &[2, 0, 0, 0, 0, 0x42, 8, 0], &header.to_bytes(), part].concat()
+    })
+}
+
+fn to_visitor(home_address: Ipv4Addr) -> Vec<u8> {
+    let mut inner = Vec::new();
+    let packet = etherparse::PacketBuilder::ipv4([192, 0, 2, 9], home_address.octets(), 64).udp(1, 2);
+    packet.write(&mut inner, &[7; 300]).unwrap();
+    inner
+}
+
 #[test]
 fn a_tunnel_packet_in_fragments_reaches_the_visitor() {
     in_namespaces(|router| async move {
@@ -963,34 +1025,10 @@ fn a_tunnel_packet_in_fragments_reaches_the_visitor() {
         data_plane.install_visitor(visitor(FAR_AGENT, home_address, false)).unwrap();
         let core = router.beyond.packet_socket("core");
         let access = router.beyond.packet_socket("lan1");
-        let mut inner = Vec::new();
-        etherparse::PacketBuilder::ipv4([192, 0, 2, 9], home_address.octets(), 64)
-            .udp(1, 2)
-            .write(&mut inner, &[7; 300])
-            .unwrap();
+        let inner = to_visitor(home_address);
         let core_mac = data_plane.interfaces().into_iter().find(|report| report.name == "core").unwrap().mac;
-        for (stranger, delivered) in [(true, 0), (false, 1)] {
-            let entry = if stranger { Ipv4Addr::new(10, 66, 0, 1) } else { FAR_AGENT };
-            let cut = 160;
-            for (offset, more, part) in [(0, true, &inner[..cut]), (cut, false, &inner[cut..])] {
-                let mut header = etherparse::Ipv4Header::new(
-                    part.len() as u16,
-                    64,
-                    etherparse::IpNumber::IPV4,
-                    entry.octets(),
-                    CARE_OF.octets(),
-                )
-                .unwrap();
-                header.identification = 99;
-                header.dont_fragment = false;
-                header.more_fragments = more;
-                header.fragment_offset = etherparse::IpFragOffset::try_new((offset / 8) as u16).unwrap();
-                header.header_checksum = header.calc_header_checksum();
-                let mut frame = Vec::new();
-                frame.extend_from_slice(&core_mac.0);
-                frame.extend_from_slice(&[2, 0, 0, 0, 0, 0x42, 8, 0]);
-                frame.extend_from_slice(&header.to_bytes());
-                frame.extend_from_slice(part);
+        for (entry, delivered) in [(Ipv4Addr::new(10, 66, 0, 1), 0), (FAR_AGENT, 1)] {
+            for frame in in_fragments(core_mac, entry, &inner) {
                 (&mut &core).write_all(&frame).unwrap();
             }
             until(&mut data_plane, |data_plane| {
@@ -1000,6 +1038,31 @@ fn a_tunnel_packet_in_fragments_reaches_the_visitor() {
             .await;
         }
         let frame = receive(&access, |frame| frame[..6] == CLIENT_MAC.0);
+        assert_eq!(frame[14 + 20..], inner[20..]);
+        assert_eq!(frame[14 + 8], 63, "one hop");
+    });
+}
+
+#[test]
+fn a_tunnel_packet_in_fragments_reaches_the_visitor_that_the_kernel_does_not_know_and_nobody_else() {
+    in_namespaces(|router| async move {
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        let home_address = Ipv4Addr::new(10, 9, 0, 7);
+        let second = namesake(home_address);
+        data_plane.install_visitor(visitor(FAR_AGENT, home_address, false)).unwrap();
+        data_plane.install_visitor(second).unwrap();
+        let core = router.beyond.packet_socket("core");
+        let access = router.beyond.packet_socket("lan1");
+        let inner = to_visitor(home_address);
+        let core_mac = data_plane.interfaces().into_iter().find(|report| report.name == "core").unwrap().mac;
+        let access_mac = data_plane.interfaces().into_iter().find(|report| report.name == "lan1").unwrap().mac;
+        for frame in in_fragments(core_mac, second.home_agent, &inner) {
+            (&mut &core).write_all(&frame).unwrap();
+        }
+        until(&mut data_plane, |data_plane| data_plane.fragment_counts() == (1, 0)).await;
+        // The first frame with it at all is the right one.
+        let frame = receive(&access, |frame| frame.ends_with(&inner[20..]));
+        assert_eq!(frame[..14], [&second.mac.0[..], &access_mac.0, &[8, 0]].concat());
         assert_eq!(frame[14 + 20..], inner[20..]);
         assert_eq!(frame[14 + 8], 63, "one hop");
     });

@@ -5,10 +5,13 @@
 
 use std::{io, mem::MaybeUninit, net::Ipv4Addr};
 
+use mipd_common::maps::Visitor;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
-use super::{DataPlane, error::DataPlaneError, events::watch, tunnels::TunnelKey, visitors::VisitorId};
+use super::{
+    DataPlane, devices::Device, error::DataPlaneError, events::watch, tunnels::TunnelKey, visitors::VisitorId,
+};
 
 const PROTOCOL_IP_IN_IP: u8 = 4;
 
@@ -84,6 +87,14 @@ fn address(packet: &[u8], offset: usize) -> Option<Ipv4Addr> {
     packet.get(offset..)?.first_chunk::<4>().map(|octets| Ipv4Addr::from(*octets))
 }
 
+/// How an inner packet goes on.
+enum Way<'a> {
+    /// The kernel receives it on a TUN device.
+    Kernel(&'a Device, &'a [u8]),
+    /// Straight to a visitor that the kernel does not know.
+    Frame(Visitor, &'a [u8]),
+}
+
 /// How many packets are handled before other events get their turn.
 const BURST: usize = 32;
 
@@ -98,6 +109,9 @@ impl DataPlane {
             let tun = Tunnelled::parse(packet).and_then(|tunnelled| {
                 let visitor = VisitorId { home_agent: tunnelled.entry, home_address: tunnelled.destination };
                 let tun = if self.visitors.get(visitor).is_some() {
+                    if let Some(entry) = self.visitors.entry_of_hidden(visitor, &self.interfaces) {
+                        return Some(Way::Frame(entry, tunnelled.inner));
+                    }
                     self.devices.visit.as_ref()
                 } else if self
                     .bindings
@@ -108,12 +122,17 @@ impl DataPlane {
                 } else {
                     None
                 };
-                tun.map(|tun| (tun, tunnelled.inner))
+                tun.map(|tun| Way::Kernel(tun, tunnelled.inner))
             });
-            match tun.map(|(tun, inner)| tun.write(inner)) {
-                Some(Ok(())) => self.fragments.delivered += 1,
-                Some(Err(_)) | None => self.fragments.refused += 1,
-            }
+            let delivered = match tun {
+                Some(Way::Kernel(tun, inner)) => tun.write(inner).is_ok(),
+                Some(Way::Frame(entry, inner)) => {
+                    let mtu = self.interfaces.link(entry.ifindex).map_or(0, |link| link.mtu);
+                    self.raw_delivery.send(&entry, mtu, inner).is_ok()
+                }
+                None => false,
+            };
+            *if delivered { &mut self.fragments.delivered } else { &mut self.fragments.refused } += 1;
         }
         false
     }

@@ -113,6 +113,8 @@ pub struct VisitorReport {
     pub encapsulation: &'static str,
     /// Whether its packets go through the tunnel too.
     pub reverse_tunnel: bool,
+    /// Whether the kernel can deliver to it; of several visitors with the same address, only to one.
+    pub in_kernel: bool,
 }
 
 /// A station as the programs see it.
@@ -226,6 +228,7 @@ impl Inspection {
                 mac,
                 interface: interface_name(visitor.ifindex),
                 reverse_tunnel: source.is_some_and(|source| source.tunnel != 0),
+                in_kernel: visitor.flags & tunnel_flags::NOT_IN_KERNEL == 0,
             });
         }
         visitors.sort_by_key(|visitor| (visitor.home_address, visitor.home_agent));

@@ -12,7 +12,7 @@
 //! * [`network`], `netlink`: interfaces and addresses of this box, and how the kernel is asked;
 //! * [`mode`]: how packets are wrapped in a tunnel;
 //! * `tunnels`, `adjacency`, `monitor`: ready next hops, kept so from routing events;
-//! * `fragments`: reassembled tunnel packets;
+//! * `fragments`: reassembled tunnel packets; `raw_delivery`: those for visitors that the kernel does not know;
 //! * [`error`]: what can go wrong.
 //!
 //! Dropping a [`DataPlane`], and stopping the agent, leaves everything in place: the traffic goes on, and the next
@@ -56,6 +56,7 @@ mod monitor;
 mod netlink;
 pub mod network;
 mod pins;
+mod raw_delivery;
 mod routes;
 pub mod settings;
 pub mod stations;
@@ -97,6 +98,7 @@ use self::{
     monitor::Monitor,
     netlink::{InterfaceAddress, Netlink},
     pins::Pins,
+    raw_delivery::RawDelivery,
     routes::{Rule, Selector},
     stations::Stations,
     tunnels::{TunnelId, Tunnels},
@@ -120,6 +122,7 @@ pub struct DataPlane {
     visitors: Visitors,
     stations: Stations,
     fragments: Fragments,
+    raw_delivery: RawDelivery,
     access_point: Array<MapData, AccessPoint>,
     own_addresses: Array<MapData, AddressList>,
     own_subnets: Array<MapData, SubnetList>,
@@ -223,6 +226,7 @@ impl DataPlane {
             monitor,
             devices,
             fragments,
+            raw_delivery: RawDelivery::open()?,
             access_point,
             own_addresses,
             own_subnets,

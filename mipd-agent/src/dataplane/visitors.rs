@@ -15,6 +15,7 @@ use mipd_common::{
 use super::{
     DataPlane, bulk,
     error::DataPlaneError,
+    interfaces::Interfaces,
     maps::{self, name},
     mode::{Encapsulation, GreKeys, TunnelMode, UdpEnds},
     netlink::absent_is_fine,
@@ -75,18 +76,67 @@ struct Installed {
     claimed: bool,
 }
 
+impl Installed {
+    /// What it may send, and where that goes.
+    fn source(&self) -> VisitorSource {
+        VisitorSource {
+            home_address: self.route.home_address.octets(),
+            tunnel: self.tunnel.map_or(0, |tunnel| tunnel.0),
+            ..VisitorSource::default()
+        }
+    }
+}
+
 /// The visitors, in memory and in the maps.
 pub(super) struct Visitors {
     map: BpfHashMap<MapData, VisitorKey, Visitor>,
     macs: BpfHashMap<MapData, Mac, VisitorSource>,
     installed: HashMap<VisitorId, Installed>,
-    /// Which of several visitors with the same address has the kernel's neighbour entry and route.
-    in_kernel: HashMap<Ipv4Addr, VisitorId>,
+    namesakes: Namesakes,
+}
+
+/// Who has an address. The first one has the kernel's neighbour entry and route; the kernel knows nothing of the others.
+#[derive(Default)]
+struct Namesakes(HashMap<Ipv4Addr, Vec<VisitorId>>);
+
+impl Namesakes {
+    fn with(&self, address: Ipv4Addr) -> &[VisitorId] {
+        self.0.get(&address).map_or(&[], Vec::as_slice)
+    }
+
+    /// The one that is in the kernel.
+    fn first(&self, address: Ipv4Addr) -> Option<VisitorId> {
+        self.with(address).first().copied()
+    }
+
+    /// Adds a visitor behind those that are there.
+    fn add(&mut self, id: VisitorId) {
+        let ids = self.0.entry(id.home_address).or_default();
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+
+    /// Adds the visitor that is in the kernel.
+    fn add_first(&mut self, id: VisitorId) {
+        self.0.entry(id.home_address).or_default().insert(0, id);
+    }
+
+    /// Whether it was the first. The one behind it is now.
+    fn remove(&mut self, id: VisitorId) -> bool {
+        let Some(ids) = self.0.get_mut(&id.home_address) else { return false };
+        let was_first = ids.first() == Some(&id);
+        ids.retain(|other| *other != id);
+        if ids.is_empty() {
+            self.0.remove(&id.home_address);
+        }
+        was_first
+    }
 }
 
 impl Visitors {
     pub fn new(map: BpfHashMap<MapData, VisitorKey, Visitor>, macs: BpfHashMap<MapData, Mac, VisitorSource>) -> Self {
-        Self { map, macs, installed: HashMap::new(), in_kernel: HashMap::new() }
+        Self { map, macs, installed: HashMap::new(), namesakes: Namesakes::default() }
     }
 
     /// A visitor that is installed.
@@ -96,8 +146,35 @@ impl Visitors {
 
     /// The interface to which the kernel too delivers this visitor's packets.
     pub fn kernel_interface(&self, id: VisitorId) -> Option<u32> {
-        self.in_kernel.get(&id.home_address).filter(|owner| **owner == id)?;
-        self.get(id).map(|route| route.interface)
+        self.is_in_kernel(id).then(|| self.get(id).map(|route| route.interface))?
+    }
+
+    /// Whether the kernel's entries are, or would be, this visitor's.
+    pub fn is_in_kernel(&self, id: VisitorId) -> bool {
+        self.namesakes.first(id.home_address).is_none_or(|first| first == id)
+    }
+
+    /// The map's entry of a visitor that the kernel does not know.
+    pub fn entry_of_hidden(&self, id: VisitorId, interfaces: &Interfaces) -> Option<Visitor> {
+        let route = self.get(id).filter(|_| !self.is_in_kernel(id))?;
+        self.entry(route, interfaces)
+    }
+
+    /// `None` if the access interface is gone.
+    fn entry(&self, route: &VisitorRoute, interfaces: &Interfaces) -> Option<Visitor> {
+        let access = interfaces.link(route.interface)?;
+        let xdp_target = if interfaces.is_xdp_target(route.interface) { tunnel_flags::XDP_TARGET } else { 0 };
+        let kernel = if self.is_in_kernel(route.id()) { 0 } else { tunnel_flags::NOT_IN_KERNEL };
+        Some(Visitor {
+            ethernet: ethernet_header(route.mac, access.mac),
+            flags: route.mode.flags() | xdp_target | kernel,
+            kind: route.mode.encapsulation.kind(),
+            ifindex: route.interface,
+            care_of_address: route.care_of_address.octets(),
+            receive_key: route.mode.encapsulation.keys().map_or(0, |keys| keys.receive).to_be_bytes(),
+            port: route.mode.udp.map_or(0, |udp| udp.peer.port()).to_be_bytes(),
+            ..Visitor::default()
+        })
     }
 
     fn left_over(&self) -> Result<Vec<(VisitorKey, Visitor, Option<VisitorSource>)>, DataPlaneError> {
@@ -112,8 +189,16 @@ impl Visitors {
             .collect())
     }
 
+    /// Forgets what a MAC may send, unless a visitor with the same address still has it.
     fn remove_mac(&mut self, route: &VisitorRoute) -> Result<(), DataPlaneError> {
         let mac = Mac::new(route.mac.0);
+        let namesakes = self.namesakes.with(route.home_address).iter().filter(|id| **id != route.id());
+        if let Some(other) =
+            namesakes.filter_map(|id| self.installed.get(id)).find(|other| other.route.mac == route.mac)
+        {
+            let source = other.source();
+            return self.macs.insert(mac, source, 0).map_err(DataPlaneError::map("write", name::VISITOR_MACS));
+        }
         match self.macs.get(&mac, 0) {
             Ok(source) if source.home_address == route.home_address.octets() => {
                 maps::remove(&mut self.macs, &mac, name::VISITOR_MACS)
@@ -152,8 +237,10 @@ impl DataPlane {
         let to_ourselves = self.settings.home.as_ref().is_some_and(|home| home.address == route.home_agent);
         let tunnel =
             (route.reverse_tunnel && !to_ourselves).then(|| self.tunnels.acquire(route.reverse_key())).transpose()?;
-        let previous = self.visitors.installed.insert(id, Installed { route, tunnel, claimed: true });
-        let Err(error) = self.apply_visitor(route, entry, tunnel, previous) else {
+        let installed = Installed { route, tunnel, claimed: true };
+        let previous = self.visitors.installed.insert(id, installed);
+        self.visitors.namesakes.add(id);
+        let Err(error) = self.apply_visitor(installed, entry, previous) else {
             return previous.and_then(|previous| previous.tunnel).map_or(Ok(()), |old| self.tunnels.release(old));
         };
         match previous {
@@ -173,33 +260,29 @@ impl DataPlane {
             self.visitors.remove_mac(&failed)?;
         }
         let Some(entry) = self.visitor_entry(&previous.route) else { return Ok(()) };
-        self.apply_visitor(previous.route, entry, previous.tunnel, None)
+        self.apply_visitor(previous, entry, None)
     }
 
     fn apply_visitor(
         &mut self,
-        route: VisitorRoute,
+        installed: Installed,
         entry: Visitor,
-        tunnel: Option<TunnelId>,
         previous: Option<Installed>,
     ) -> Result<(), DataPlaneError> {
+        let route = installed.route;
         let id = route.id();
-        if tunnel.is_some() {
+        if installed.tunnel.is_some() {
             self.settle()?;
             self.set_reverse_route()?;
         }
         let full = |name, error| DataPlaneError::full_or("visitors", "maximum-visitors", name, error);
         self.visitors.map.insert(id.key(), entry, 0).map_err(|error| full(name::VISITORS, error))?;
-        let source = VisitorSource {
-            home_address: route.home_address.octets(),
-            tunnel: tunnel.map_or(0, |tunnel| tunnel.0),
-            ..VisitorSource::default()
-        };
+        let source = installed.source();
         self.visitors.macs.insert(Mac::new(route.mac.0), source, 0).map_err(|error| full(name::VISITOR_MACS, error))?;
         if let Some(previous) = previous.filter(|previous| previous.route.mac != route.mac) {
             self.visitors.remove_mac(&previous.route)?;
         }
-        if *self.visitors.in_kernel.entry(route.home_address).or_insert(id) == id {
+        if self.visitors.is_in_kernel(id) {
             if let Some(previous) = previous.filter(|previous| previous.route.interface != route.interface) {
                 absent_is_fine(self.netlink.delete_neighbour(previous.route.interface, route.home_address))?;
             }
@@ -214,52 +297,44 @@ impl DataPlane {
         let Some(installed) = self.visitors.installed.remove(&id) else { return Ok(()) };
         maps::remove(&mut self.visitors.map, &id.key(), name::VISITORS)?;
         self.visitors.remove_mac(&installed.route)?;
-        if self.visitors.in_kernel.get(&home_address) == Some(&id) {
-            self.visitors.in_kernel.remove(&home_address);
+        if self.visitors.namesakes.remove(id) {
             absent_is_fine(self.netlink.delete_neighbour(installed.route.interface, home_address))?;
-            let heir = self.visitors.installed.values().find(|other| other.route.home_address == home_address).copied();
-            if let Some(heir) = heir {
-                self.visitors.in_kernel.insert(home_address, heir.route.id());
-                self.enter_into_kernel(heir.route)?;
-            } else {
-                let table = self.visitor_table();
-                absent_is_fine(self.netlink.delete_route(Ipv4Net::from(home_address), table))?;
-            }
+            self.refresh_direct(id)?;
+            self.hand_down(home_address)?;
+        } else {
+            self.refresh_direct(id)?;
         }
-        self.refresh_direct(id)?;
         match installed.tunnel {
             Some(tunnel) => self.tunnels.release(tunnel),
             None => Ok(()),
         }
     }
 
+    /// The kernel's entries for an address go to the next visitor that has it, if there is one.
+    fn hand_down(&mut self, home_address: Ipv4Addr) -> Result<(), DataPlaneError> {
+        let heir = self.visitors.namesakes.first(home_address).and_then(|id| self.visitors.installed.get(&id)).copied();
+        let Some(Installed { route, .. }) = heir else {
+            let table = self.visitor_table();
+            return Ok(absent_is_fine(self.netlink.delete_route(Ipv4Net::from(home_address), table))?);
+        };
+        self.enter_into_kernel(route)?;
+        self.rewrite_visitor(&route)?;
+        self.refresh_direct(route.id())
+    }
+
     /// Writes the visitors of an interface again, whose own address or mode has changed.
     pub(super) fn rewrite_visitors(&mut self, interface: u32) -> Result<(), DataPlaneError> {
         let there = self.visitors.installed.values().filter(|installed| installed.route.interface == interface);
-        for installed in there.copied().collect::<Vec<_>>() {
-            let Some(entry) = self.visitor_entry(&installed.route) else { continue };
-            self.visitors
-                .map
-                .insert(installed.route.id().key(), entry, 0)
-                .map_err(DataPlaneError::map("write", name::VISITORS))?;
-        }
-        Ok(())
+        there.copied().collect::<Vec<_>>().iter().try_for_each(|installed| self.rewrite_visitor(&installed.route))
     }
 
-    /// `None` if the access interface is gone.
+    fn rewrite_visitor(&mut self, route: &VisitorRoute) -> Result<(), DataPlaneError> {
+        let Some(entry) = self.visitor_entry(route) else { return Ok(()) };
+        self.visitors.map.insert(route.id().key(), entry, 0).map_err(DataPlaneError::map("write", name::VISITORS))
+    }
+
     fn visitor_entry(&self, route: &VisitorRoute) -> Option<Visitor> {
-        let access = self.interfaces.link(route.interface)?;
-        let target = if self.interfaces.is_xdp_target(route.interface) { tunnel_flags::XDP_TARGET } else { 0 };
-        Some(Visitor {
-            ethernet: ethernet_header(route.mac, access.mac),
-            flags: route.mode.flags() | target,
-            kind: route.mode.encapsulation.kind(),
-            ifindex: route.interface,
-            care_of_address: route.care_of_address.octets(),
-            receive_key: route.mode.encapsulation.keys().map_or(0, |keys| keys.receive).to_be_bytes(),
-            port: route.mode.udp.map_or(0, |udp| udp.peer.port()).to_be_bytes(),
-            ..Visitor::default()
-        })
+        self.visitors.entry(route, &self.interfaces)
     }
 
     fn visitor_table(&self) -> u32 {
@@ -310,8 +385,11 @@ impl DataPlane {
                 mode: mode.unwrap_or_default(),
                 reverse_tunnel: tunnel.is_some(),
             };
-            if neighbours.contains(&(route.interface, route.home_address)) {
-                self.visitors.in_kernel.entry(route.home_address).or_insert(route.id());
+            let known_to_kernel = visitor.flags & tunnel_flags::NOT_IN_KERNEL == 0;
+            if known_to_kernel && neighbours.contains(&(route.interface, route.home_address)) {
+                self.visitors.namesakes.add_first(route.id());
+            } else {
+                self.visitors.namesakes.add(route.id());
             }
             self.visitors.installed.insert(route.id(), Installed { route, tunnel, claimed: false });
         }
@@ -329,9 +407,11 @@ impl DataPlane {
             return Ok(unclaimed.len());
         }
         let table = self.visitor_table();
-        let installed = self.visitors.installed.values();
-        let known: HashSet<_> =
-            installed.map(|installed| (installed.route.interface, installed.route.home_address)).collect();
+        let installed = self.visitors.installed.values().map(|installed| &installed.route);
+        let known: HashSet<_> = installed
+            .filter(|route| self.visitors.is_in_kernel(route.id()))
+            .map(|route| (route.interface, route.home_address))
+            .collect();
         for (device, address) in self.netlink.own_neighbours()? {
             if !known.contains(&(device, address)) {
                 absent_is_fine(self.netlink.delete_neighbour(device, address))?;
@@ -341,7 +421,7 @@ impl DataPlane {
         for route in self.netlink.own_routes()? {
             let wanted = match route.table {
                 MAIN_TABLE => true,
-                other if other == table => self.visitors.in_kernel.contains_key(&route.destination.addr()),
+                other if other == table => self.visitors.namesakes.first(route.destination.addr()).is_some(),
                 other => Some(other) == reverse_table,
             };
             if !wanted {
