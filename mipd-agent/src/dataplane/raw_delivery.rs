@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn fragments_of_a_fragment_continue_where_it_was() {
-        let whole = packet(1000, 100 | MORE_FRAGMENTS, true);
+        let whole = packet(1000, 0x64 | MORE_FRAGMENTS, true);
         let sent = hop(&whole, 500).unwrap();
         assert_eq!(sent.len(), 3);
         let mut data = Vec::new();
