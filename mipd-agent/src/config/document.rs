@@ -125,6 +125,8 @@ pub(super) struct RadioEntry {
     pub ssid: Option<Spanned<String>>,
     #[serde(default = "yes")]
     pub proxy_mobile_ip: bool,
+    #[serde(default)]
+    pub subnet_map: Vec<Spanned<SubnetMapText>>,
 }
 
 fn yes() -> bool {

@@ -221,6 +221,14 @@ fn every_mistake_has_its_one_line() {
             "mipd.toml:5: radio w is already another radio: name an interface with clients behind it",
         ),
         (
+            ACCESS_POINT.replace(
+                "\"wlan0\" }",
+                "\"w\", subnet-map = [{ home-agent = \"10.1.0.1\", mask = \"255.255.0.0\" }, \
+                 { home-agent = \"10.1.9.1\", mask = \"255.255.0.0\" }] }",
+            ),
+            "mipd.toml:5: subnet 10.1.0.0/16 already has home agent 10.1.0.1: keep one of the two",
+        ),
+        (
             ACCESS_POINT.replace("br-lan", "eth0"),
             "mipd.toml:4: uplink and bridge are both eth0: the uplink is a port of the bridge",
         ),

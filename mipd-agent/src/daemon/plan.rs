@@ -14,7 +14,7 @@ use super::{
     subnet_map::SubnetMapService,
 };
 use crate::{
-    config::{Config, HomeRoutes, InterfaceName, PeerKind, VisitorIpv6},
+    config::{Config, HomeRoutes, InterfaceName, PeerKind, SubnetMapEntry, VisitorIpv6},
     dataplane::{self, Mark, Network, VisitSettings},
     io::{encapsulated::EncapsulatingSocket, frames::Want},
     mobility::{
@@ -344,7 +344,7 @@ impl Plan {
         let Some(settings) = &config.access_point else { return Ok(None) };
         let Some(exchange) = &settings.exchange else { return Ok(None) };
         let address = self.address(&settings.bridge)?.addr();
-        SubnetMapService::start(exchange, address, configured_subnet_map(settings)?, now, inputs).map(Some)
+        SubnetMapService::start(exchange, address, configured_subnet_map(&settings.subnet_map)?, now, inputs).map(Some)
     }
 
     /// The access point role, with its sockets open.
@@ -365,10 +365,15 @@ impl Plan {
             radio_ports.insert(radio.interface, radio);
         }
         let own_subnets = self.own_subnets(settings);
-        let subnet_map = configured_subnet_map(settings)?;
+        let subnet_map = configured_subnet_map(&settings.subnet_map)?;
+        let mut radio_subnet_maps = HashMap::new();
+        for radio in settings.radios.iter().filter(|radio| radio.proxy_mobile_ip && !radio.subnet_map.is_empty()) {
+            radio_subnet_maps.insert(self.index(&radio.interface)?, configured_subnet_map(&radio.subnet_map)?);
+        }
         let names = config.security_associations.iter().filter_map(|entry| Some((entry.clients, entry.nai.clone()?)));
         let proxy = proxy::Config {
             subnet_map,
+            radio_subnet_maps,
             associations: Arc::clone(&self.mobile_home),
             mobile_foreign: Arc::clone(&self.mobile_foreign),
             // Our home agent checks MN-AAA authentication in the AAA server's stead, with the key of the client.
@@ -404,8 +409,8 @@ impl Plan {
 }
 
 /// The static entries of the subnet map.
-fn configured_subnet_map(settings: &crate::config::AccessPoint) -> Result<SubnetMap, SubnetMapError> {
-    SubnetMap::from_entries(settings.subnet_map.iter().map(|entry| (entry.home_agent, entry.prefix.netmask())))
+fn configured_subnet_map(entries: &[SubnetMapEntry]) -> Result<SubnetMap, SubnetMapError> {
+    SubnetMap::from_entries(entries.iter().map(|entry| (entry.home_agent, entry.prefix.netmask())))
 }
 
 /// The interfaces on which an agent role speaks, each once.

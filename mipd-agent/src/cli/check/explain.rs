@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::{
     cli::table::columns,
     config::{
-        AccessPoint, Advertisement, Config, ForeignAgent, HomeAgent, HomeRoutes, InterfaceName, PeerKind, VisitorIpv6,
+        AccessPoint, Advertisement, Config, ForeignAgent, HomeAgent, HomeRoutes, InterfaceName, PeerKind,
+        SubnetMapEntry, VisitorIpv6,
     },
     dataplane::home_subnets::dense,
     mobility::{proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel},
@@ -173,6 +174,12 @@ fn access_point(role: &AccessPoint) -> String {
         lines.push(format!(
             "learns other home agents on UDP port 6500 from {authoritative}, unless it is one of these itself"
         ));
+    }
+    for radio in &role.radios {
+        lines.extend(radio.subnet_map.iter().map(|entry| {
+            let SubnetMapEntry { prefix, home_agent } = entry;
+            format!("clients of {prefix} on {} are registered with home agent {home_agent}", radio.interface)
+        }));
     }
     let tunnel = match role.reverse_tunnel {
         ReverseTunnelPolicy::Never => "without a reverse tunnel",

@@ -96,7 +96,7 @@ fn for_foreign_agent(config: &Config, foreign_agent: &ForeignAgent, findings: &m
 }
 
 fn for_access_point(config: &Config, access_point: &AccessPoint, findings: &mut Vec<Finding>) {
-    if access_point.subnet_map.is_empty() && access_point.exchange.is_none() {
+    if access_point.subnet_map_entries().next().is_none() && access_point.exchange.is_none() {
         findings.push(Finding::warning(
             "the access point has neither a subnet-map nor authoritative access points: no visitor's home agent is known, so none \
              is served",
@@ -110,7 +110,7 @@ fn for_access_point(config: &Config, access_point: &AccessPoint, findings: &mut 
         let known = |prefix: &Ipv4Net| {
             config.security_associations.iter().any(|entry| entry.clients.overlaps((*prefix).into()))
         };
-        for entry in access_point.subnet_map.iter().filter(|entry| !known(&entry.prefix)) {
+        for entry in access_point.subnet_map_entries().filter(|entry| !known(&entry.prefix)) {
             findings.push(Finding::warning(format!(
                 "no [[security-association]] is for clients of {}: they are not registered, nor deregistered when they come \
                  home",
@@ -121,7 +121,7 @@ fn for_access_point(config: &Config, access_point: &AccessPoint, findings: &mut 
     // What the others tell is not known here.
     let told = access_point.exchange.is_some();
     for association in config.security_associations.iter().filter(|_| !told) {
-        if !access_point.subnet_map.iter().any(|entry| association.clients.is_within(&entry.prefix)) {
+        if !access_point.subnet_map_entries().any(|entry| association.clients.is_within(&entry.prefix)) {
             findings.push(Finding::warning(format!(
                 "clients {} in line {} are not within one subnet of subnet-map: the home agent of some is not known",
                 association.clients, association.line,

@@ -71,6 +71,8 @@ pub struct Radio {
     pub ssid: Option<String>,
     /// Whether visiting clients are served here.
     pub proxy_mobile_ip: bool,
+    /// Static entries of the subnet map for its clients alone; they count before those for all.
+    pub subnet_map: Vec<SubnetMapEntry>,
 }
 
 /// How access points tell each other the subnet map.
@@ -202,9 +204,16 @@ fn encapsulations(source: &Source<'_>, given: &[Spanned<Encapsulation>]) -> Resu
     }
 }
 
+impl AccessPoint {
+    /// All static entries of the subnet map, those of single radios too.
+    pub fn subnet_map_entries(&self) -> impl Iterator<Item = &SubnetMapEntry> {
+        self.subnet_map.iter().chain(self.radios.iter().flat_map(|radio| &radio.subnet_map))
+    }
+}
+
 fn radios(source: &Source<'_>, section: &AccessPointSection) -> Result<Vec<Radio>, ConfigError> {
     let mut radios: Vec<Radio> = Vec::new();
-    for RadioEntry { interface, ssid, proxy_mobile_ip } in section.radios.get_ref() {
+    for RadioEntry { interface, ssid, proxy_mobile_ip, subnet_map: entries } in section.radios.get_ref() {
         let name = interface.get_ref();
         let taken = if name == section.uplink.get_ref() {
             Some("the uplink")
@@ -224,6 +233,7 @@ fn radios(source: &Source<'_>, section: &AccessPointSection) -> Result<Vec<Radio
             interface: name.clone(),
             ssid: ssid.as_ref().map(|ssid| ssid.get_ref().clone()),
             proxy_mobile_ip: *proxy_mobile_ip,
+            subnet_map: subnet_map(source, entries)?,
         });
     }
     if radios.is_empty() {

@@ -1,6 +1,6 @@
 //! Settings of the proxy role.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use ipnet::Ipv4Net;
 use serde::Deserialize;
@@ -13,7 +13,10 @@ use crate::{
         subnet_map::SubnetMap,
         tunnel::{Delivery, Encapsulation},
     },
-    wire::{proxy_mode::AccessTechnology, types::Lifetime},
+    wire::{
+        proxy_mode::AccessTechnology,
+        types::{HomeAddress, HomeAgentAddress, Lifetime},
+    },
 };
 
 /// Settings of the proxy role.
@@ -25,6 +28,9 @@ pub struct Config {
     pub own_subnets: Vec<Ipv4Net>,
     /// Who is whose home agent.
     pub subnet_map: SubnetMap,
+    /// The same for the clients of single radios: what is in a radio's own map counts before `subnet_map`. Home networks
+    /// that overlap can be told apart by the radio only.
+    pub radio_subnet_maps: HashMap<InterfaceIndex, SubnetMap>,
     /// Mobile-home security associations of all potential clients.
     pub associations: Arc<MobileHomeAssociations>,
     /// Mobile-foreign security associations, by the address of the foreign agent.
@@ -60,12 +66,19 @@ impl Config {
     /// How many clients are served unless configured.
     pub const MAXIMUM_CLIENTS: usize = 4096;
 
+    /// The home agent of a client with this address behind this radio.
+    pub(super) fn home_agent(&self, radio: InterfaceIndex, address: HomeAddress) -> Option<HomeAgentAddress> {
+        let own = self.radio_subnet_maps.get(&radio).and_then(|map| map.home_agent(address));
+        own.or_else(|| self.subnet_map.home_agent(address))
+    }
+
     /// A proxy that knows no home agents and no keys yet.
     pub fn new(uplink: InterfaceIndex, own_subnets: Vec<Ipv4Net>) -> Self {
         Self {
             uplink,
             own_subnets,
             subnet_map: SubnetMap::default(),
+            radio_subnet_maps: HashMap::new(),
             associations: Arc::default(),
             mobile_foreign: Arc::default(),
             mobile_aaa: Arc::default(),

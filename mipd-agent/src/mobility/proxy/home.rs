@@ -11,7 +11,7 @@ use super::{
     visitor::Fate,
 };
 use crate::{
-    mobility::time::Now,
+    mobility::{link::InterfaceIndex, time::Now},
     wire::types::{HomeAddress, HomeAgentAddress},
 };
 
@@ -24,8 +24,8 @@ const AWAY_PATIENCE: Duration = Duration::from_mins(1);
 impl Registrar {
     /// The home agent to deregister with: a local address that an association covers, or may turn out to, and whose home
     /// agent belongs to this network.
-    pub fn home_agent_at_home(&self, address: HomeAddress) -> Option<HomeAgentAddress> {
-        let home_agent = self.config.subnet_map.home_agent(address)?;
+    pub fn home_agent_at_home(&self, radio: InterfaceIndex, address: HomeAddress) -> Option<HomeAgentAddress> {
+        let home_agent = self.config.home_agent(radio, address)?;
         let is_here = self.config.own_subnets.iter().any(|subnet| subnet.contains(&home_agent.0));
         (is_here && self.config.associations.may_cover(address)).then_some(home_agent)
     }

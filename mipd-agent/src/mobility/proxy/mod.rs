@@ -108,9 +108,11 @@ impl Proxy {
                 self.notice(now, interface, mac, address, actions);
             }
             Event::Returned { mac, interface } => self.with(mac, actions, |registrar, client, actions| {
-                client.set_interface(interface, actions);
-                registrar.hear(now, client, now.instant, actions);
-                Fate::Keep
+                let fate = registrar.change_radio(client, interface, actions);
+                if fate == Fate::Keep {
+                    registrar.hear(now, client, now.instant, actions);
+                }
+                fate
             }),
             Event::Attached { mac } => self.with(mac, actions, |registrar, client, actions| {
                 registrar.take_answer(now, client, actions);
@@ -183,7 +185,7 @@ impl Proxy {
             }
             self.supersede(mac, is_local, is_same, actions);
         }
-        let home_agent = self.registrar.home_agent_at_home(home_address);
+        let home_agent = self.registrar.home_agent_at_home(interface, home_address);
         if is_local && home_agent.is_none() {
             return;
         }
@@ -208,7 +210,9 @@ impl Proxy {
     /// A station that is known with this address was reported again.
     fn notice_again(&mut self, now: Now, interface: InterfaceIndex, mac: MacAddress, actions: &mut Vec<Action>) {
         self.with(mac, actions, |registrar, client, actions| {
-            client.set_interface(interface, actions);
+            if registrar.change_radio(client, interface, actions) == Fate::Forget {
+                return Fate::Forget;
+            }
             registrar.hear(now, client, now.instant, actions);
             if let State::Unserved(_) = client.state {
                 actions.push(Action::DropHeld { mac });

@@ -9,7 +9,10 @@ use super::{
     home::doubt_presence_at_home,
     registration::Registrar,
 };
-use crate::mobility::time::{Instant, Now};
+use crate::mobility::{
+    link::InterfaceIndex,
+    time::{Instant, Now},
+};
 
 /// How long a visitor is held for want of a foreign agent.
 const AGENT_PATIENCE: Duration = Duration::from_secs(2);
@@ -33,7 +36,7 @@ pub(super) enum Fate {
 impl Registrar {
     /// Serves a new visitor, or says why not.
     pub fn begin_visit(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
-        client.home_agent = self.config.subnet_map.home_agent(client.home_address);
+        client.home_agent = self.config.home_agent(client.interface, client.home_address);
         if client.home_agent.is_none() {
             return self.leave_unserved(now, client, Missing::HomeAgent, actions);
         }
@@ -83,6 +86,18 @@ impl Registrar {
         client.state = State::Unserved(missing);
         client.next = NextRequest::Never;
         client.patience = Some(now.instant + UNSERVED_PATIENCE);
+    }
+
+    /// The visitor is behind another radio now. One of another home network makes it another client, to be noticed anew.
+    pub fn change_radio(&mut self, client: &mut Client, interface: InterfaceIndex, actions: &mut Vec<Action>) -> Fate {
+        let same = self.config.home_agent(interface, client.home_address) == client.home_agent;
+        if client.interface != interface && client.is_visitor() && !same {
+            self.counters.readdressed += 1;
+            client.dismiss(actions);
+            return Fate::Forget;
+        }
+        client.set_interface(interface, actions);
+        Fate::Keep
     }
 
     /// Tries again to serve a visitor, or has it reported again when it speaks next.

@@ -242,6 +242,42 @@ fn a_client_on_another_radio_of_the_same_access_point_is_followed_without_a_regi
     assert_eq!(scene.requests.len(), 1);
 }
 
+/// On the other radio, 10.1.0.0/16 is another home network.
+fn two_networks() -> (Config, HomeAgentAddress) {
+    let other_agent = HomeAgentAddress(Ipv4Addr::new(10, 1, 2, 1));
+    let map = SubnetMap::from_entries([(other_agent, Ipv4Addr::new(255, 255, 0, 0))]).unwrap();
+    (Config { radio_subnet_maps: [(OTHER_RADIO, map)].into(), ..config() }, other_agent)
+}
+
+#[test]
+fn clients_with_the_same_address_on_radios_of_different_home_networks_have_different_home_agents() {
+    let (config, other_agent) = two_networks();
+    let mut scene = Scene::with(config);
+    scene.visit();
+    assert_eq!(scene.last_request().home_agent, HOME_AGENT);
+    let mac = MacAddress([2, 0, 0, 0, 0, 0x11]);
+    scene.event(Event::Visitor { interface: OTHER_RADIO, mac, address: HOME });
+    assert_eq!(scene.last_request().home_agent, other_agent, "though the other entry's prefix is longer");
+    assert_eq!(scene.proxy.clients().count(), 2);
+}
+
+#[test]
+fn a_client_that_changes_to_the_radio_of_another_home_network_is_noticed_anew() {
+    for returned in [false, true] {
+        let (config, other_agent) = two_networks();
+        let mut scene = Scene::with(config);
+        scene.visit();
+        scene.accept();
+        scene.take();
+        let visitor = Event::Visitor { interface: OTHER_RADIO, mac: CLIENT, address: HOME };
+        scene.event(if returned { Event::Returned { interface: OTHER_RADIO, mac: CLIENT } } else { visitor });
+        assert!(scene.take().contains(&Action::RemoveStation { mac: CLIENT }));
+        assert_eq!((scene.requests.len(), scene.proxy.clients().count()), (1, 0));
+        scene.event(visitor);
+        assert_eq!(scene.last_request().home_agent, other_agent);
+    }
+}
+
 #[test]
 fn a_visitor_that_is_reported_twice_is_registered_once() {
     let mut scene = Scene::new();
