@@ -377,6 +377,7 @@ fn a_started_router_has_devices_addresses_rules_settings_and_programs() {
         assert_eq!(sysctl("net/ipv4/conf/all/rp_filter"), "1");
         assert_eq!(sysctl("net/ipv4/conf/all/send_redirects"), "0");
         assert_eq!(sysctl("net/ipv4/conf/lan1/send_redirects"), "0");
+        assert_eq!(sysctl("net/ipv4/conf/mip-home/send_redirects"), "0");
         for report in data_plane.interfaces() {
             assert_eq!(report.attached.to_string(), "xdp+tc", "{report:?}");
             assert!(contains(&sh(&format!("ip -d link show {}", report.name)), "prog/xdp id"));

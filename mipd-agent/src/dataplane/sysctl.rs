@@ -65,7 +65,7 @@ pub fn required(settings: &Settings, devices: &[&str]) -> Result<Vec<SysctlChang
         want(accept_local, was, "1", OWN_SOURCE);
     }
     if !routed.is_empty() {
-        for interface in ["all"].iter().chain(&routed) {
+        for interface in ["all"].iter().chain(&routed).chain(devices) {
             let path = conf(interface, "send_redirects");
             let Some(was) = read(&path)? else { continue };
             want(path, was, "0", REDIRECTS);
