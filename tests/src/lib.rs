@@ -16,6 +16,7 @@ pub mod fingerprint;
 pub mod host;
 pub mod interrupt;
 pub mod lab;
+pub mod meeting;
 pub mod namespace;
 pub mod offload;
 pub mod packets;

@@ -50,9 +50,11 @@ impl Air {
 }
 
 impl Client {
-    /// Plugs a box's new interface [`CLIENT_INTERFACE`] into an access point's air.
+    /// Plugs a box's new interface [`CLIENT_INTERFACE`] into an access point's air. Stations hear each other through the access
+    /// point only.
     pub fn associate(host: Host, wires: &Namespace, air: &Air, mac: [u8; 6]) -> Result<Self> {
         let port = air.wire.connect(&host, CLIENT_INTERFACE, mac)?;
+        port.isolate(wires)?;
         Ok(Self { host, port, wires: wires.clone() })
     }
 
@@ -60,14 +62,19 @@ impl Client {
     pub fn roam(&self, to: &Air, carrier: Carrier) -> Result<Duration> {
         let start = Instant::now();
         if carrier == Carrier::Kept {
-            to.wire.take(&self.port)?;
+            self.plug_into(to)?;
             return Ok(Duration::ZERO);
         }
         self.leave()?;
-        to.wire.take(&self.port)?;
+        self.plug_into(to)?;
         self.port.up(&self.wires)?;
         self.settle()?;
         Ok(start.elapsed())
+    }
+
+    fn plug_into(&self, air: &Air) -> Result<()> {
+        air.wire.take(&self.port)?;
+        self.port.isolate(&self.wires)
     }
 
     /// Goes out of every access point's reach.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use futures_util::TryStreamExt;
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkXdp};
-use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use rtnetlink::{Handle, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use crate::host::Host;
 use crate::namespace::Namespace;
@@ -94,6 +94,12 @@ impl Wire {
 }
 
 impl Port {
+    /// Keeps what comes in by this port from all other ports that are isolated, until it is moved to another wire.
+    pub(crate) fn isolate(&self, wires: &Namespace) -> Result<()> {
+        let message = LinkBridgePort::new(self.index).isolated(true).build();
+        wires.netlink(|handle| async move { Ok(handle.link().set_port(message).execute().await?) })
+    }
+
     /// Its name in `wires`: the box's name, shortened where it must be, and the interface's.
     pub fn name(&self) -> &str {
         &self.name
