@@ -561,6 +561,9 @@ counters! {
     BroadcastUnwrapped = "broadcast_unwrapped", Fast, "access point: broadcast of the home network, its wrapper taken off for the visitor";
     DroppedEncapsulation = "dropped_encapsulation", Dropped, "tunnelled packet in another form than the registration says: kind, GRE header or key, UDP port";
     SlowGreOptions = "slow_gre_options", Slow, "GRE with checksum or sequence number: verified by the agent";
+    DroppedTtl = "dropped_ttl", Dropped, "foreign agent: TTL expires, and the sender is not to be told, or cannot be";
+    AnsweredTooBig = "answered_too_big", Fast, "a visitor's packet is too large for the tunnel and must not be fragmented: the visitor is told";
+    AnsweredTtl = "answered_ttl", Fast, "a visitor's packet for the reverse tunnel whose TTL expires here: the visitor is told";
 }
 
 macro_rules! assert_layout {

@@ -50,6 +50,15 @@ impl Arp {
         self.0.mac_is::<22>(mac)
     }
 
+    /// Whether the sender hardware address is the frame's source.
+    #[inline(always)]
+    pub fn sender_is_source(self) -> bool {
+        let (sender, source) = (self.0.part::<22, 6>(), self.0.part::<6, 6>());
+        sender.half::<0>() == source.half::<0>()
+            && sender.half::<2>() == source.half::<2>()
+            && sender.half::<4>() == source.half::<4>()
+    }
+
     /// Turns the request into the reply "the target is at `mac`", addressed to the frame's sender.
     #[inline(always)]
     pub fn answer(self, mac: Bytes<'_, 6>) {

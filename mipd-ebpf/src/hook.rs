@@ -33,6 +33,9 @@ pub trait Hook: Copy {
     /// Replaces the first `strip` bytes behind the Ethernet header by room for `add` bytes of `layers`; contents of both
     /// headers are undefined afterwards. `false`: it cannot be done, and nothing has changed.
     fn resize(self, strip: usize, add: usize, layers: Layers) -> bool;
+    /// Cuts the frame off behind its first `keep` bytes, and makes room for `room` bytes behind the Ethernet header. `false`:
+    /// it is spoilt. TC only.
+    fn cut_and_grow(self, keep: usize, room: usize) -> bool;
     /// Sets the firewall mark. Nothing at XDP.
     fn mark(self, mark: u32);
     /// The context, for helpers of both hooks.

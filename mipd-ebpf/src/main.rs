@@ -6,8 +6,8 @@
 //! * Tunnels: [`arrival`] takes a tunnel packet apart, [`wrap`] makes one ([`outer`]: the header that all have), [`gre`] knows its
 //!   header in both directions.
 //! * Routers: [`router`] finds what a frame is; [`home_encapsulate`], [`tunnel_arrival`], [`visitor_deliver`],
-//!   [`reverse_decapsulate`], [`visitor_uplink`], [`home_arp`] are the paths, which plan what [`surgery`] carries out;
-//!   [`tun_send`], [`tun_copies`] and [`tun_receive`] join them to the kernel's slow path; [`icmp_filter`] guards it.
+//!   [`reverse_decapsulate`], [`visitor_uplink`], [`visitor_arp`], [`home_arp`] are the paths, which plan what [`surgery`] carries out;
+//!   [`tun_send`], [`tun_copies`] and [`tun_receive`] join them to the kernel's slow path; [`icmp_filter`] guards it, [`icmp_error`] answers in its place.
 //! * Access points: [`radio`] finds what a frame is; [`station_ipv4`], [`station_arp`], [`newcomer`], [`punt`],
 //!   [`uplink`] are the paths; [`sightings`] reports to the agent.
 #![no_std]
@@ -23,6 +23,7 @@ mod gre;
 mod home_arp;
 mod home_encapsulate;
 mod hook;
+mod icmp_error;
 mod icmp_filter;
 mod ipv4;
 mod maps;
@@ -44,6 +45,7 @@ mod tun_send;
 mod tunnel_arrival;
 mod uplink;
 mod verdict;
+mod visitor_arp;
 mod visitor_deliver;
 mod visitor_uplink;
 mod wrap;
@@ -64,26 +66,30 @@ pub fn router_xdp(context: XdpContext) -> u32 {
 
 /// Home agent and foreign agent, everything.
 #[classifier]
+#[inline(always)]
 pub fn router_ingress(context: TcContext) -> i32 {
-    tc::run(&context, INGRESS, router::decide)
+    tc::run!(&context, INGRESS, router::decide)
 }
 
 /// What must not leave a router.
 #[classifier]
+#[inline(always)]
 pub fn router_egress(context: TcContext) -> i32 {
-    tc::run(&context, EGRESS, icmp_filter::decide)
+    tc::run!(&context, EGRESS, icmp_filter::decide)
 }
 
 /// Home agent's slow path into the tunnels: egress of `mip-home`.
 #[classifier]
+#[inline(always)]
 pub fn home_tun_egress(context: TcContext) -> i32 {
-    tc::run(&context, EGRESS, tun_send::decide_home)
+    tc::run!(&context, EGRESS, tun_send::decide_home)
 }
 
 /// Foreign agent's slow path into the reverse tunnels: egress of `mip-visit`.
 #[classifier]
+#[inline(always)]
 pub fn visit_tun_egress(context: TcContext) -> i32 {
-    tc::run(&context, EGRESS, tun_send::decide_visit)
+    tc::run!(&context, EGRESS, tun_send::decide_visit)
 }
 
 /// Access point, accelerated path of registered visitors.
@@ -102,20 +108,23 @@ pub fn uplink_xdp(_context: XdpContext) -> u32 {
 
 /// Access point, everything that stations send.
 #[classifier]
+#[inline(always)]
 pub fn radio_ingress(context: TcContext) -> i32 {
-    tc::run(&context, INGRESS, radio::decide)
+    tc::run!(&context, INGRESS, radio::decide)
 }
 
 /// Access point: frames that the agent writes to the punt TAP.
 #[classifier]
+#[inline(always)]
 pub fn punt_ingress(context: TcContext) -> i32 {
-    tc::run(&context, INGRESS, punt::decide)
+    tc::run!(&context, INGRESS, punt::decide)
 }
 
 /// Access point: frames that arrive by the wire.
 #[classifier]
+#[inline(always)]
 pub fn uplink_ingress(context: TcContext) -> i32 {
-    tc::run(&context, INGRESS, uplink::decide)
+    tc::run!(&context, INGRESS, uplink::decide)
 }
 
 #[unsafe(no_mangle)]

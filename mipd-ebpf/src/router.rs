@@ -17,7 +17,7 @@ use crate::{
     surgery::{self, Plan, Scratch},
     tunnel_arrival,
     verdict::Verdict,
-    visitor_uplink,
+    visitor_arp, visitor_uplink,
 };
 
 /// Decides about one frame and does what it takes.
@@ -36,6 +36,14 @@ fn plan<'a, H: Hook>(hook: H, interface: &Interface, scratch: &'a mut Scratch) -
         return Plan::pass(Counter::PassedOther);
     }
     let ether_type = ethernet.half::<12>();
+    if !H::XDP
+        && ether_type == ether_type::ARP
+        && interface.flags & ACCESS != 0
+        && let Some(source) = maps::visitor_source(&ethernet.mac::<6>())
+        && visitor_arp::is_spoofed(hook, source)
+    {
+        return Plan::drop(Counter::DroppedSpoofed);
+    }
     if !H::XDP && ether_type == ether_type::ARP && interface.flags & HOME != 0 {
         return home_arp::decide(hook, interface).into();
     }

@@ -23,9 +23,15 @@ pub fn decide(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, station: &Station) 
     let arp = hook.frame().take::<{ ETHERNET_LENGTH + ARP_LENGTH }>().and_then(Arp::of);
     let Some(arp) = arp else { return Verdict::drop(Counter::DroppedArp) };
     let (sender, target) = (arp.sender(), arp.target());
+    if !arp.sender_is_source() {
+        return Verdict::drop(Counter::DroppedSpoofed);
+    }
     if sender != 0 && sender != address(&station.home_address) && maps::is_in_own_subnet(sender) {
         sightings::report(ethernet.mac::<6>(), sender, hook.ifindex(), station_event::LOCAL, Again::Never);
         return radio::bridge(ethernet);
+    }
+    if sender != 0 && sender != address(&station.home_address) {
+        return Verdict::drop(Counter::DroppedSpoofed);
     }
     if !arp.is_request() {
         return reply(hook, ethernet, station);
@@ -35,7 +41,7 @@ pub fn decide(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, station: &Station) 
         return Verdict::pass(Counter::PassedLocal);
     }
     // Announcements and probes (RFC 5227): an answer would be a conflict.
-    if sender == target || sender == 0 || sender != address(&station.home_address) {
+    if sender == target || sender == 0 {
         return Verdict::drop(Counter::DroppedArp);
     }
     if ethernet.byte::<0>() & 1 != 0 {

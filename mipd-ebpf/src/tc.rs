@@ -8,12 +8,12 @@ use aya_ebpf::{
     cty::c_void,
     helpers::{
         bpf_clone_redirect, bpf_redirect, bpf_redirect_neigh, bpf_skb_adjust_room, bpf_skb_change_head,
-        bpf_skb_pull_data,
+        bpf_skb_change_tail, bpf_skb_pull_data,
     },
     programs::TcContext,
 };
 use mipd_common::{
-    maps::{Counter, Interface},
+    maps::Interface,
     packet::{ETHERNET_LENGTH, IPV4_LENGTH, protocol},
 };
 
@@ -147,6 +147,13 @@ impl Hook for Tc {
     }
 
     #[inline(always)]
+    fn cut_and_grow(self, keep: usize, room: usize) -> bool {
+        // SAFETY: the context is the kernel's.
+        let cut = unsafe { bpf_skb_change_tail(self.0, keep as u32, 0) };
+        cut == 0 && self.adjust(room as i32, 0)
+    }
+
+    #[inline(always)]
     fn mark(self, mark: u32) {
         // SAFETY: the context is the kernel's.
         unsafe { (*self.0).mark = mark }
@@ -158,16 +165,31 @@ impl Hook for Tc {
     }
 }
 
-/// Runs a decision and carries it out.
+/// Runs a decision and carries it out. A macro, since what is called directly is always inlined; behind a function that is
+/// passed on, a large one would become a function of its own.
+macro_rules! run {
+    ($context:expr, $hook:expr, $decide:path) => {{
+        let (packet, interface) = $crate::tc::begin($context);
+        let verdict = match interface {
+            Some(interface) => $decide(packet, interface),
+            None => $crate::verdict::Verdict::pass(mipd_common::maps::Counter::PassedOther),
+        };
+        $crate::tc::finish(verdict, interface, $hook)
+    }};
+}
+pub(crate) use run;
+
+/// The packet, and what the agent says of the interface.
 #[inline(always)]
-pub fn run(context: &TcContext, hook: u32, decide: impl FnOnce(Tc, &Interface) -> Verdict) -> i32 {
+pub fn begin(context: &TcContext) -> (Tc, Option<&'static Interface>) {
     let packet = Tc(context.skb.skb);
     packet.linearise();
-    let interface = maps::interface(packet.ifindex());
-    let verdict = match interface {
-        Some(interface) => decide(packet, interface),
-        None => Verdict::pass(Counter::PassedOther),
-    };
+    (packet, maps::interface(packet.ifindex()))
+}
+
+/// Counts a verdict and carries it out.
+#[inline(always)]
+pub fn finish(verdict: Verdict, interface: Option<&Interface>, hook: u32) -> i32 {
     verdict.count(interface, hook);
     match verdict.fate() {
         Fate::Pass => TC_ACT_UNSPEC,

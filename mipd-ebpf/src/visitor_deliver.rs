@@ -1,6 +1,10 @@
 //! Foreign agent: tunnelled packets are decapsulated and delivered to the visitor's MAC (RFC 5944 §4.2.2).
 
-use mipd_common::maps::{Counter, Interface, Visitor, interface_flags::FAST, tunnel_flags::XDP_TARGET};
+use mipd_common::maps::{
+    Counter, Interface, Visitor,
+    interface_flags::FAST,
+    tunnel_flags::{NOT_IN_KERNEL, XDP_TARGET},
+};
 
 use crate::{
     arrival::Arrival,
@@ -24,6 +28,9 @@ pub fn decide<'a, H: Hook>(
     {
         return Plan::drop(Counter::DroppedEncapsulation);
     }
+    if !H::XDP && visitor.flags & NOT_IN_KERNEL != 0 {
+        return without_kernel(hook, arrival.carried, visitor);
+    }
     match obstacle(hook, interface, arrival.carried, visitor) {
         // The kernel cannot transmit there from XDP, but TC can.
         Some(Counter::SlowNotXdpTarget) => Plan::pass(Counter::SlowNotXdpTarget),
@@ -32,6 +39,25 @@ pub fn decide<'a, H: Hook>(
         }
         None => Plan::deliver(arrival.carried, visitor),
     }
+}
+
+/// Another visitor with the same address is the one that the kernel would deliver to. So TC delivers whatever it can itself,
+/// also where the fast path is switched off. The agent gets what must be fragmented or answered.
+#[inline(always)]
+fn without_kernel<'a, H: Hook>(hook: H, carried: Carried<'a>, visitor: &'static Visitor) -> Plan<'a> {
+    if carried.packet.ttl() <= 1 {
+        return Plan::drop(Counter::DroppedTtl);
+    }
+    if is_too_big(hook, carried, visitor) {
+        return Plan::pass(Counter::SlowTooBig);
+    }
+    Plan::deliver(carried, visitor)
+}
+
+#[inline(always)]
+fn is_too_big<H: Hook>(hook: H, carried: Carried<'_>, visitor: &Visitor) -> bool {
+    let mtu = maps::interface(visitor.ifindex).map_or(0, |access| access.mtu);
+    mtu != 0 && hook.largest_packet(carried) > mtu
 }
 
 #[inline(always)]
@@ -45,8 +71,7 @@ fn obstacle<H: Hook>(hook: H, interface: &Interface, carried: Carried<'_>, visit
     if carried.packet.ttl() <= 1 {
         return Some(Counter::SlowTtl);
     }
-    let mtu = maps::interface(visitor.ifindex).map_or(0, |access| access.mtu);
-    if mtu != 0 && hook.largest_packet(carried) > mtu {
+    if is_too_big(hook, carried, visitor) {
         return Some(Counter::SlowTooBig);
     }
     if H::XDP && visitor.flags & XDP_TARGET == 0 {

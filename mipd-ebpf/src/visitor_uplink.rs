@@ -1,18 +1,20 @@
 //! Foreign agent: what visitors send (RFC 5944 §4.2.2, RFC 3024 §4.2).
 
 use mipd_common::{
-    maps::{Counter, Interface, Mac, VisitorSource},
-    packet::{ETHERNET_LENGTH, IPV4_LENGTH, protocol},
+    maps::{Counter, Interface, Mac, Tunnel, VisitorSource},
+    packet::{DONT_FRAGMENT, ETHERNET_LENGTH, IPV4_LENGTH, protocol},
 };
 
 use crate::{
     arrival::is_tunnel_protocol,
-    bytes::address,
+    bytes::{Bytes, address},
     home_encapsulate::{self, check_path},
     hook::Hook,
+    icmp_error,
     ipv4::{Ipv4, is_group},
     maps, next_hop,
     surgery::{Carried, Plan, Scratch},
+    verdict::Verdict,
 };
 
 const MOBILE_IP_PORT: u16 = 434_u16.to_be();
@@ -30,7 +32,8 @@ pub fn decide<'a, H: Hook>(
 ) -> Plan<'a> {
     if packet.source() != address(&source.home_address) {
         // Its old address on this very subnet, or none yet: ordinary local traffic.
-        return if packet.source() == 0 || maps::is_in_own_subnet(packet.source()) {
+        let local = maps::is_in_own_subnet(packet.source()) && !maps::is_own_address(packet.source());
+        return if packet.source() == 0 || local {
             Plan::pass(Counter::PassedLocal)
         } else {
             Plan::drop(Counter::DroppedSpoofed)
@@ -108,7 +111,30 @@ fn reverse_tunnel<'a, H: Hook>(hook: H, interface: &Interface, carried: Carried<
     if H::XDP {
         return Plan::pass(refusal);
     }
+    if let Some(tunnel) = maps::tunnel(id)
+        && let Some(answer) = answer(hook, carried, tunnel)
+    {
+        return answer.into();
+    }
     let Some(router) = maps::router() else { return Plan::drop(Counter::DroppedError) };
     hook.mark(router.mark | id);
     Plan::pass(Counter::SlowMarked)
+}
+
+/// What the visitor is told. The kernel's word would be routed to its home address, which may lead anywhere, or to another
+/// visitor.
+#[inline(always)]
+fn answer<H: Hook>(hook: H, carried: Carried<'_>, tunnel: &Tunnel) -> Option<Verdict> {
+    let packet = carried.packet;
+    let error = if packet.ttl() <= 1 {
+        if !icmp_error::is_answerable(hook, carried) {
+            return Some(Verdict::drop(Counter::DroppedTtl));
+        }
+        icmp_error::Error::expired()
+    } else if packet.fragment_word() & DONT_FRAGMENT != 0 && hook.largest_packet(carried) > tunnel.inner_mtu as u32 {
+        icmp_error::Error::too_big(tunnel.inner_mtu)
+    } else {
+        return None;
+    };
+    Some(icmp_error::answer(hook, carried, Bytes::of(&tunnel.outer).word::<12>(), error))
 }

@@ -56,6 +56,11 @@ impl Hook for Xdp {
     }
 
     #[inline(always)]
+    fn cut_and_grow(self, _keep: usize, _room: usize) -> bool {
+        false
+    }
+
+    #[inline(always)]
     fn mark(self, _mark: u32) {}
 
     #[inline(always)]

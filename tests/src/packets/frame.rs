@@ -74,7 +74,19 @@ impl Ipv4 {
 
     /// An ICMP message.
     pub fn icmp(source: Ipv4Addr, destination: Ipv4Addr, kind: u8, code: u8, data: &[u8]) -> Self {
-        let mut message = vec![kind, code, 0, 0, 0, 0, 0, 0];
+        Self::icmp_about(source, destination, (kind, code), [0; 4], data)
+    }
+
+    /// An ICMP message with something in the second word of its header.
+    pub fn icmp_about(
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+        (kind, code): (u8, u8),
+        word: [u8; 4],
+        data: &[u8],
+    ) -> Self {
+        let mut message = vec![kind, code, 0, 0];
+        message.extend(word);
         message.extend_from_slice(data);
         let sum = checksum(&message);
         message[2..4].copy_from_slice(&sum);

@@ -1,5 +1,9 @@
 //! Visitors next to each other: what is for one never reaches another.
 //!
-//! * `neighbours`: visitors who talk with each other, and with hosts of the visited network.
+//! * `namesakes`: two visitors with the same address from different home networks, at one access point;
+//! * `neighbours`: visitors who talk with each other, and with hosts of the visited network;
+//! * `datagrams`: what they are sent.
 
+mod datagrams;
+mod namesakes;
 mod neighbours;

@@ -4,6 +4,7 @@
 mod away_clients;
 mod home_arp;
 mod icmp_filter;
+mod isolation;
 mod radio;
 mod reverse_tunnel;
 mod routing;
@@ -28,6 +29,7 @@ fn all_programs_pass_the_verifier() {
         let instructions = info.size_translated().unwrap_or(0) / 8;
         let verified = info.verified_instruction_count().unwrap_or(0);
         println!("{name:<18} {instructions:>12} {verified:>12} {:>10}", info.size_jitted());
-        assert!(instructions > 0 && instructions < 4096, "{name} has {instructions} instructions");
+        // Kernels take a million; but a program should still fit into a processor's caches.
+        assert!(instructions > 0 && instructions < 8192, "{name} has {instructions} instructions");
     }
 }

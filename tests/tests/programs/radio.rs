@@ -111,7 +111,7 @@ fn every_visitor() -> Vec<Case> {
         case(
             "a question in another's name stays here",
             ask(BROADCAST, AWAY, CORRESPONDENT),
-            Expect::drop(Counter::DroppedArp),
+            Expect::drop(Counter::DroppedSpoofed),
         ),
         case(
             "a question in the name of a local address is bridged",

@@ -283,9 +283,13 @@ fn uplink_slow() -> Vec<Exception> {
         world.visitor_sources[0].2 = REVERSE_TUNNEL;
     }
     vec![
-        ("too big for the reverse tunnel", from_visitor(CORRESPONDENT).payload(1461), reverse, Counter::SlowTooBig),
+        (
+            "too big for the reverse tunnel",
+            from_visitor(CORRESPONDENT).may_fragment().payload(1461),
+            reverse,
+            Counter::SlowTooBig,
+        ),
         ("options in the reverse tunnel", from_visitor(CORRESPONDENT).options(), reverse, Counter::SlowOptions),
-        ("expiring before the reverse tunnel", from_visitor(CORRESPONDENT).ttl(1), reverse, Counter::SlowTtl),
         (
             "reverse tunnel with the fast path off",
             from_visitor(CORRESPONDENT),
