@@ -26,6 +26,17 @@ use super::{
     settings::Roles,
 };
 
+/// The programs that are attached by TC.
+pub(super) const TC_PROGRAMS: [&str; 7] = [
+    "router_ingress",
+    "router_egress",
+    "home_tun_egress",
+    "visit_tun_egress",
+    "radio_ingress",
+    "punt_ingress",
+    "uplink_ingress",
+];
+
 /// Handle of our filters, where TC is not tcx.
 const FILTER_HANDLE: TcHandle = TcHandle::new(0, 1);
 
@@ -354,10 +365,11 @@ mod tests {
             }
             assert_eq!(programs[0].len(), 1);
             assert_eq!(programs[1].len(), 1);
+            assert_eq!(programs[1][0].name, "router_ingress");
             assert_ne!(programs[0], programs[1], "the second attacher's program is in place");
             assert!(journal.changes().contains(&Change::Clsact { clsact: link.name.clone() }));
             remove_filter(&link.name, "router_ingress", false);
-            assert_eq!(netlink.filters(link.index).unwrap(), Vec::<u32>::new());
+            assert_eq!(netlink.filters(link.index).unwrap(), []);
             netlink.delete_clsact(link.index).unwrap();
             assert_eq!(fs::read_dir(settings.bpffs_dir.join("v3/links")).unwrap().count(), 0);
         };

@@ -14,6 +14,7 @@ use nix::net::if_::if_indextoname;
 use serde::Serialize;
 
 use super::{
+    attach::TC_PROGRAMS,
     binding_table::BindingTable,
     bulk,
     counters::{self, CounterReport},
@@ -21,6 +22,7 @@ use super::{
     interfaces::Attached,
     maps::{Maps, name},
     mode::{GreKeys, TunnelMode},
+    netlink::Netlink,
     pins::Pins,
     serialize_display,
     stations::monotonic,
@@ -147,7 +149,7 @@ pub struct InspectedInterface {
     pub mac: MacAddress,
     /// Its MTU, as the programs know it.
     pub mtu: u32,
-    /// The programs pinned to it.
+    /// Our programs on it.
     pub programs: Vec<String>,
     /// The same in short.
     pub attached: Attached,
@@ -262,15 +264,20 @@ impl Inspection {
     /// The interfaces.
     pub fn interfaces(&self) -> Result<Vec<InspectedInterface>, DataPlaneError> {
         let links = self.pins.links()?;
-        let reports = self.registered()?.into_iter().map(|(index, entry)| {
+        let mut netlink = Netlink::open()?;
+        let mut reports = Vec::new();
+        for (index, entry) in self.registered()? {
             let name = interface_name(index).unwrap_or_else(|| format!("#{index}"));
-            let programs: Vec<_> =
+            let mut programs: Vec<_> =
                 links.iter().filter(|link| link.interface == name).map(|link| link.program.clone()).collect();
+            // Where TC is not tcx, its programs are filters, which have no pins.
+            let filters = netlink.filters(index)?.into_iter().map(|filter| filter.name);
+            programs.extend(filters.filter(|filter| TC_PROGRAMS.contains(&filter.as_str())));
             let attached = Attached {
                 xdp: programs.iter().any(|program| program.ends_with("_xdp")),
                 tc: programs.iter().any(|program| !program.ends_with("_xdp")),
             };
-            InspectedInterface {
+            reports.push(InspectedInterface {
                 name,
                 ifindex: index,
                 mac: MacAddress(entry.mac),
@@ -278,9 +285,9 @@ impl Inspection {
                 programs,
                 attached,
                 fast_path: entry.flags & interface_flags::FAST != 0,
-            }
-        });
-        Ok(reports.collect())
+            });
+        }
+        Ok(reports)
     }
 
     /// The counters.

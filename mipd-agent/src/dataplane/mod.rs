@@ -9,7 +9,7 @@
 //! * [`unload()`]: takes everything away;
 //! * `load`, `attach`, `pins`, `maps`: the kernel programs and their maps;
 //! * `devices`, `routes`, [`sysctl`], `journal`: changes to the system, and how they are undone;
-//! * [`network`], `netlink`: interfaces and addresses of this box, and how the kernel is asked;
+//! * [`network`], `netlink`, `filters`: interfaces and addresses of this box, and how the kernel is asked;
 //! * [`mode`]: how packets are wrapped in a tunnel;
 //! * `tunnels`, `adjacency`, `monitor`: ready next hops, kept so from routing events;
 //! * `fragments`: reassembled tunnel packets; `raw_delivery`: those for visitors that the kernel does not know;
@@ -44,6 +44,7 @@ pub mod counters;
 mod devices;
 pub mod error;
 pub mod events;
+mod filters;
 mod fragments;
 pub(crate) mod home_subnets;
 pub mod inspect;

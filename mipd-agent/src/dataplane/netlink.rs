@@ -15,7 +15,6 @@ use netlink_packet_route::{
     address::{AddressAttribute, AddressMessage},
     link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp},
     route::RouteProtocol,
-    tc::{TcAttribute, TcHandle, TcMessage},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -305,58 +304,6 @@ impl Netlink {
             0,
         )
     }
-
-    /// Adds the `clsact` qdisc; `false` if there was one.
-    pub fn add_clsact(&mut self, index: u32) -> Result<bool, NetlinkError> {
-        match self.change(
-            || format!("add a clsact qdisc to interface {index}"),
-            RouteNetlinkMessage::NewQueueDiscipline(clsact(index)),
-            Existing::Refuse.flags(),
-        ) {
-            Ok(()) => Ok(true),
-            Err(error) if error.errno() == Some(libc::EEXIST) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Removes the `clsact` qdisc.
-    pub fn delete_clsact(&mut self, index: u32) -> Result<(), NetlinkError> {
-        self.change(
-            || format!("delete the clsact qdisc of interface {index}"),
-            RouteNetlinkMessage::DelQueueDiscipline(clsact(index)),
-            0,
-        )
-    }
-}
-
-#[cfg(test)]
-impl Netlink {
-    /// Program ids of the BPF filters at the ingress of an interface.
-    pub fn filters(&mut self, index: u32) -> Result<Vec<u32>, NetlinkError> {
-        use netlink_packet_route::tc::{TcFilterBpfOption, TcOption};
-        let mut message = TcMessage::with_index(index.cast_signed());
-        message.header.parent = TcHandle { major: u16::MAX, minor: TcHandle::MIN_INGRESS };
-        let mut programs = Vec::new();
-        self.dump("list filters", RouteNetlinkMessage::GetTrafficFilter(message), |message| {
-            let RouteNetlinkMessage::NewTrafficFilter(message) = message else { return };
-            for attribute in message.attributes {
-                let TcAttribute::Options(options) = attribute else { continue };
-                programs.extend(options.iter().filter_map(|option| match option {
-                    TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => Some(*id),
-                    _ => None,
-                }));
-            }
-        })?;
-        Ok(programs)
-    }
-}
-
-fn clsact(index: u32) -> TcMessage {
-    let mut message = TcMessage::with_index(index.cast_signed());
-    message.header.handle = TcHandle { major: TcHandle::CLSACT.major, minor: 0 };
-    message.header.parent = TcHandle::CLSACT;
-    message.attributes.push(TcAttribute::Kind("clsact".to_owned()));
-    message
 }
 
 /// Cuts a datagram from the kernel into its messages.
