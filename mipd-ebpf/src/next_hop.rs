@@ -1,6 +1,6 @@
 //! Plain routing of a packet to an arbitrary destination: the kernel's routing table, asked from the program.
 
-use core::mem::{MaybeUninit, zeroed};
+use core::mem::MaybeUninit;
 
 use aya_ebpf::{
     bindings::{BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as Route},
@@ -23,7 +23,8 @@ use crate::{
 
 const AF_INET: u8 = 2;
 
-/// Where a packet goes next.
+/// Where a packet goes next. Aligned so that it can be cleared word by word.
+#[repr(align(8))]
 pub struct NextHop {
     route: Route,
 }
@@ -45,6 +46,21 @@ impl NextHop {
     }
 }
 
+/// All zero. Not by `zeroed`, which becomes a call of `memset`: a program with functions is more than the compilers of BPF
+/// in some boards' kernels can do.
+#[inline(always)]
+fn cleared(place: &mut MaybeUninit<NextHop>) -> &mut NextHop {
+    let words = place.as_mut_ptr().cast::<u64>();
+    let mut word = 0;
+    while word < size_of::<NextHop>() / size_of::<u64>() {
+        // SAFETY: within the place, which is aligned for it.
+        unsafe { words.add(word).write_volatile(0) };
+        word += 1;
+    }
+    // SAFETY: integers and arrays of integers, for which zero is a value; the size is a multiple of the alignment.
+    unsafe { place.assume_init_mut() }
+}
+
 /// Looks up the way for a packet, as if it were received on the hook's interface. `Err`: why the fast path cannot take it.
 #[inline(always)]
 pub fn find<'a, H: Hook>(
@@ -64,8 +80,7 @@ pub fn find<'a, H: Hook>(
         return Err(Counter::SlowTtl);
     }
     let length = hook.largest_packet(carried);
-    // SAFETY: integers and arrays of integers, for which zero is a value.
-    let NextHop { route } = place.write(NextHop { route: unsafe { zeroed() } });
+    let NextHop { route } = cleared(place);
     route.family = AF_INET;
     route.l4_protocol = packet.protocol();
     route.__bindgen_anon_1.tot_len = if length > u16::MAX as u32 { u16::MAX } else { length as u16 };
