@@ -31,7 +31,7 @@ pub fn main(workspace: &Workspace, arguments: &Arguments, route: Option<Route>) 
     setup::ensure(workspace, Purpose::Build, route)?;
     build::announce("building");
     let kernel = build::kernel(workspace, route)?;
-    kernel.print()?;
+    kernel.report(workspace)?;
     let mipd = build::agent(workspace, &kernel, Profile::Debug)?;
 
     build::announce("checking the configuration");

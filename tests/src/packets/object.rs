@@ -27,6 +27,21 @@ pub const TC_PROGRAMS: [&str; 7] = [
     "uplink_ingress",
 ];
 
+/// How many entries maps have that are of no use with all of them in tests.
+const SIZES: [(&str, u32); 6] = [
+    ("HOME_PREFIXES", 16),
+    ("SLOTS", 1024),
+    ("BINDINGS", 16),
+    ("TUNNELS", 16),
+    ("INTERFACES", 64),
+    ("COUNTERS", ROWS * hook::COUNT),
+];
+
+/// How many entries a map is given, if it is not as many as the object says.
+pub(super) fn size_for_tests(map: &str) -> Option<u32> {
+    SIZES.iter().find(|(name, _)| *name == map).map(|(_, size)| *size)
+}
+
 /// The object file: `MIPD_EBPF_OBJECT`, or where `cargo xtask build` puts it.
 pub fn path() -> Result<PathBuf> {
     find("MIPD_EBPF_OBJECT", IN_TARGET)
@@ -75,17 +90,7 @@ pub fn open_bench(sizes: &[(&'static str, u32)]) -> Result<Ebpf> {
 
 fn open_file(path: &Path, sizes: &[(&'static str, u32)]) -> Result<Ebpf> {
     let mut loader = EbpfLoader::new();
-    for (map, size) in [
-        ("HOME_PREFIXES", 16),
-        ("SLOTS", 1024),
-        ("BINDINGS", 16),
-        ("TUNNELS", 16),
-        ("INTERFACES", 64),
-        ("COUNTERS", ROWS * hook::COUNT),
-    ]
-    .iter()
-    .chain(sizes)
-    {
+    for (map, size) in SIZES.iter().chain(sizes) {
         loader.map_max_entries(map, *size);
     }
     loader.load_file(path).with_context(|| format!("cannot open {}", path.display()))

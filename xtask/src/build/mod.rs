@@ -1,5 +1,6 @@
 //! `cargo xtask build`: the kernel programs, then everything that carries or loads them.
 
+mod budgets;
 mod report;
 
 use std::{
@@ -10,6 +11,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+
+use budgets::Budgets;
 
 use crate::{
     cargo_messages::{self, Executable},
@@ -70,10 +73,10 @@ pub fn main(workspace: &Workspace, arguments: &Arguments, route: Option<Route>) 
         let target = if arguments.big_endian { "bpfeb-unknown-none" } else { LITTLE_ENDIAN };
         let board = Board { target, arch: arguments.arch.as_deref().unwrap_or(env::consts::ARCH) };
         let kernel = compile(workspace, &board, route)?;
-        kernel.print()
+        kernel.report(workspace)
     } else {
         let kernel = kernel(workspace, route)?;
-        kernel.print()?;
+        kernel.report(workspace)?;
         let profile = if arguments.release { Profile::Release } else { Profile::Debug };
         let mipd = agent(workspace, &kernel, profile)?;
         println!("{}", mipd.display());
@@ -139,15 +142,16 @@ impl Kernel {
         }
     }
 
-    /// Prints each program's size, so that growth is seen.
-    pub fn print(&self) -> Result<()> {
+    /// Prints each program's size, and refuses what exceeds its budget.
+    pub fn report(&self, workspace: &Workspace) -> Result<()> {
         let object = &self.programs;
         let bytes = fs::read(object).with_context(|| format!("cannot read {}", object.display()))?;
         println!("{}", object.display());
-        for program in report::programs(&bytes).with_context(|| format!("cannot parse {}", object.display()))? {
+        let programs = report::programs(&bytes).with_context(|| format!("cannot parse {}", object.display()))?;
+        for program in &programs {
             println!("{program}");
         }
-        Ok(())
+        Budgets::read(&workspace.root)?.check(&programs)
     }
 }
 

@@ -9,14 +9,23 @@ use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind, Sy
 const SLOT: usize = 8;
 /// The frame pointer's register number.
 const FRAME: u8 = 10;
+/// A call, and what its source register says if it is one of a function in the object.
+const CALL: u8 = 0x85;
+const PSEUDO_CALL: u8 = 1;
 
 /// A program in an object.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Program {
-    name: String,
-    section: String,
-    instructions: usize,
-    stack: u32,
+    /// Its entry point.
+    pub name: String,
+    /// Where it is in the object.
+    pub section: String,
+    /// Instruction slots.
+    pub instructions: usize,
+    /// Bytes of stack.
+    pub stack: u32,
+    /// Calls of functions that are not the kernel's.
+    pub calls: usize,
 }
 
 impl fmt::Display for Program {
@@ -47,10 +56,17 @@ pub fn programs(object: &[u8]) -> Result<Vec<Program>> {
             section: section_name.to_owned(),
             instructions: code.len() / SLOT,
             stack: stack(code, little_endian),
+            calls: calls(code, little_endian),
         });
     }
     programs.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(programs)
+}
+
+/// How often another function of the object is called.
+fn calls(code: &[u8], little_endian: bool) -> usize {
+    let source = |slot: &[u8]| if little_endian { slot[1] >> 4 } else { slot[1] & 0xf };
+    code.chunks_exact(SLOT).filter(|slot| slot[0] == CALL && source(slot) == PSEUDO_CALL).count()
 }
 
 /// The deepest byte below the frame pointer that an instruction touches or points to.
@@ -113,6 +129,12 @@ mod tests {
         // The second slot of the constant looks like a store to the stack.
         let constant = [instruction(0x18, 1, 0, 0, 0), instruction(0x7b, 10, 1, -80, 0)].concat();
         assert_eq!(stack(&[elsewhere.to_vec(), sum.to_vec(), constant].concat(), true), 0);
+    }
+
+    #[test]
+    fn calls_of_the_kernels_functions_do_not_count() {
+        let (kernels, own) = (instruction(0x85, 0, 0, 0, 69), instruction(0x85, 0, 1, 0, -1));
+        assert_eq!(calls(&[kernels, own, kernels].concat(), true), 1);
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub fn main(workspace: &Workspace, arguments: &Arguments, route: Option<Route>) 
     }
     build::announce("building");
     let kernel = build::kernel(workspace, route)?.with_bench(workspace, route)?;
-    kernel.print()?;
+    kernel.report(workspace)?;
     let mipd = build::agent(workspace, &kernel, Profile::Debug)?;
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--no-run", "--workspace", "--exclude", "mipd-ebpf"]);
