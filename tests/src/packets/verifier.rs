@@ -8,7 +8,6 @@ use std::{
     ffi::CStr,
     io,
     os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
-    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -36,8 +35,8 @@ pub struct Cost {
     pub verified: u64,
     /// Bytes of stack, of all functions that can be called at a time: at most 512.
     pub stack: u32,
-    /// How long the verifier took.
-    pub verifier: Duration,
+    /// How long the verifier took, microseconds.
+    pub verifier_us: u64,
     /// Bytes of machine code.
     pub machine_code: u32,
 }
@@ -104,9 +103,7 @@ fn cost(kind: u32, instructions: &[bpf_insn], license: &CStr) -> Result<Cost> {
         instructions: instructions.len(),
         verified: number_after(&log, "processed ").context("the verifier did not say what it processed")?,
         stack: stack(&log).context("the verifier did not say how deep the stack is")?,
-        verifier: Duration::from_micros(
-            number_after(&log, "verification time ").context("the verifier did not say how long it took")?,
-        ),
+        verifier_us: number_after(&log, "verification time ").context("the verifier did not say how long it took")?,
         machine_code: info.machine_code,
     })
 }

@@ -31,7 +31,7 @@ fn every_program_passes_the_verifier_within_its_budget() {
             cost.instructions,
             cost.verified,
             cost.stack,
-            cost.verifier.as_micros(),
+            cost.verifier_us,
             cost.machine_code
         );
     }

@@ -26,6 +26,8 @@ pub use kernels::{Kernel, Line};
 
 use crate::command;
 
+/// Where a command finds the directory that a guest shares with us.
+pub const JOB_DIRECTORY: &str = "/job";
 /// The emulator of this machine's processor.
 const QEMU: &str = "qemu-system-x86_64";
 /// How `timeout` says that time was up.

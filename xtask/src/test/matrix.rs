@@ -4,7 +4,13 @@ use std::{path::Path, process::Command, time::Duration};
 
 use anyhow::Result;
 
-use super::{Arguments, prepare, summary, summary::Summary, title};
+use super::{
+    Arguments,
+    costs::{self, Costs},
+    prepare, summary,
+    summary::Summary,
+    title,
+};
 use crate::{
     build::{self, Profile},
     cargo_messages::{self, Executable},
@@ -22,10 +28,14 @@ const MODULES: [&str; 3] = ["tun", "veth", "bridge"];
 /// The tests: of every packet through every program, and of the agent's data plane, which loads and attaches them.
 const PROGRAMS: [&str; 2] = ["programs", "dataplane"];
 
+/// The file of costs in a guest's directory.
+const COSTS: &str = "costs.json";
+
 /// Runs the matrix. A kernel that cannot be had, and all of them where guests cannot run, counts as skipped.
 pub fn run(workspace: &Workspace, lines: &[Line], arguments: &Arguments, route: Option<Route>) -> Result<Summary> {
     setup::ensure(workspace, Purpose::Kernels, route)?;
     let mut total = Summary::default();
+    let mut costs = Costs::default();
     let skip = |total: &mut Summary, line: &Line, why: &str| {
         println!("SKIPPED: kernel {line}: {why}");
         total.add(&format!("kernel {line}"), Summary::skipped(why));
@@ -60,15 +70,18 @@ pub fn run(workspace: &Workspace, lines: &[Line], arguments: &Arguments, route: 
             build::announce(&title);
             let mut test = prepare(Command::new(&program.path), program, arguments);
             build::export(&mut test, &objects, &mipd);
-            total.add(&title, one(workspace, &kernel, program, &test));
+            total.add(&title, one(workspace, &kernel, program, &mut test, &mut costs));
         }
     }
+    build::announce("what the verifier of each kernel says, and the machine code");
+    println!("{costs}");
     Ok(total)
 }
 
-fn one(workspace: &Workspace, kernel: &Kernel, program: &Executable, test: &Command) -> Summary {
+fn one(workspace: &Workspace, kernel: &Kernel, program: &Executable, test: &mut Command, costs: &mut Costs) -> Summary {
     let directory = workspace.target.join("guests").join(format!("{}-{}", kernel.release, program.name));
     let guest = Guest::new(kernel, directory.clone()).processors(2).limit(LIMIT).modules(&MODULES);
+    test.env(costs::VARIABLE, Path::new(guest::JOB_DIRECTORY).join(COSTS));
     let outcome = guest.run(test, |line| {
         if summary::is_progress(line) {
             println!("{line}");
@@ -77,6 +90,13 @@ fn one(workspace: &Workspace, kernel: &Kernel, program: &Executable, test: &Comm
     match outcome {
         Ok(outcome) => {
             let summary = Summary::of(&outcome.output, outcome.status == 0);
+            // Only one of the programs writes them, and only if the filter lets its test run.
+            let file = directory.join(COSTS);
+            if file.exists() {
+                if let Err(error) = costs.add(&kernel.release, &file) {
+                    eprintln!("{error:#}");
+                }
+            }
             if summary.succeeded() {
                 forget(&directory);
             } else {

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: all tests, privileged ones included, and one sum at the end.
 
+mod costs;
 mod matrix;
 mod summary;
 
