@@ -28,11 +28,7 @@ fn every_program_passes_the_verifier_within_its_budget() {
     for (name, cost) in &costs {
         println!(
             "{name:<18} {:>12} {:>8} {:>6} {:>7} µs {:>12}",
-            cost.instructions,
-            cost.verified,
-            cost.stack,
-            cost.verifier_us,
-            cost.machine_code
+            cost.instructions, cost.verified, cost.stack, cost.verifier_us, cost.machine_code
         );
     }
     if let Some(file) = env::var_os("MIPD_COSTS") {

@@ -12,4 +12,5 @@ mod routing;
 mod table;
 mod uplink;
 mod visitors;
+mod without_btf;
 mod world;
