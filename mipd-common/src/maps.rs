@@ -564,6 +564,7 @@ counters! {
     DroppedTtl = "dropped_ttl", Dropped, "foreign agent: TTL expires, and the sender is not to be told, or cannot be";
     AnsweredTooBig = "answered_too_big", Fast, "a visitor's packet is too large for the tunnel and must not be fragmented: the visitor is told";
     AnsweredTtl = "answered_ttl", Fast, "a visitor's packet for the reverse tunnel whose TTL expires here: the visitor is told";
+    SlowUdpChecksum = "slow_udp_checksum", Slow, "tunnel over UDP with a checksum: verified by the kernel on the way to the agent";
 }
 
 macro_rules! assert_layout {

@@ -52,6 +52,16 @@ pub mod gre {
     pub const KEY_LENGTH: usize = 4;
 }
 
+/// Tunnels over UDP (RFC 3519 §3.3).
+pub mod udp {
+    /// The port of Mobile IP, as its two bytes lie in memory.
+    pub const MOBILE_IP_PORT: u16 = 434_u16.to_be();
+    /// Type of the messages that carry packets.
+    pub const TUNNEL_DATA: u8 = 4;
+    /// Length of the UDP header and the header of such a message.
+    pub const TUNNEL_LENGTH: usize = 12;
+}
+
 /// Length of an Ethernet header.
 pub const ETHERNET_LENGTH: usize = 14;
 /// Length of an IPv4 header without options.

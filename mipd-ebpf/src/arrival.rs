@@ -3,16 +3,26 @@
 use mipd_common::{
     maps::{
         Address, Counter,
-        tunnel_flags::KEYED,
-        tunnel_kind::{GRE, IP_IN_IP},
+        tunnel_flags::{KEYED, UDP},
+        tunnel_kind::{GRE, IP_IN_IP, MINIMAL},
     },
-    packet::{ETHERNET_LENGTH, IPV4_LENGTH, gre::KEY_LENGTH, gre::LENGTH, protocol},
+    packet::{
+        ETHERNET_LENGTH, IPV4_LENGTH,
+        gre::{KEY_LENGTH, LENGTH},
+        protocol, udp,
+    },
 };
 
-use crate::{bytes::address, gre, hook::Hook, ipv4::Ipv4, surgery::Carried, verdict::Refusal};
-
-/// Offset of what follows the outer header.
-const OPENED: usize = ETHERNET_LENGTH + IPV4_LENGTH;
+use crate::{
+    bytes::{Bytes, address},
+    gre,
+    hook::Hook,
+    ipv4::Ipv4,
+    minimal,
+    surgery::{Carried, Header},
+    udp_tunnel,
+    verdict::Refusal,
+};
 
 /// A tunnel packet, taken apart and consistent.
 #[derive(Clone, Copy)]
@@ -27,18 +37,21 @@ pub struct Arrival<'a> {
     flags: u8,
     /// The GRE key, memory order, with `KEYED`.
     key: u32,
+    /// The UDP source port, memory order, with `UDP`.
+    port: u16,
 }
 
-/// Whether a packet of this protocol may carry another one.
+/// Whether packets of this protocol carry other ones. Some of UDP do, too: [`udp_tunnel::is_tunnel_data`].
 #[inline(always)]
 pub fn is_tunnel_protocol(protocol: u8) -> bool {
-    matches!(protocol, protocol::IP_IN_IP | protocol::GRE)
+    matches!(protocol, protocol::IP_IN_IP | protocol::GRE | protocol::MINIMAL)
 }
 
 impl<'a> Arrival<'a> {
-    /// Takes a packet apart whose outer header lies behind the Ethernet header.
+    /// Takes a packet apart whose outer header lies behind the Ethernet header. `header` is place for an inner one that has to
+    /// be made.
     #[inline(always)]
-    pub fn of<H: Hook>(hook: H, outer: Ipv4<'a>) -> Result<Self, Refusal> {
+    pub fn of<H: Hook>(hook: H, outer: Ipv4<'a>, header: &'a mut Header) -> Result<Self, Refusal> {
         if !outer.lengths_fit(hook.length().wrapping_sub(ETHERNET_LENGTH as u32)) {
             return Err(Refusal::Drop(Counter::DroppedShort));
         }
@@ -53,15 +66,33 @@ impl<'a> Arrival<'a> {
             return Err(Refusal::Drop(Counter::DroppedShort));
         }
         let frame = hook.frame();
-        let (mut kind, mut flags, mut key, mut strip) = (IP_IN_IP, 0, 0, IPV4_LENGTH);
-        if outer.protocol() != protocol::IP_IN_IP {
-            kind = GRE;
-            strip = IPV4_LENGTH + LENGTH;
-            if let Some(value) = gre::read(frame, OPENED)? {
-                key = value;
-                flags = KEYED;
-                strip = IPV4_LENGTH + LENGTH + KEY_LENGTH;
+        let mut this = Self { outer, carried: Carried::plain(outer), kind: IP_IN_IP, flags: 0, key: 0, port: 0 };
+        let (mut strip, mut protocol) = (IPV4_LENGTH, outer.protocol());
+        if protocol == protocol::UDP {
+            (this.port, protocol) = udp_tunnel::read(frame, outer)?;
+            this.flags = UDP;
+            strip += udp::TUNNEL_LENGTH;
+        }
+        match protocol {
+            protocol::IP_IN_IP => {}
+            protocol::GRE => {
+                this.kind = GRE;
+                let key = gre::read(frame, ETHERNET_LENGTH + strip)?;
+                strip += LENGTH;
+                if let Some(key) = key {
+                    this.key = key;
+                    this.flags |= KEYED;
+                    strip += KEY_LENGTH;
+                }
             }
+            protocol::MINIMAL => {
+                let (packet, length) = minimal::read(frame, ETHERNET_LENGTH + strip, outer, header)?;
+                this.kind = MINIMAL;
+                this.carried = Carried { packet, strip: strip + length - IPV4_LENGTH, rebuilt: true };
+                // The outer TTL is the packet's own.
+                return if packet.ttl() == 0 { Err(Refusal::Drop(Counter::DroppedShort)) } else { Ok(this) };
+            }
+            _ => return Err(Refusal::Drop(Counter::DroppedEncapsulation)),
         }
         let Some(inner) = frame.take_at::<IPV4_LENGTH>(ETHERNET_LENGTH + strip) else {
             return Err(Refusal::Drop(Counter::DroppedShort));
@@ -77,7 +108,8 @@ impl<'a> Arrival<'a> {
         {
             return Err(Refusal::Drop(Counter::DroppedShort));
         }
-        Ok(Self { outer, carried: Carried { packet, strip }, kind, flags, key })
+        this.carried = Carried { packet, strip, rebuilt: false };
+        Ok(this)
     }
 
     /// The packet inside.
@@ -86,10 +118,20 @@ impl<'a> Arrival<'a> {
         self.carried.packet
     }
 
-    /// Whether it is wrapped as agreed: kind, flags, and the key if there is to be one.
+    /// Whether it is wrapped as agreed: kind, flags, key and source port if there are to be any.
     #[inline(always)]
-    pub fn is_agreed(&self, kind: u8, flags: u8, key: &Address) -> bool {
-        self.kind == kind && self.flags == flags & KEYED && (self.flags & KEYED == 0 || self.key == address(key))
+    pub fn is_agreed(&self, kind: u8, flags: u8, key: &Address, port: Bytes<'_, 2>) -> bool {
+        // What minimal encapsulation cannot carry comes IP-in-IP (RFC 2004 §1).
+        (self.kind == kind || (kind == MINIMAL && self.kind == IP_IN_IP))
+            && self.flags == flags & (KEYED | UDP)
+            && (self.flags & KEYED == 0 || self.key == address(key))
+            && (self.flags & UDP == 0 || self.port == port.half::<0>())
+    }
+
+    /// Whether it came over UDP: then both ends of the outer header must be those of the registration (RFC 3519 §4.3).
+    #[inline(always)]
+    pub fn is_over_udp(&self) -> bool {
+        self.flags & UDP != 0
     }
 
     /// Whether it would go round: inside is a packet for the router that has wrapped it (RFC 2784 §3).

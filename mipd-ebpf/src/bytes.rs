@@ -7,7 +7,7 @@
 //! it: packets start two bytes off a word (`NET_IP_ALIGN`), so 16-bit loads fit the Ethernet header and 32-bit loads the
 //! IPv4 header. Elsewhere Ethernet headers are read and written in larger words.
 
-use core::{marker::PhantomData, ops::Deref};
+use core::{marker::PhantomData, mem::MaybeUninit, ops::Deref};
 
 use mipd_common::maps::{Address, Mac};
 
@@ -158,6 +158,12 @@ impl<const N: usize> Deref for BytesMut<N> {
 }
 
 impl<const N: usize> BytesMut<N> {
+    /// Views memory of the program itself, aligned for the accesses made. It is not to be read before it was written.
+    #[inline(always)]
+    pub fn of(array: &mut MaybeUninit<[u8; N]>) -> Self {
+        Self { bytes: Bytes { start: array.as_mut_ptr().cast(), life: PhantomData } }
+    }
+
     /// Writes the byte at `AT`.
     #[inline(always)]
     pub fn set_byte<const AT: usize>(self, value: u8) {

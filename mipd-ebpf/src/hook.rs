@@ -13,6 +13,8 @@ pub enum Layers {
     Ip,
     /// An IPv4 header and one of GRE.
     Gre,
+    /// An IPv4 header and one of UDP, and whatever follows.
+    Udp,
 }
 
 /// A packet at an Ethernet hook.
@@ -38,6 +40,8 @@ pub trait Hook: Copy {
     fn cut_and_grow(self, keep: usize, room: usize) -> bool;
     /// Sets the firewall mark. Nothing at XDP.
     fn mark(self, mark: u32);
+    /// Whether one buffer holds several segments.
+    fn is_segmented(self) -> bool;
     /// The context, for helpers of both hooks.
     fn context(self) -> *mut c_void;
 }

@@ -73,6 +73,7 @@ pub fn answer<H: Hook>(hook: H, carried: Carried<'_>, from: u32, error: Error) -
     let to = carried.packet.source();
     let failed = Verdict::drop(Counter::DroppedError);
     if !hook.resize(carried.strip, 0, Layers::Ip)
+        || !carried.put_back(hook.frame(), ETHERNET_LENGTH)
         || !hook.cut_and_grow(ETHERNET_LENGTH + QUOTED, IPV4_LENGTH + ICMP_LENGTH)
     {
         return failed;

@@ -1,6 +1,6 @@
 //! An IPv4 header as the programs look at it.
 
-use mipd_common::packet::{FRAGMENT, IPV4_LENGTH, VERSION_4_IHL_5, checksum_after_hop, checksum_is_valid};
+use mipd_common::packet::{FRAGMENT, IPV4_LENGTH, Sum, VERSION_4_IHL_5, checksum_after_hop, sum};
 
 use crate::bytes::{Bytes, BytesMut};
 
@@ -83,16 +83,26 @@ impl Ipv4<'_> {
         header >= IPV4_LENGTH as u16 && total >= header && total as u32 <= available
     }
 
+    /// The sum of a header without options.
+    #[inline(always)]
+    pub fn sum(self) -> Sum {
+        sum([self.0.word::<0>(), self.0.word::<4>(), self.0.word::<8>(), self.0.word::<12>(), self.0.word::<16>()])
+    }
+
     /// Whether the checksum of a header without options is right (RFC 1812 §5.2.2).
     #[inline(always)]
     pub fn checksum_is_valid(self) -> bool {
-        checksum_is_valid([
-            self.0.word::<0>(),
-            self.0.word::<4>(),
-            self.0.word::<8>(),
-            self.0.word::<12>(),
-            self.0.word::<16>(),
-        ])
+        self.sum().fold() == 0xffff
+    }
+
+    /// Writes the header elsewhere.
+    #[inline(always)]
+    pub fn copy_to(self, place: BytesMut<IPV4_LENGTH>) {
+        place.set_word::<0>(self.0.word::<0>());
+        place.set_word::<4>(self.0.word::<4>());
+        place.set_word::<8>(self.0.word::<8>());
+        place.set_word::<12>(self.0.word::<12>());
+        place.set_word::<16>(self.0.word::<16>());
     }
 }
 

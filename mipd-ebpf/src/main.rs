@@ -3,8 +3,8 @@
 //!
 //! * Frames and bytes: [`bytes`], [`ipv4`], [`arp`]; maps: [`maps`]; verdicts: [`verdict`].
 //! * The two hooks: [`hook`], [`xdp`], [`tc`].
-//! * Tunnels: [`arrival`] takes a tunnel packet apart, [`wrap`] makes one ([`outer`]: the header that all have), [`gre`] knows its
-//!   header in both directions.
+//! * Tunnels: [`arrival`] takes a tunnel packet apart, [`wrap`] makes one ([`outer`]: the header that all have), [`gre`], [`minimal`]
+//!   and [`udp_tunnel`] know their headers in both directions.
 //! * Routers: [`router`] finds what a frame is; [`home_encapsulate`], [`tunnel_arrival`], [`visitor_deliver`],
 //!   [`reverse_decapsulate`], [`visitor_uplink`], [`visitor_arp`], [`home_arp`] are the paths, which plan what [`surgery`] carries out;
 //!   [`tun_send`], [`tun_copies`] and [`tun_receive`] join them to the kernel's slow path; [`icmp_filter`] guards it, [`icmp_error`] answers in its place.
@@ -27,6 +27,7 @@ mod icmp_error;
 mod icmp_filter;
 mod ipv4;
 mod maps;
+mod minimal;
 mod newcomer;
 mod next_hop;
 mod outer;
@@ -43,6 +44,7 @@ mod tun_copies;
 mod tun_receive;
 mod tun_send;
 mod tunnel_arrival;
+mod udp_tunnel;
 mod uplink;
 mod verdict;
 mod visitor_arp;

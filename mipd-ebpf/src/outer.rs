@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::bpf_get_prandom_u32;
 use mipd_common::{
     maps::Tunnel,
-    packet::{DONT_FRAGMENT, IPV4_LENGTH, OuterFields},
+    packet::{DONT_FRAGMENT, IPV4_LENGTH, OuterFields, Sum},
 };
 
 use crate::{
@@ -29,12 +29,27 @@ pub fn fields(inner: Ipv4<'_>, overhead: usize) -> OuterFields {
 #[inline(always)]
 pub fn write(header: BytesMut<IPV4_LENGTH>, tunnel: &Tunnel, fields: OuterFields) {
     let template = Bytes::of(&tunnel.outer);
+    write_with(header, tunnel, fields, template.half::<8>(), template.half::<10>());
+}
+
+/// Writes the header with another protocol than the template has.
+#[inline(always)]
+pub fn write_as(header: BytesMut<IPV4_LENGTH>, tunnel: &Tunnel, fields: OuterFields, protocol: u8) {
+    let template = Bytes::of(&tunnel.outer);
+    let ttl_protocol = u16::from_ne_bytes([template.byte::<8>(), protocol]);
+    let partial = Sum::new(template.half::<10>()).add(!template.half::<8>()).add(ttl_protocol).fold();
+    write_with(header, tunnel, fields, ttl_protocol, partial);
+}
+
+#[inline(always)]
+fn write_with(header: BytesMut<IPV4_LENGTH>, tunnel: &Tunnel, fields: OuterFields, ttl_protocol: u16, partial: u16) {
+    let template = Bytes::of(&tunnel.outer);
     header.set_half::<0>(fields.version_tos);
     header.set_half::<2>(fields.total_length);
     header.set_half::<4>(fields.identification);
     header.set_half::<6>(fields.flags);
-    header.set_half::<8>(template.half::<8>());
-    header.set_half::<10>(fields.checksum(template.half::<10>()));
+    header.set_half::<8>(ttl_protocol);
+    header.set_half::<10>(fields.checksum(partial));
     header.set_word::<12>(template.word::<12>());
     header.set_word::<16>(template.word::<16>());
 }

@@ -1,5 +1,7 @@
 //! Home agent: packets of away clients come back through the reverse tunnel and are routed on (RFC 3024 §5.2).
 
+use core::mem::MaybeUninit;
+
 use mipd_common::maps::{
     COPIES_LENGTH, Counter, Interface, Tunnel,
     tunnel_kind::{COPIES, DIRECT},
@@ -10,15 +12,21 @@ use crate::{
     bytes::Bytes,
     home_encapsulate,
     hook::Hook,
-    maps, next_hop,
-    surgery::{Carried, Plan, Scratch},
+    maps,
+    next_hop::{self, NextHop},
+    surgery::{Carried, Plan},
     tun_receive,
     verdict::Refusal,
 };
 
 /// A tunnelled packet for no visitor of ours.
 #[inline(always)]
-pub fn decide<'a, H: Hook>(hook: H, interface: &Interface, arrival: Arrival<'a>, scratch: &'a mut Scratch) -> Plan<'a> {
+pub fn decide<'a, H: Hook>(
+    hook: H,
+    interface: &Interface,
+    arrival: Arrival<'a>,
+    place: &'a mut MaybeUninit<NextHop>,
+) -> Plan<'a> {
     let carried = arrival.carried;
     let Some(id) = maps::tunnel_id(carried.packet.source()) else { return Plan::drop(Counter::DroppedNoVisitor) };
     // RFC 3024 §5.2: the outer source must be the care-of address that the inner source has registered.
@@ -32,7 +40,7 @@ pub fn decide<'a, H: Hook>(hook: H, interface: &Interface, arrival: Arrival<'a>,
             Ok(plan) => return plan,
             Err(reason) => reason,
         },
-        None => match next_hop::find(hook, interface, carried, &mut scratch.next_hop) {
+        None => match next_hop::find(hook, interface, carried, place) {
             Ok(next_hop) => return Plan::route(Counter::ReverseDecapsulated, carried, next_hop),
             Err(reason) => reason,
         },
@@ -89,10 +97,12 @@ fn judge(id: u32, arrival: &Arrival<'_>) -> Way {
 
 #[inline(always)]
 fn judge_one(tunnel: &Tunnel, arrival: &Arrival<'_>) -> Way {
-    if tunnel.kind == DIRECT || tunnel.kind == COPIES || Bytes::of(&tunnel.outer).word::<16>() != arrival.outer.source()
-    {
+    let template = Bytes::of(&tunnel.outer);
+    if tunnel.kind == DIRECT || tunnel.kind == COPIES || template.word::<16>() != arrival.outer.source() {
         Way::End
-    } else if arrival.is_agreed(tunnel.kind, tunnel.flags, &tunnel.receive_key) {
+    } else if arrival.is_agreed(tunnel.kind, tunnel.flags, &tunnel.receive_key, Bytes::of(&tunnel.ports).part::<2, 2>())
+        && (!arrival.is_over_udp() || template.word::<12>() == arrival.outer.destination())
+    {
         Way::Right
     } else {
         Way::Form

@@ -5,7 +5,7 @@ use mipd_common::{
         Counter, Interface,
         interface_flags::{ACCESS, HOME},
     },
-    packet::{ETHERNET_LENGTH, IPV4_LENGTH, ether_type},
+    packet::{ETHERNET_LENGTH, IPV4_LENGTH, ether_type, protocol},
 };
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     ipv4::Ipv4,
     maps,
     surgery::{self, Plan, Scratch},
-    tunnel_arrival,
+    tunnel_arrival, udp_tunnel,
     verdict::Verdict,
     visitor_arp, visitor_uplink,
 };
@@ -68,14 +68,17 @@ fn plan<'a, H: Hook>(hook: H, interface: &Interface, scratch: &'a mut Scratch) -
             return visitor_uplink::decide(hook, interface, packet, source, scratch);
         }
     }
-    if is_tunnel_protocol(packet.protocol()) && maps::is_own_address(packet.destination()) {
-        return tunnel_arrival::decide(hook, interface, packet, scratch);
+    let destination = packet.destination();
+    if !is_tunnel_protocol(packet.protocol()) || !maps::is_own_address(destination) {
+        if let Some(id) = maps::tunnel_id(destination) {
+            return home_encapsulate::decide(hook, interface, packet, id);
+        }
+        if !maps::is_own_address(destination) {
+            return Plan::pass(Counter::PassedNoTunnel);
+        }
+        if packet.protocol() != protocol::UDP || !udp_tunnel::is_tunnel_data(frame, packet) {
+            return Plan::pass(Counter::PassedControl);
+        }
     }
-    if let Some(id) = maps::tunnel_id(packet.destination()) {
-        return home_encapsulate::decide(hook, interface, packet, id);
-    }
-    if maps::is_own_address(packet.destination()) {
-        return Plan::pass(Counter::PassedControl);
-    }
-    Plan::pass(Counter::PassedNoTunnel)
+    tunnel_arrival::decide(hook, interface, packet, scratch)
 }

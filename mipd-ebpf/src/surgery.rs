@@ -9,7 +9,7 @@ use mipd_common::{
 };
 
 use crate::{
-    bytes::{Bytes, BytesMut},
+    bytes::{Bytes, BytesMut, Frame},
     hook::{Hook, Layers},
     ipv4::{Ipv4, hop},
     next_hop::NextHop,
@@ -24,13 +24,27 @@ const HEADERS: usize = ETHERNET_LENGTH + IPV4_LENGTH;
 pub struct Scratch {
     /// A route that was looked up.
     pub next_hop: MaybeUninit<NextHop>,
+    /// A header that has to be made before it can be looked at.
+    pub header: Header,
+}
+
+/// Place for an IPv4 header, aligned like one in a packet.
+#[repr(C, align(4))]
+pub struct Header(MaybeUninit<[u8; IPV4_LENGTH]>);
+
+impl Header {
+    /// The place, to be written.
+    #[inline(always)]
+    pub fn bytes(&mut self) -> BytesMut<IPV4_LENGTH> {
+        BytesMut::of(&mut self.0)
+    }
 }
 
 impl Scratch {
     /// Nothing in it yet.
     #[inline(always)]
     pub fn new() -> Self {
-        Self { next_hop: MaybeUninit::uninit() }
+        Self { next_hop: MaybeUninit::uninit(), header: Header(MaybeUninit::uninit()) }
     }
 }
 
@@ -142,19 +156,32 @@ pub struct Carried<'a> {
     pub packet: Ipv4<'a>,
     /// Bytes between the Ethernet header and it: what it arrived in.
     pub strip: usize,
+    /// Its header is not in the frame, only the place for it is.
+    pub rebuilt: bool,
 }
 
 impl<'a> Carried<'a> {
     /// A packet that arrived in nothing.
     #[inline(always)]
     pub fn plain(packet: Ipv4<'a>) -> Self {
-        Self { packet, strip: 0 }
+        Self { packet, strip: 0, rebuilt: false }
     }
 
     /// Where it begins in the frame.
     #[inline(always)]
     pub fn offset(self) -> usize {
         ETHERNET_LENGTH + self.strip
+    }
+
+    /// Puts the header into its place, which is at `at` of the frame by now, if it is not there.
+    #[inline(always)]
+    pub fn put_back(self, frame: Frame, at: usize) -> bool {
+        if !self.rebuilt {
+            return true;
+        }
+        let Some(place) = frame.take_at::<IPV4_LENGTH>(at) else { return false };
+        self.packet.copy_to(place);
+        true
     }
 }
 
@@ -177,6 +204,9 @@ pub fn carry_out<H: Hook>(hook: H, plan: Plan<'_>) -> Verdict {
     }
     if !hook.resize(carried.strip, 0, Layers::Ip) {
         return Verdict::pass(Counter::SlowNoHeadroom);
+    }
+    if !carried.put_back(hook.frame(), ETHERNET_LENGTH) {
+        return Verdict::drop(Counter::DroppedError);
     }
     if plan.operation == Operation::HandOver {
         return plan.verdict;

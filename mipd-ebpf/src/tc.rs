@@ -2,8 +2,8 @@
 
 use aya_ebpf::{
     bindings::{
-        __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L4_GRE, BPF_F_ADJ_ROOM_FIXED_GSO, BPF_F_INGRESS,
-        TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+        __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L4_GRE, BPF_F_ADJ_ROOM_ENCAP_L4_UDP,
+        BPF_F_ADJ_ROOM_FIXED_GSO, BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
     },
     cty::c_void,
     helpers::{
@@ -56,13 +56,6 @@ impl Tc {
     pub fn is_forwarded(self) -> bool {
         // SAFETY: the context is the kernel's.
         unsafe { (*self.0).ingress_ifindex != 0 }
-    }
-
-    /// Whether one buffer holds several segments.
-    #[inline(always)]
-    pub fn is_segmented(self) -> bool {
-        // SAFETY: the context is the kernel's.
-        unsafe { (*self.0).gso_size != 0 }
     }
 
     /// Puts room for an Ethernet header in front of a packet of a TUN device.
@@ -141,6 +134,7 @@ impl Hook for Tc {
         let transport = match layers {
             Layers::Ip => 0,
             Layers::Gre => BPF_F_ADJ_ROOM_ENCAP_L4_GRE,
+            Layers::Udp => BPF_F_ADJ_ROOM_ENCAP_L4_UDP,
         };
         // A buffer that has been encapsulated before keeps its note of the innermost headers.
         self.adjust(add as i32, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | transport) || self.adjust(add as i32, 0)
@@ -151,6 +145,12 @@ impl Hook for Tc {
         // SAFETY: the context is the kernel's.
         let cut = unsafe { bpf_skb_change_tail(self.0, keep as u32, 0) };
         cut == 0 && self.adjust(room as i32, 0)
+    }
+
+    #[inline(always)]
+    fn is_segmented(self) -> bool {
+        // SAFETY: the context is the kernel's.
+        unsafe { (*self.0).gso_size != 0 }
     }
 
     #[inline(always)]

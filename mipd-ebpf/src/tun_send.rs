@@ -79,7 +79,7 @@ fn send(hook: Tc, id: u32, counter: Counter) -> Verdict {
         if hook.is_forwarded() && packet.source() == Bytes::of(&tunnel.outer).word::<16>() {
             return Verdict::drop(Counter::DroppedLoop);
         }
-        let wrapping = Wrapping::new(packet, tunnel);
+        let wrapping = Wrapping::new(hook, packet, tunnel);
         if !hook.resize(0, wrapping.length, wrapping.layers) || !wrapping.write(hook.frame(), 0, tunnel) {
             return Verdict::drop(Counter::DroppedError);
         }

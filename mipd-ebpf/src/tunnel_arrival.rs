@@ -15,7 +15,8 @@ use crate::{
 /// Finds out whether it comes down to a visitor or back from an away client.
 #[inline(always)]
 pub fn decide<'a, H: Hook>(hook: H, interface: &Interface, outer: Ipv4<'a>, scratch: &'a mut Scratch) -> Plan<'a> {
-    let arrival = match Arrival::of(hook, outer) {
+    let Scratch { next_hop, header } = scratch;
+    let arrival = match Arrival::of(hook, outer, header) {
         Ok(arrival) => arrival,
         Err(Refusal::Slow(counter)) => return Plan::pass(counter),
         Err(Refusal::Drop(counter)) => return Plan::drop(counter),
@@ -25,6 +26,6 @@ pub fn decide<'a, H: Hook>(hook: H, interface: &Interface, outer: Ipv4<'a>, scra
     }
     match maps::visitor(outer.source(), arrival.inner().destination()) {
         Some(visitor) => visitor_deliver::decide(hook, interface, arrival, visitor),
-        None => reverse_decapsulate::decide(hook, interface, arrival, scratch),
+        None => reverse_decapsulate::decide(hook, interface, arrival, next_hop),
     }
 }

@@ -3,7 +3,7 @@
 
 use mipd_common::{
     maps::{Counter, Interface, station_event, station_state},
-    packet::{ARP_LENGTH, ETHERNET_LENGTH, IPV4_LENGTH, ether_type, protocol},
+    packet::{ARP_LENGTH, ETHERNET_LENGTH, IPV4_LENGTH, ether_type, protocol, udp},
 };
 
 use crate::{
@@ -17,8 +17,6 @@ use crate::{
     verdict::Verdict,
     wrap::TUNNELLED,
 };
-
-const MOBILE_IP_PORT: u16 = 434_u16.to_be();
 
 /// Decides about one frame.
 #[inline(always)]
@@ -81,10 +79,12 @@ fn is_registration_reply(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>) -> bool 
     if packet.protocol() != protocol::UDP || !packet.is_version_4() || packet.is_fragment() {
         return false;
     }
-    let Some(udp) = hook.frame().take_at::<4>(ETHERNET_LENGTH + packet.header_length() as usize) else { return false };
+    let Some(ports) = hook.frame().take_at::<4>(ETHERNET_LENGTH + packet.header_length() as usize) else {
+        return false;
+    };
     let Some(settings) = maps::access_point() else { return false };
-    udp.half::<0>() == MOBILE_IP_PORT
-        && udp.half::<2>() == u16::from_ne_bytes(settings.registration_port)
+    ports.half::<0>() == udp::MOBILE_IP_PORT
+        && ports.half::<2>() == u16::from_ne_bytes(settings.registration_port)
         && maps::station(&ethernet.mac::<0>()).is_some()
 }
 

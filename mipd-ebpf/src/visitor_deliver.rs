@@ -8,7 +8,7 @@ use mipd_common::maps::{
 
 use crate::{
     arrival::Arrival,
-    bytes::address,
+    bytes::{Bytes, address},
     hook::Hook,
     maps,
     surgery::{Carried, Plan},
@@ -23,7 +23,7 @@ pub fn decide<'a, H: Hook>(
     arrival: Arrival<'a>,
     visitor: &'static Visitor,
 ) -> Plan<'a> {
-    if !arrival.is_agreed(visitor.kind, visitor.flags, &visitor.receive_key)
+    if !arrival.is_agreed(visitor.kind, visitor.flags, &visitor.receive_key, Bytes::of(&visitor.port))
         || arrival.outer.destination() != address(&visitor.care_of_address)
     {
         return Plan::drop(Counter::DroppedEncapsulation);

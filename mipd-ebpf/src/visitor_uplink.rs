@@ -2,7 +2,7 @@
 
 use mipd_common::{
     maps::{Counter, Interface, Mac, Tunnel, VisitorSource},
-    packet::{DONT_FRAGMENT, ETHERNET_LENGTH, IPV4_LENGTH, protocol},
+    packet::{DONT_FRAGMENT, ETHERNET_LENGTH, IPV4_LENGTH, protocol, udp},
 };
 
 use crate::{
@@ -14,10 +14,10 @@ use crate::{
     ipv4::{Ipv4, is_group},
     maps, next_hop,
     surgery::{Carried, Plan, Scratch},
+    udp_tunnel,
     verdict::Verdict,
 };
 
-const MOBILE_IP_PORT: u16 = 434_u16.to_be();
 const DHCP_SERVER_PORT: u16 = 67_u16.to_be();
 const ROUTER_SOLICITATION: u8 = 10;
 
@@ -42,7 +42,9 @@ pub fn decide<'a, H: Hook>(
     let destination = packet.destination();
     if maps::is_own_address(destination) {
         // A visitor is no tunnel end: only direct delivery is offered (RFC 3024 §3.1).
-        return if is_tunnel_protocol(packet.protocol()) {
+        return if is_tunnel_protocol(packet.protocol())
+            || (packet.protocol() == protocol::UDP && udp_tunnel::is_tunnel_data(hook.frame(), packet))
+        {
             Plan::drop(Counter::DroppedTunnelSource)
         } else {
             Plan::pass(Counter::PassedControl)
@@ -87,7 +89,7 @@ fn group<'a, H: Hook>(hook: H, packet: Ipv4<'a>) -> Plan<'a> {
         let transport = hook.frame().take_at::<4>(ETHERNET_LENGTH + IPV4_LENGTH);
         let control = match (packet.protocol(), transport) {
             (protocol::ICMP, Some(icmp)) => icmp.byte::<0>() == ROUTER_SOLICITATION,
-            (protocol::UDP, Some(udp)) => matches!(udp.half::<2>(), MOBILE_IP_PORT | DHCP_SERVER_PORT),
+            (protocol::UDP, Some(header)) => matches!(header.half::<2>(), udp::MOBILE_IP_PORT | DHCP_SERVER_PORT),
             _ => false,
         };
         if control {

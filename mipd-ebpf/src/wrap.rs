@@ -3,19 +3,24 @@
 use mipd_common::{
     maps::{
         Tunnel,
-        tunnel_flags::KEYED,
-        tunnel_kind::{GRE, IP_IN_IP},
+        tunnel_flags::{KEYED, UDP},
+        tunnel_kind::{GRE, IP_IN_IP, MINIMAL},
     },
-    packet::{ETHERNET_LENGTH, IPV4_LENGTH, OuterFields, gre},
+    packet::{
+        ETHERNET_LENGTH, IPV4_LENGTH, OuterFields,
+        gre::{KEY_LENGTH, LENGTH},
+        protocol, udp,
+    },
 };
 
 use crate::{
     bytes::{Bytes, Frame},
-    gre as header,
+    gre,
     hook::{Hook, Layers},
     ipv4::{Ipv4, hop},
-    outer,
+    minimal, outer,
     surgery::Carried,
+    udp_tunnel,
 };
 
 /// Ethernet and two IPv4 headers.
@@ -33,7 +38,7 @@ pub enum Failure {
 /// Wraps what an Ethernet frame carries, in place of what it arrived in, one hop on. The tunnel's next hop is known.
 #[inline(always)]
 pub fn put_on<H: Hook>(hook: H, carried: Carried<'_>, tunnel: &Tunnel) -> Result<(), Failure> {
-    if tunnel.kind == IP_IN_IP {
+    if tunnel.kind == IP_IN_IP && tunnel.flags & UDP == 0 && !carried.rebuilt {
         let fields = outer::fields(carried.packet, IPV4_LENGTH);
         if !hook.resize(carried.strip, IPV4_LENGTH, Layers::Ip) {
             return Err(Failure::NoRoom);
@@ -44,7 +49,7 @@ pub fn put_on<H: Hook>(hook: H, carried: Carried<'_>, tunnel: &Tunnel) -> Result
         hop(headers.part_mut::<{ ETHERNET_LENGTH + IPV4_LENGTH }, IPV4_LENGTH>());
         return Ok(());
     }
-    let wrapping = Wrapping::new(carried.packet, tunnel);
+    let wrapping = Wrapping::new(hook, carried.packet, tunnel);
     if !hook.resize(carried.strip, wrapping.length, wrapping.layers) {
         return Err(Failure::NoRoom);
     }
@@ -54,6 +59,9 @@ pub fn put_on<H: Hook>(hook: H, carried: Carried<'_>, tunnel: &Tunnel) -> Result
     let Some(inner) = frame.take_at::<IPV4_LENGTH>(ETHERNET_LENGTH + wrapping.length) else {
         return Err(Failure::Broken);
     };
+    if carried.rebuilt {
+        carried.packet.copy_to(inner);
+    }
     hop(inner);
     if wrapping.write(frame, ETHERNET_LENGTH, tunnel) { Ok(()) } else { Err(Failure::Broken) }
 }
@@ -65,29 +73,59 @@ pub struct Wrapping {
     pub length: usize,
     /// Which headers they are.
     pub layers: Layers,
+    /// The encapsulation in the end: one of [`protocol`].
+    protocol: u8,
     fields: OuterFields,
 }
 
 impl Wrapping {
     /// How `packet` goes into `tunnel`.
     #[inline(always)]
-    pub fn new(packet: Ipv4<'_>, tunnel: &Tunnel) -> Self {
-        let (length, layers) = match tunnel.kind {
-            GRE if tunnel.flags & KEYED != 0 => (IPV4_LENGTH + gre::LENGTH + gre::KEY_LENGTH, Layers::Gre),
-            GRE => (IPV4_LENGTH + gre::LENGTH, Layers::Gre),
-            _ => (IPV4_LENGTH, Layers::Ip),
-        };
-        Self { length, layers, fields: outer::fields(packet, length) }
+    pub fn new<H: Hook>(hook: H, packet: Ipv4<'_>, tunnel: &Tunnel) -> Self {
+        let (mut length, mut layers, mut protocol) = (IPV4_LENGTH, Layers::Ip, protocol::IP_IN_IP);
+        if tunnel.kind == GRE {
+            length = IPV4_LENGTH + LENGTH + if tunnel.flags & KEYED == 0 { 0 } else { KEY_LENGTH };
+            layers = Layers::Gre;
+            protocol = protocol::GRE;
+        }
+        // RFC 2004 §1 excludes fragments, options are better off inside, segments must be cut by the kernel, which does not know
+        // this one, and a wrong checksum must not become right.
+        if tunnel.kind == MINIMAL
+            && packet.is_plain()
+            && !packet.is_fragment()
+            && !hook.is_segmented()
+            && packet.checksum_is_valid()
+        {
+            length = minimal::length(packet, tunnel);
+            protocol = protocol::MINIMAL;
+        }
+        if tunnel.flags & UDP != 0 {
+            length += udp::TUNNEL_LENGTH;
+            layers = Layers::Udp;
+        }
+        Self { length, layers, protocol, fields: outer::fields(packet, length) }
     }
 
-    /// Writes the headers at `at`, where room has been made for them.
+    /// Writes the headers at `at`, where room has been made for them in front of the packet.
     #[inline(always)]
     pub fn write(self, frame: Frame, at: usize, tunnel: &Tunnel) -> bool {
         let Some(header) = frame.take_at::<IPV4_LENGTH>(at) else { return false };
-        outer::write(header, tunnel, self.fields);
-        match self.layers {
-            Layers::Ip => true,
-            Layers::Gre => header::write(frame, at + IPV4_LENGTH, tunnel),
+        let (mut next, mut protocol) = (at + IPV4_LENGTH, self.protocol);
+        if tunnel.flags & UDP != 0 {
+            next += udp::TUNNEL_LENGTH;
+            protocol = protocol::UDP;
         }
+        if self.protocol == protocol::MINIMAL {
+            // Goes first: it reads what the others write over.
+            if !minimal::write(frame, at, next, at + self.length, tunnel, protocol) {
+                return false;
+            }
+        } else {
+            outer::write_as(header, tunnel, self.fields, protocol);
+            if self.protocol == protocol::GRE && !gre::write(frame, next, tunnel) {
+                return false;
+            }
+        }
+        tunnel.flags & UDP == 0 || udp_tunnel::write(frame, at, tunnel, self.protocol)
     }
 }

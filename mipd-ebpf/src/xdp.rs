@@ -61,6 +61,11 @@ impl Hook for Xdp {
     }
 
     #[inline(always)]
+    fn is_segmented(self) -> bool {
+        false
+    }
+
+    #[inline(always)]
     fn mark(self, _mark: u32) {}
 
     #[inline(always)]
