@@ -86,7 +86,8 @@ pub struct Router {
     pub home_tun: u32,
     /// Index of the `mip-visit` device; 0 without the foreign agent role.
     pub visit_tun: u32,
-    /// Firewall mark that leads a reverse-tunnelled packet to `mip-visit`; the tunnel id is or-ed into its low bits.
+    /// Firewall mark that leads a reverse-tunnelled packet to `mip-visit`, and that copies on `mip-home` bear; the tunnel id is
+    /// or-ed into its low bits.
     pub mark: u32,
     /// Mask of the bits that belong to [`mark`](Self::mark); the remaining ones hold the tunnel id.
     pub mark_mask: u32,
