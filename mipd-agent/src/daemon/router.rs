@@ -108,7 +108,7 @@ impl Router {
                 records.iter_mut().for_each(BindingRecord::forget_nonces);
             }
             home_agent.restore(remembered.now(now), records, &mut actions);
-            self.apply_home(now, actions, context);
+            self.apply_restored(now, actions, context);
         }
         Ok(())
     }

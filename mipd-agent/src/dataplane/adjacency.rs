@@ -1,6 +1,10 @@
 //! Keeps every tunnel's next hop ready, so that no packet needs a route or neighbour look-up.
 //!
-//! Route, neighbour and link events mark tunnels; [`DataPlane::settle`] looks the marked ones up again, one at a time.
+//! Route, neighbour and link events mark tunnels; [`DataPlane::settle`] looks the marked ones up again. There may be
+//! thousands, and a million bindings in them: each look-up costs no more than it would alone, what is the same for many is
+//! looked up once, and signalling gets its turn in between.
+
+use std::{collections::HashMap, net::Ipv4Addr};
 
 use mipd_common::mac::MacAddress;
 
@@ -12,26 +16,57 @@ use super::{
     visitors::VisitorId,
 };
 
+/// Tunnels that are looked up in one go: a few milliseconds.
+const TURN: usize = 256;
+
+/// Neighbours that were looked up a moment ago.
+type Resolved = HashMap<(u32, Ipv4Addr), Option<MacAddress>>;
+
 impl DataPlane {
     /// Looks up the next hop of every marked tunnel.
     pub(super) fn settle(&mut self) -> Result<(), DataPlaneError> {
-        while let Some(id) = self.tunnels.next_stale() {
-            self.refresh_tunnel(id)?;
-        }
+        while self.settle_some()? {}
         Ok(())
     }
 
-    fn refresh_tunnel(&mut self, id: TunnelId) -> Result<(), DataPlaneError> {
-        let Some(key) = self.tunnels.get(id).map(|state| state.key) else { return Ok(()) };
+    /// Looks up the next hops of some marked tunnels. Returns whether there are more.
+    pub(super) fn settle_some(&mut self) -> Result<bool, DataPlaneError> {
+        let mut resolved = Resolved::new();
+        let mut limits_changed = false;
+        for _ in 0..TURN {
+            let Some(id) = self.tunnels.next_stale() else { break };
+            limits_changed |= self.refresh_tunnel(id, &mut resolved)?;
+        }
+        if limits_changed {
+            self.set_reverse_route()?;
+        }
+        Ok(self.tunnels.has_stale())
+    }
+
+    /// Looks up the next hop of one tunnel, or of those that it copies into, if they are marked.
+    pub(super) fn settle_tunnel(&mut self, id: TunnelId) -> Result<(), DataPlaneError> {
+        let parts = self.tunnels.get(id).map(|state| state.parts.clone()).unwrap_or_default();
+        let mut limits_changed = false;
+        for id in parts.into_iter().chain([id]) {
+            if self.tunnels.take_stale(id) {
+                limits_changed |= self.refresh_tunnel(id, &mut Resolved::new())?;
+            }
+        }
+        if limits_changed { self.set_reverse_route() } else { Ok(()) }
+    }
+
+    /// Returns whether the tunnel takes smaller or larger packets now.
+    fn refresh_tunnel(&mut self, id: TunnelId, resolved: &mut Resolved) -> Result<bool, DataPlaneError> {
+        let Some(key) = self.tunnels.get(id).map(|state| state.key) else { return Ok(false) };
         let (next_hop, adjacency) = match key {
             TunnelKey::Copies { .. } => {
                 if self.tunnels.limit_copies(id)? {
                     self.reroute_bindings(id)?;
                 }
-                return Ok(());
+                return Ok(false);
             }
             TunnelKey::Between { local, remote, .. } => match self.netlink.next_hop(remote, local)? {
-                Some(hop) => (Some(hop), self.resolve(hop)?),
+                Some(hop) => (Some(hop), self.resolve(hop, resolved)?),
                 None => (None, Adjacency::default()),
             },
             TunnelKey::Direct { home_agent, home_address } => {
@@ -40,19 +75,23 @@ impl DataPlane {
                 (None, visitor.map_or_else(Adjacency::default, |(mac, device)| self.adjacency(device, Some(mac))))
             }
         };
-        if self.tunnels.set_adjacency(id, next_hop, adjacency)? {
+        let limit_changed = self.tunnels.set_adjacency(id, next_hop, adjacency)?;
+        if limit_changed {
             self.reroute_bindings(id)?;
             for copies in self.tunnels.copying_into(id) {
-                self.refresh_tunnel(copies)?;
+                self.refresh_tunnel(copies, resolved)?;
             }
-            self.set_reverse_route()?;
         }
-        Ok(())
+        Ok(limit_changed)
     }
 
     /// The adjacency of a next hop. One that is not resolved yet is being resolved: an event will tell.
-    fn resolve(&mut self, hop: NextHop) -> Result<Adjacency, DataPlaneError> {
+    fn resolve(&mut self, hop: NextHop, resolved: &mut Resolved) -> Result<Adjacency, DataPlaneError> {
+        if let Some(mac) = resolved.get(&(hop.device, hop.address)) {
+            return Ok(self.adjacency(hop.device, *mac));
+        }
         let mac = self.netlink.neighbour(hop.device, hop.address)?;
+        resolved.insert((hop.device, hop.address), mac);
         if mac.is_none()
             && let Err(error) = self.netlink.use_neighbour(hop.device, hop.address)
         {

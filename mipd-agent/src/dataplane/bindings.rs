@@ -16,11 +16,12 @@ use super::{
     DataPlane,
     binding_table::BindingTable,
     error::DataPlaneError,
+    host_routes::HostRoutes,
     maps::{self, name},
     mode::TunnelMode,
     netlink::absent_is_fine,
     routes::{DeviceRoute, MAIN_TABLE},
-    settings::{HomeRoutes, HomeSubnetSettings},
+    settings::{HomeRoutes, HomeSubnetSettings, Settings},
     tunnels::{DEFAULT_INNER_MTU, TunnelId, TunnelKey, Tunnels},
     visitors::VisitorId,
 };
@@ -66,16 +67,42 @@ struct Installed {
     claimed: bool,
 }
 
+/// A binding that is being changed.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    home_address: Ipv4Addr,
+    tunnel: TunnelId,
+    previous: Option<Installed>,
+}
+
+impl Change {
+    fn is_in_table(&self) -> bool {
+        self.previous.is_some_and(|previous| previous.tunnel == self.tunnel)
+    }
+}
+
 /// The bindings, in memory and in the maps.
 pub(super) struct Bindings {
     table: BindingTable,
     home_macs: BpfHashMap<MapData, Address, Mac>,
     installed: HashMap<Ipv4Addr, Installed>,
+    routes: HostRoutes,
 }
 
 impl Bindings {
-    pub fn new(table: BindingTable, home_macs: BpfHashMap<MapData, Address, Mac>) -> Self {
-        Self { table, home_macs, installed: HashMap::new() }
+    pub fn new(table: BindingTable, home_macs: BpfHashMap<MapData, Address, Mac>, settings: &Settings) -> Self {
+        let subnets = settings.home.iter().flat_map(|home| &home.subnets);
+        Self { table, home_macs, installed: HashMap::new(), routes: HostRoutes::new(subnets) }
+    }
+
+    /// Takes note of what a binding leads to, and returns what it led to before.
+    fn lead(&mut self, home_address: Ipv4Addr, to: Option<Installed>) -> Option<Installed> {
+        let before = match to {
+            Some(to) => self.installed.insert(home_address, to),
+            None => self.installed.remove(&home_address),
+        };
+        self.routes.rebind(home_address, before.map(|before| before.tunnel), to.map(|to| to.tunnel));
+        before
     }
 
     /// The tunnel that an earlier agent left for each home address.
@@ -93,8 +120,53 @@ impl Bindings {
 
 impl DataPlane {
     /// Sends a client's packets to its care-of addresses from now on. Installing the same binding again is cheap and
-    /// harmless; other care-of addresses replace the old ones without a gap.
+    /// harmless; other care-of addresses replace the old ones without a gap. After an error, what was there before is.
     pub fn install_binding(&mut self, route: &BindingRoute) -> Result<(), DataPlaneError> {
+        let Some(change) = self.begin_binding(route)? else { return Ok(()) };
+        let Change { home_address, tunnel, .. } = change;
+        let result = self
+            .settle_tunnel(tunnel)
+            .and_then(|()| self.route_binding(home_address))
+            .and_then(|()| self.bindings.table.set(home_address, tunnel.0));
+        self.end_binding(&change, result)
+    }
+
+    /// Installs many bindings at a time, as after a restart. Returns those that cannot be carried.
+    pub fn install_bindings(
+        &mut self,
+        routes: impl IntoIterator<Item = BindingRoute>,
+    ) -> Vec<(Ipv4Addr, DataPlaneError)> {
+        let mut failed = Vec::new();
+        let mut changes = Vec::new();
+        for route in routes {
+            match self.begin_binding(&route) {
+                Ok(change) => changes.extend(change),
+                Err(error) => failed.push((route.home_address, error)),
+            }
+        }
+        if let Err(error) = self.settle() {
+            tracing::warn!(%error, "next hops are not up to date");
+        }
+        // What is in the table from before with the same number is right already.
+        let mut written: Vec<_> = changes.iter().filter(|change| !change.is_in_table()).collect();
+        written.sort_unstable_by_key(|change| change.home_address);
+        let entries: Vec<_> = written.iter().map(|change| (change.home_address, change.tunnel.0)).collect();
+        let batched = self.bindings.table.set_many(&entries).is_ok();
+        for change in changes {
+            let Change { home_address, tunnel, .. } = change;
+            let mut result = self.route_binding(home_address);
+            if !batched && result.is_ok() {
+                result = self.bindings.table.set(home_address, tunnel.0);
+            }
+            if let Err(error) = self.end_binding(&change, result) {
+                failed.push((home_address, error));
+            }
+        }
+        failed
+    }
+
+    /// Acquires what a binding needs. `None`: it is installed already.
+    fn begin_binding(&mut self, route: &BindingRoute) -> Result<Option<Change>, DataPlaneError> {
         if self.settings.home.is_none() {
             return Err(DataPlaneError::RoleNotConfigured("home agent"));
         }
@@ -106,7 +178,7 @@ impl DataPlane {
         if let Some(Installed { tunnel, claimed: true }) = previous
             && self.leads_to(tunnel, route)
         {
-            return Ok(());
+            return Ok(None);
         }
         let tunnel = match route.exits.as_slice() {
             [exit] => self.tunnels.acquire(self.tunnel_key(home_address, *exit))?,
@@ -116,26 +188,26 @@ impl DataPlane {
             }
             exits => return Err(DataPlaneError::Exits { home_address, count: exits.len() }),
         };
-        self.bindings.installed.insert(home_address, Installed { tunnel, claimed: true });
-        let result = self
-            .settle()
-            .and_then(|()| self.route_binding(home_address))
-            .and_then(|()| self.bindings.table.set(home_address, tunnel.0));
-        if let Err(error) = result {
-            if let Some(previous) = previous {
-                self.bindings.installed.insert(home_address, previous);
-                self.route_binding(home_address)?;
-            } else {
-                self.bindings.installed.remove(&home_address);
-                self.unroute_binding(home_address)?;
-            }
-            self.tunnels.release(tunnel)?;
-            return Err(error);
-        }
+        self.bindings.lead(home_address, Some(Installed { tunnel, claimed: true }));
+        Ok(Some(Change { home_address, tunnel, previous }))
+    }
+
+    /// Releases what a binding had before, or, if it cannot be carried, goes back to that.
+    fn end_binding(&mut self, change: &Change, result: Result<(), DataPlaneError>) -> Result<(), DataPlaneError> {
+        let Change { home_address, tunnel, previous } = *change;
+        let Err(error) = result else {
+            return previous.map_or(Ok(()), |previous| self.tunnels.release(previous.tunnel));
+        };
+        self.bindings.lead(home_address, previous);
         match previous {
-            Some(previous) => self.tunnels.release(previous.tunnel),
-            None => Ok(()),
+            Some(previous) => {
+                self.route_binding(home_address)?;
+                self.bindings.table.set(home_address, previous.tunnel.0)?;
+            }
+            None => self.unroute_binding(home_address).and_then(|()| self.bindings.table.remove(home_address))?,
         }
+        self.tunnels.release(tunnel)?;
+        Err(error)
     }
 
     /// Whether a tunnel, or the several that it copies into, are those of a route.
@@ -150,7 +222,7 @@ impl DataPlane {
 
     /// Delivers a client's packets at home again. A binding that is not there is fine.
     pub fn remove_binding(&mut self, home_address: Ipv4Addr) -> Result<(), DataPlaneError> {
-        let Some(installed) = self.bindings.installed.remove(&home_address) else { return Ok(()) };
+        let Some(installed) = self.bindings.lead(home_address, None) else { return Ok(()) };
         self.bindings.table.remove(home_address)?;
         maps::remove(&mut self.bindings.home_macs, &home_address.octets(), name::HOME_MACS)?;
         self.unroute_binding(home_address)?;
@@ -158,7 +230,7 @@ impl DataPlane {
     }
 
     fn unroute_binding(&mut self, home_address: Ipv4Addr) -> Result<(), DataPlaneError> {
-        if self.has_host_route(home_address) {
+        if self.bindings.routes.cover(home_address) {
             absent_is_fine(self.netlink.delete_route(Ipv4Net::from(home_address), MAIN_TABLE))?;
         }
         Ok(())
@@ -185,11 +257,6 @@ impl DataPlane {
         }
     }
 
-    fn has_host_route(&self, home_address: Ipv4Addr) -> bool {
-        let mut subnets = self.settings.home.iter().flat_map(|home| &home.subnets);
-        subnets.any(|subnet| subnet.routes == HomeRoutes::Host && subnet.prefix.contains(&home_address))
-    }
-
     /// The subnets that are routed as a whole.
     fn routed_subnets(&self) -> impl Iterator<Item = &HomeSubnetSettings> {
         let subnets = self.settings.home.iter().flat_map(|home| &home.subnets);
@@ -200,7 +267,7 @@ impl DataPlane {
     /// registered with us, straight to its interface.
     pub(super) fn route_binding(&mut self, home_address: Ipv4Addr) -> Result<(), DataPlaneError> {
         let Some(installed) = self.bindings.installed.get(&home_address).copied() else { return Ok(()) };
-        if !self.has_host_route(home_address) {
+        if !self.bindings.routes.cover(home_address) {
             return Ok(());
         }
         let access = match self.tunnels.get(installed.tunnel).map(|state| state.key) {
@@ -213,24 +280,16 @@ impl DataPlane {
             Some(access) => (access, None),
             None => (self.devices.home_index(), Some(self.tunnels.inner_mtu(installed.tunnel).into())),
         };
-        self.netlink.set_route(DeviceRoute {
-            destination: Ipv4Net::from(home_address),
-            table: MAIN_TABLE,
-            device,
-            mtu,
-        })?;
+        let route = DeviceRoute { destination: Ipv4Net::from(home_address), table: MAIN_TABLE, device, mtu };
+        if !self.bindings.routes.is_there(&route) {
+            self.netlink.set_route(route)?;
+        }
         Ok(())
     }
 
     /// Rewrites the routes of all bindings that use a tunnel, whose MTU has changed.
     pub(super) fn reroute_bindings(&mut self, tunnel: TunnelId) -> Result<(), DataPlaneError> {
-        let addresses: Vec<_> = self
-            .bindings
-            .installed
-            .iter()
-            .filter(|(_, installed)| installed.tunnel == tunnel)
-            .map(|(address, _)| *address)
-            .collect();
+        let addresses = self.bindings.routes.of(tunnel);
         addresses.into_iter().try_for_each(|address| self.route_binding(address))
     }
 
@@ -260,7 +319,11 @@ impl DataPlane {
             };
             let tunnel = self.tunnels.acquire(key)?;
             self.tunnels.adopt_parts(tunnel);
-            self.bindings.installed.insert(home_address, Installed { tunnel, claimed: false });
+            self.bindings.lead(home_address, Some(Installed { tunnel, claimed: false }));
+        }
+        if !self.bindings.installed.is_empty() {
+            let routes = self.netlink.own_routes()?;
+            self.bindings.routes.found(routes);
         }
         Ok(())
     }
@@ -277,6 +340,7 @@ impl DataPlane {
         for home_address in &unclaimed {
             self.remove_binding(*home_address)?;
         }
+        self.bindings.routes.forget_found();
         let bound = self.bindings.installed.keys().copied().map(Ipv4Net::from);
         let wanted: HashSet<_> = bound.chain(self.routed_subnets().map(|subnet| subnet.prefix)).collect();
         for route in self.netlink.own_routes()? {

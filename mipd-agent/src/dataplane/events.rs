@@ -110,8 +110,13 @@ impl DataPlane {
             if let Some(event) = self.pending.pop_front() {
                 return event;
             }
-            if let Err(error) = self.settle() {
-                tracing::warn!(%error, "next hops are not up to date");
+            match self.settle_some() {
+                Ok(false) => {}
+                Ok(true) => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Err(error) => tracing::warn!(%error, "next hops are not up to date"),
             }
             match self.ready().await {
                 Ready::Ring => self.drain_ring(),

@@ -47,6 +47,7 @@ pub mod events;
 mod filters;
 mod fragments;
 pub(crate) mod home_subnets;
+mod host_routes;
 pub mod inspect;
 pub mod interfaces;
 mod journal;
@@ -217,7 +218,7 @@ impl DataPlane {
         let mut this = Self {
             interfaces: Interfaces::new(&settings, interfaces, links)?,
             tunnels: Tunnels::new(tunnels),
-            bindings: Bindings::new(BindingTable::new(layout, slots, bindings), home_macs),
+            bindings: Bindings::new(BindingTable::new(layout, slots, bindings), home_macs, &settings),
             visitors: Visitors::new(visitors, visitor_macs),
             stations: Stations::new(stations, seen),
             attacher: Attacher::new(ebpf, pins),

@@ -13,7 +13,7 @@ use super::{
     error::DataPlaneError,
     events::{Event, clear, watch},
     netlink::{Link, PROTOCOL, split_messages},
-    routes::read_neighbour,
+    routes::{read_neighbour, read_route},
     sysctl,
 };
 
@@ -100,7 +100,8 @@ impl DataPlane {
             }
             RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) => {
                 if route.header.protocol != PROTOCOL {
-                    self.tunnels.mark_stale(|_| true);
+                    let destination = read_route(&route).destination;
+                    self.tunnels.mark_stale(|state| state.key.remote().is_some_and(|exit| destination.contains(&exit)));
                 }
                 Ok(())
             }

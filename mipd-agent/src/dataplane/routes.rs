@@ -344,7 +344,7 @@ fn route_message(route: DeviceRoute) -> RouteMessage {
     message
 }
 
-fn read_route(message: &RouteMessage) -> DeviceRoute {
+pub(super) fn read_route(message: &RouteMessage) -> DeviceRoute {
     let mut destination = Ipv4Addr::UNSPECIFIED;
     let mut route =
         DeviceRoute { destination: Ipv4Net::default(), table: message.header.table.into(), device: 0, mtu: None };

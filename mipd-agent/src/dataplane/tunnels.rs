@@ -4,7 +4,7 @@
 //! binding slot of 0 means "at home".
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     net::Ipv4Addr,
 };
 
@@ -40,6 +40,14 @@ pub(super) enum TunnelKey {
 }
 
 impl TunnelKey {
+    /// Where packets are sent; `None` if that is not for routes to say.
+    pub fn remote(&self) -> Option<Ipv4Addr> {
+        match self {
+            Self::Between { remote, .. } => Some(*remote),
+            Self::Direct { .. } | Self::Copies { .. } => None,
+        }
+    }
+
     /// What an earlier agent's entry is for. Entries of a single client need to be told whose they are.
     fn of_entry(entry: &Tunnel, home_agent: Ipv4Addr, client: Option<Ipv4Addr>) -> Option<Self> {
         match entry.kind {
@@ -81,15 +89,17 @@ pub(super) struct Tunnels {
     states: HashMap<TunnelId, TunnelState>,
     ids: HashMap<TunnelKey, TunnelId>,
     free: FreeList,
+    /// Which entries copy into each tunnel: the tunnel, the entry.
+    copied: BTreeSet<(TunnelId, TunnelId)>,
     /// Tunnels whose adjacency has to be looked up.
-    stale: HashSet<TunnelId>,
+    stale: BTreeSet<TunnelId>,
 }
 
 impl Tunnels {
     /// Starts with no tunnels in memory, whatever is in the map.
     pub fn new(map: Array<MapData, Tunnel>) -> Self {
         let free = FreeList::new(map.len());
-        Self { map, states: HashMap::new(), ids: HashMap::new(), free, stale: HashSet::new() }
+        Self { map, states: HashMap::new(), ids: HashMap::new(), free, copied: BTreeSet::new(), stale: BTreeSet::new() }
     }
 
     /// Takes over tunnels that an earlier agent left in the map. They have no users yet. Entries of a single client do not
@@ -118,7 +128,8 @@ impl Tunnels {
             };
             self.free.take(index);
             self.ids.insert(key, id);
-            let parts = if entry.kind == tunnel_kind::COPIES { parts(&entry).collect() } else { Vec::new() };
+            let parts: Vec<_> = if entry.kind == tunnel_kind::COPIES { parts(&entry).collect() } else { Vec::new() };
+            self.copied.extend(parts.iter().map(|part| (*part, id)));
             self.states.insert(id, TunnelState { key, entry, next_hop: None, parts, references: 0 });
             self.stale.insert(id);
         }
@@ -155,6 +166,10 @@ impl Tunnels {
                 state.references += 1;
                 if let Some(parts) = parts {
                     former = std::mem::replace(&mut state.parts, parts.to_vec());
+                    for part in &former {
+                        self.copied.remove(&(*part, id));
+                    }
+                    self.copied.extend(parts.iter().map(|part| (*part, id)));
                     state.entry = copies(parts);
                     let entry = state.entry;
                     self.write(id, &entry)?;
@@ -172,6 +187,7 @@ impl Tunnels {
             return Err(error);
         }
         self.ids.insert(key, id);
+        self.copied.extend(parts.iter().map(|part| (*part, id)));
         self.states.insert(id, TunnelState { key, entry, next_hop: None, parts, references: 1 });
         self.stale.insert(id);
         Ok(id)
@@ -198,6 +214,9 @@ impl Tunnels {
         if let Some(state) = self.states.remove(&id) {
             self.ids.remove(&state.key);
             self.stale.remove(&id);
+            for part in &state.parts {
+                self.copied.remove(&(*part, id));
+            }
             self.write(id, &Tunnel::default())?;
             self.free.give_back(id.0);
             state.parts.into_iter().try_for_each(|part| self.release(part))?;
@@ -233,7 +252,7 @@ impl Tunnels {
 
     /// The entries that copy into a tunnel.
     pub fn copying_into(&self, part: TunnelId) -> Vec<TunnelId> {
-        self.states.iter().filter(|(_, state)| state.parts.contains(&part)).map(|(id, _)| *id).collect()
+        self.copied.range((part, TunnelId(0))..=(part, TunnelId(u32::MAX))).map(|(_, copies)| *copies).collect()
     }
 
     /// A tunnel in use.
@@ -279,10 +298,24 @@ impl Tunnels {
         self.stale.extend(self.states.iter().filter(|(_, state)| concerned(state)).map(|(id, _)| *id));
     }
 
+    /// Marks one tunnel.
+    pub fn mark(&mut self, id: TunnelId) {
+        self.stale.insert(id);
+    }
+
     /// A tunnel whose adjacency has to be looked up.
     pub fn next_stale(&mut self) -> Option<TunnelId> {
-        let id = self.stale.iter().next().copied()?;
-        self.stale.take(&id)
+        self.stale.pop_first()
+    }
+
+    /// Whether this tunnel's adjacency has to be looked up. It is not marked any more.
+    pub fn take_stale(&mut self, id: TunnelId) -> bool {
+        self.stale.remove(&id)
+    }
+
+    /// Whether there are marked ones.
+    pub fn has_stale(&self) -> bool {
+        !self.stale.is_empty()
     }
 
     fn write(&mut self, id: TunnelId, entry: &Tunnel) -> Result<(), DataPlaneError> {

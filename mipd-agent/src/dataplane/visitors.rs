@@ -271,8 +271,8 @@ impl DataPlane {
     ) -> Result<(), DataPlaneError> {
         let route = installed.route;
         let id = route.id();
-        if installed.tunnel.is_some() {
-            self.settle()?;
+        if let Some(tunnel) = installed.tunnel {
+            self.settle_tunnel(tunnel)?;
             self.set_reverse_route()?;
         }
         let full = |name, error| DataPlaneError::full_or("visitors", "maximum-visitors", name, error);
@@ -353,11 +353,9 @@ impl DataPlane {
     /// If the visitor is a client of our own home agent, its binding is delivered directly: brings that up to date.
     fn refresh_direct(&mut self, id: VisitorId) -> Result<(), DataPlaneError> {
         let key = TunnelKey::Direct { home_agent: id.home_agent, home_address: id.home_address };
-        if self.tunnels.id(key).is_none() {
-            return Ok(());
-        }
-        self.tunnels.mark_stale(|state| state.key == key);
-        self.settle()?;
+        let Some(tunnel) = self.tunnels.id(key) else { return Ok(()) };
+        self.tunnels.mark(tunnel);
+        self.settle_tunnel(tunnel)?;
         self.route_binding(id.home_address)
     }
 

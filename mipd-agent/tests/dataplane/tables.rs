@@ -2,9 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use mipd_agent::dataplane::{DataPlane, DataPlaneError, HomeSettings, Settings};
+use mipd_agent::dataplane::{BindingRoute, DataPlane, DataPlaneError, HomeSettings, Settings};
 
-use super::{CLIENT, CLIENT_MAC, FAR_AGENT, Router, binding, home_subnet, in_namespaces, sh, stop, visitor};
+use super::{CLIENT, CLIENT_MAC, FAR_AGENT, Router, binding, home_subnet, in_namespaces, sh, stop, until, visitor};
 
 /// A client of a home subnet of four million addresses.
 const FAR_CLIENT: Ipv4Addr = Ipv4Addr::new(10, 64, 1, 2);
@@ -178,5 +178,99 @@ fn a_full_table_of_visitors_refuses_one_and_keeps_the_others() {
         data_plane.install_visitor(known).unwrap();
         assert_eq!(router.inspect().visitors().unwrap()[0].mac, CLIENT_MAC);
         assert_eq!(data_plane.tunnels().len(), 1);
+    });
+}
+
+/// More tunnels than are looked up in one go.
+const MANY_TUNNELS: u32 = 600;
+
+fn many_bindings() -> Vec<BindingRoute> {
+    let far_agent = |number| Ipv4Addr::from_bits(FAR_AGENT.to_bits() + number % MANY_TUNNELS);
+    (0..3 * MANY_TUNNELS).map(|number| binding(Ipv4Addr::from_bits(0x0a40_0000 + number), far_agent(number))).collect()
+}
+
+fn room_for_many(router: &Router) -> Settings {
+    changed(router, |home| {
+        home.subnets.push(home_subnet("10.64.0.0/16"));
+        home.maximum_tunnels = MANY_TUNNELS;
+        home.maximum_bindings = 1 << 16;
+    })
+}
+
+#[test]
+fn many_bindings_installed_at_a_time_are_as_if_they_had_come_one_by_one() {
+    in_namespaces(|router| async move {
+        let routes = many_bindings();
+        let mut data_plane = DataPlane::start(room_for_many(&router)).unwrap();
+        for route in &routes {
+            data_plane.install_binding(route).unwrap();
+        }
+        let (one_by_one, kernel) = (bound(&router), sh("ip route show proto 143"));
+        assert_eq!(one_by_one.len(), routes.len());
+        stop(data_plane);
+        router.unload();
+        let mut data_plane = DataPlane::start(room_for_many(&router)).unwrap();
+        assert!(data_plane.install_bindings(routes.clone()).is_empty());
+        assert_eq!((bound(&router), sh("ip route show proto 143")), (one_by_one.clone(), kernel.clone()));
+        stop(data_plane);
+        // A route that an earlier agent left wrong, and one that is gone, are put right; the others are left alone.
+        sh("ip route change 10.64.0.1 dev mip-home proto 143 mtu 1000");
+        sh("ip route del 10.64.0.2");
+        let mut data_plane = DataPlane::start(room_for_many(&router)).unwrap();
+        assert!(data_plane.install_bindings(routes).is_empty());
+        assert_eq!(data_plane.remove_unclaimed().unwrap(), 0);
+        assert_eq!(bound(&router), one_by_one);
+        let sorted = |text: &str| {
+            let mut lines: Vec<_> = text.lines().map(|line| line.replace(" scope link", "")).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(sorted(&sh("ip route show proto 143")), sorted(&kernel));
+        assert_eq!(data_plane.tunnels().len(), MANY_TUNNELS as usize);
+    });
+}
+
+#[test]
+fn those_of_many_that_find_no_room_are_named_and_the_others_are_installed() {
+    in_namespaces(|router| async move {
+        let settings = changed(&router, |home| {
+            home.maximum_slots = 1;
+            home.maximum_bindings = 10;
+            home.maximum_tunnels = 1;
+        });
+        let mut data_plane = DataPlane::start(settings).unwrap();
+        let client = |last| Ipv4Addr::new(10, 1, 0, last);
+        let routes = (10..30)
+            .map(|last| binding(client(last), FAR_AGENT))
+            .chain([binding(Ipv4Addr::new(192, 0, 2, 1), FAR_AGENT), binding(client(40), FAR_AGENT)]);
+        let failed = data_plane.install_bindings(routes);
+        assert_eq!(failed.len(), 22 - 10);
+        assert!(matches!(failed[0].1, DataPlaneError::NotAHomeAddress(_)), "{}", failed[0].1);
+        assert!(failed[1..].iter().all(|(_, error)| matches!(error, DataPlaneError::TableFull { .. })));
+        let there = bound(&router);
+        assert_eq!(there.len(), 10);
+        assert!(there.iter().all(|(address, _)| failed.iter().all(|(refused, _)| refused != address)));
+        assert_eq!(sh("ip route show proto 143").lines().filter(|line| line.starts_with("10.1.0.")).count(), 10);
+    });
+}
+
+#[test]
+fn a_changed_next_hop_reaches_many_tunnels_and_the_routes_of_their_bindings() {
+    in_namespaces(|router| async move {
+        let mut data_plane = DataPlane::start(room_for_many(&router)).unwrap();
+        assert!(data_plane.install_bindings(many_bindings()).is_empty());
+        router.beyond.run("ip link set core address 02:00:00:00:00:42");
+        sh("ip neigh replace 10.0.0.2 lladdr 02:00:00:00:00:42 dev core nud reachable");
+        let hop = Some("02:00:00:00:00:42".to_owned());
+        until(&mut data_plane, |plane| plane.tunnels().iter().all(|tunnel| tunnel.next_hop_mac == hop)).await;
+        sh("ip link set core mtu 1400");
+        until(&mut data_plane, |plane| plane.tunnels().iter().all(|tunnel| tunnel.inner_mtu == 1380)).await;
+        let routes = sh("ip route show proto 143");
+        assert_eq!(routes.matches("mtu 1380").count(), 3 * MANY_TUNNELS as usize);
+        // Only what goes there is concerned.
+        sh("ip route add 10.9.0.1/32 via 10.0.0.77");
+        let other = Some("02:00:00:00:00:77".to_owned());
+        until(&mut data_plane, |plane| plane.tunnels().iter().any(|tunnel| tunnel.next_hop_mac == other)).await;
+        assert_eq!(data_plane.tunnels().iter().filter(|tunnel| tunnel.next_hop_mac == other).count(), 1);
     });
 }

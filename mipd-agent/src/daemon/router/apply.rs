@@ -15,6 +15,34 @@ use crate::{
 };
 
 impl Router {
+    /// There may be a million bindings: they are installed together, without a line for each.
+    pub(super) fn apply_restored(&mut self, now: Now, actions: Vec<home_agent::Action>, context: &mut Context<'_>) {
+        use home_agent::Action;
+        let mut routes = Vec::new();
+        let mut others = Vec::new();
+        for action in actions {
+            match action {
+                Action::InstallBinding { home_address, exits } => {
+                    routes.push(binding_route(home_address, &exits));
+                    if let Some(broadcasts) = &mut self.broadcasts {
+                        broadcasts.set_exits(home_address, &exits);
+                    }
+                }
+                other => others.push(other),
+            }
+        }
+        let bindings = routes.len();
+        let refused = context.dataplane.install_bindings(routes);
+        tracing::info!(bindings = bindings - refused.len(), "bindings restored");
+        if let Some((home_address, error)) = refused.first() {
+            tracing::error!(bindings = refused.len(), %home_address, %error, "bindings cannot be carried, such as this one");
+        }
+        self.apply_home(now, others, context);
+        for (home_address, _) in refused {
+            self.refuse_binding(now, HomeAddress(home_address), context);
+        }
+    }
+
     pub(super) fn apply_home(&mut self, now: Now, actions: Vec<home_agent::Action>, context: &mut Context<'_>) {
         use home_agent::Action;
         // Before anything is answered: what is answered must not be forgotten.
@@ -33,21 +61,16 @@ impl Router {
                 Action::Send(_) | Action::GratuitousArp { .. } if !refused.is_empty() => {}
                 Action::Send(transmit) => self.send(transmit),
                 Action::InstallBinding { home_address, exits } => {
-                    let tunnels = exits.iter().map(|exit| TunnelExit {
-                        home_agent: exit.home_agent.0,
-                        care_of_address: exit.care_of_address.0,
-                        mode: mode(&exit.tunnel),
-                    });
-                    let route = BindingRoute { home_address: home_address.0, exits: tunnels.collect() };
+                    let route = binding_route(home_address, &exits);
                     let care_of_addresses: Vec<_> = exits.iter().map(|exit| exit.care_of_address).collect();
                     if let Err(error) = context.dataplane.install_binding(&route) {
                         tracing::error!(%home_address, ?care_of_addresses, %error, "cannot carry the binding");
                         refused.push(home_address);
                     } else {
                         tracing::info!(%home_address, ?care_of_addresses, "binding");
-                    }
-                    if let Some(broadcasts) = &mut self.broadcasts {
-                        broadcasts.set_exits(home_address, &exits);
+                        if let Some(broadcasts) = &mut self.broadcasts {
+                            broadcasts.set_exits(home_address, &exits);
+                        }
                     }
                 }
                 Action::RemoveBinding { home_address } => {
@@ -74,11 +97,16 @@ impl Router {
             }
         }
         for home_address in refused {
-            let Some(home_agent) = &mut self.home_agent else { break };
-            let mut actions = Vec::new();
-            home_agent.cannot_carry(now, home_address, &mut actions);
-            self.apply_home(now, actions, context);
+            self.refuse_binding(now, home_address, context);
         }
+    }
+
+    /// The data path cannot carry a binding.
+    fn refuse_binding(&mut self, now: Now, home_address: HomeAddress, context: &mut Context<'_>) {
+        let Some(home_agent) = &mut self.home_agent else { return };
+        let mut actions = Vec::new();
+        home_agent.cannot_carry(now, home_address, &mut actions);
+        self.apply_home(now, actions, context);
     }
 
     pub(super) fn apply_visit(&mut self, now: Now, actions: Vec<foreign_agent::Action>, context: &mut Context<'_>) {
@@ -165,6 +193,16 @@ fn mode(agreed: &mobility::TunnelMode) -> TunnelMode {
         },
         udp: agreed.udp.map(|udp| UdpEnds { port: REGISTRATION_PORT, peer: udp.peer }),
     }
+}
+
+/// What the data path must know of a binding.
+fn binding_route(home_address: HomeAddress, exits: &[home_agent::Exit]) -> BindingRoute {
+    let exits = exits.iter().map(|exit| TunnelExit {
+        home_agent: exit.home_agent.0,
+        care_of_address: exit.care_of_address.0,
+        mode: mode(&exit.tunnel),
+    });
+    BindingRoute { home_address: home_address.0, exits: exits.collect() }
 }
 
 /// The key of a visitor's record.
