@@ -1,7 +1,8 @@
 //! Benchmarks of kernel programs and agents, on the lab's networks.
 //!
 //! `programs` measures each path through the kernel programs by itself, `forwarding` whole boxes, `transfer` TCP through all of
-//! them with their agents; `registrations` drives home agent and foreign agent over UDP.
+//! them with their agents; `registrations` drives home agent and foreign agent over UDP, and `tables` holds a million bindings in the
+//! data path.
 //!
 //! `boxes` fills the programs' tables, `path` knows what takes which path, `headers` makes the packets, `test_run` runs a
 //! program, `cable` joins boxes, `durations` collects; `machine` pins processes to cores and reads what they cost; `report`
@@ -18,6 +19,7 @@ mod path;
 mod programs;
 mod registrations;
 mod report;
+mod tables;
 mod test_run;
 mod transfer;
 
@@ -62,6 +64,7 @@ fn run(arguments: Arguments) -> Result<()> {
             Suite::Forwarding(arguments) => forwarding::measure(arguments, &mut report)?,
             Suite::Transfer(arguments) => transfer::measure(arguments, &mut report)?,
             Suite::Registrations(arguments) => registrations::measure(arguments, &mut report)?,
+            Suite::Tables(arguments) => tables::measure(arguments, &mut report)?,
         }
     }
     report.print();

@@ -39,6 +39,11 @@ pub(super) enum Suite {
     /// A generator with distinct clients, keys and correct authenticators drives one home agent, then a foreign agent and a
     /// home agent together, over UDP. Generator and agents have a core each.
     Registrations(Registrations),
+    /// A million bindings: time to load, adopt and follow the network, memory, and what changed tables cost the traffic
+    ///
+    /// The data plane is driven directly, one box in the place of all foreign agents; at last the agent starts from its
+    /// state store.
+    Tables(Tables),
 }
 
 /// Arguments of `bench programs`.
@@ -96,6 +101,20 @@ pub(super) struct Registrations {
     pub visitors: u32,
 }
 
+/// Arguments of `bench tables`.
+#[derive(Args, Debug)]
+pub(super) struct Tables {
+    /// How many bindings there are
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=1_048_570))]
+    pub bindings: u32,
+    /// In how many tunnels
+    #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub tunnels: u32,
+    /// Without the start from a state store, which has to be written first
+    #[arg(long)]
+    pub skip_state_store: bool,
+}
+
 /// A suite's arguments as clap fills them in when none are given, or as few as make sense.
 pub(super) trait Defaults: Args {
     /// The ones for `--quick`.
@@ -136,6 +155,12 @@ impl Defaults for Registrations {
     }
 }
 
+impl Defaults for Tables {
+    fn quick() -> Self {
+        Self { bindings: 10_000, tunnels: 100, skip_state_store: false }
+    }
+}
+
 impl Suite {
     /// All of them.
     pub fn all(quick: bool) -> Vec<Self> {
@@ -144,6 +169,7 @@ impl Suite {
             Self::Forwarding(Forwarding::defaults(quick)),
             Self::Transfer(Transfer::defaults(quick)),
             Self::Registrations(Registrations::defaults(quick)),
+            Self::Tables(Tables::defaults(quick)),
         ]
     }
 
@@ -154,6 +180,7 @@ impl Suite {
             Self::Forwarding(_) => Self::Forwarding(Forwarding::quick()),
             Self::Transfer(_) => Self::Transfer(Transfer::quick()),
             Self::Registrations(_) => Self::Registrations(Registrations::quick()),
+            Self::Tables(_) => Self::Tables(Tables::quick()),
         }
     }
 }

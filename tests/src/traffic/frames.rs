@@ -34,6 +34,17 @@ impl FramePort {
         })?
     }
 
+    /// Gives it room for bursts, bytes.
+    pub fn set_room(&self, bytes: usize) -> Result<()> {
+        Ok(setsockopt(&self.socket, sockopt::RcvBufForce, &bytes)?)
+    }
+
+    /// The next frame of any kind, if there is one at once or nearly so.
+    pub fn next<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+        let length = recv(self.socket.as_raw_fd(), buffer, MsgFlags::empty()).ok()?;
+        buffer.get(..length)
+    }
+
     /// Sends a frame.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
         sendto(self.socket.as_raw_fd(), frame, &self.to, MsgFlags::empty())?;
