@@ -1,7 +1,7 @@
 //! Agents start, die, come back and go: traffic goes on, and a box is left as it was.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use mipd_lab::Carrier;
@@ -9,7 +9,9 @@ use mipd_lab::agent::Agent;
 use mipd_lab::agent::config::{FastPath, Role, Settings};
 use mipd_lab::deployment::{Deployment, Place, Traffic};
 use mipd_lab::fingerprint::fingerprint;
-use mipd_lab::topology::{CLIENT, ReversePathFilter, campus, single_router};
+use mipd_lab::topology::{CLIENT, CORRESPONDENT, ReversePathFilter, campus, single_router};
+use mipd_lab::traffic::ping::reach;
+use mipd_lab::wait;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const PROGRESS: u64 = 100_000;
@@ -73,6 +75,39 @@ fn traffic_survives_kill_9_of_every_agent_by_tc() -> Result<()> {
 #[test]
 fn traffic_survives_kill_9_of_every_agent_by_the_kernel() -> Result<()> {
     survives_kill_9("killoff", FastPath::Off)
+}
+
+#[test]
+fn agents_restarted_with_other_tables_lose_no_packet() -> Result<()> {
+    if !mipd_lab::available() {
+        return Ok(());
+    }
+    let _turn = mipd_lab::turn();
+    let first = Settings { routers_tunnels: Some(100), reverse_tunnel: true, ..Settings::new(FastPath::Auto) };
+    let mut campus = Deployment::build("othertables", &first)?;
+    campus.agents.start()?;
+    let pings = campus.start_pings()?;
+    campus.roam(Place::Visited1Ap1, Carrier::Kept)?;
+    reach(campus.campus.client.host.namespace(), CORRESPONDENT, PATIENCE)?.context("the client is cut off")?;
+    let roles = [("ha", Role::router(&campus.campus.ha)), ("fa1", Role::router(&campus.campus.fa1))];
+    // Longer and shorter tables of tunnels; a hash map instead of slots, and slots again.
+    for (tunnels, slots) in [(300, Some(1)), (50, None)] {
+        let settings = Settings { routers_tunnels: Some(tunnels), home_agents_slots: slots, ..first.clone() };
+        let start = Instant::now();
+        for (name, role) in &roles {
+            select(&mut campus, name).stop()?;
+            let agent = if *name == "ha" { &campus.agents.ha } else { &campus.agents.fa1 };
+            agent.reconfigure(&campus.campus.lab, role, &settings)?;
+            select(&mut campus, name).run()?;
+        }
+        let end = Instant::now();
+        wait::until(PATIENCE, || Ok(pings.answered_since(end)))?.context("the client is cut off in the end")?;
+        let account = pings.during(start, end);
+        ensure!(account.sent > 0 && account.lost == 0, "with {tunnels} tunnels: {account:?}");
+        let rows = campus.agents.ha.show_maps("bindings")?;
+        ensure!(rows.as_array().map_or(0, Vec::len) == 1, "bindings with {tunnels} tunnels: {rows}");
+    }
+    Ok(())
 }
 
 /// What one fingerprint has that the other has not.

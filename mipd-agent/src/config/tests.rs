@@ -144,6 +144,14 @@ fn every_mistake_has_its_one_line() {
             "mipd.toml:5: maximum-bindings 0 is out of bounds: write 1 to 16777216",
         ),
         (
+            format!("{HOME_AGENT}maximum-tunnels = 0\n"),
+            "mipd.toml:5: maximum-tunnels 0 is out of bounds: write 1 to 16777216",
+        ),
+        (
+            format!("{HOME_AGENT}maximum-slots = 300000000\n"),
+            "mipd.toml:5: maximum-slots 300000000 is out of bounds: write 1 to 268435456",
+        ),
+        (
             format!("{HOME_AGENT}reverse-tunnel = \"always\"\n"),
             "mipd.toml:5: unknown value `always`: expected off, offered, required",
         ),

@@ -116,6 +116,7 @@ catalogue! {
         frames_expired: "held packets dropped after two seconds";
         dhcp_bridged: "DHCP messages of local stations given back to the bridge";
         dhcp_withheld: "DHCP messages of visitors kept off the visited network";
+        stations_refused: "stations that the kernel programs' table had no room for: bridged or held as unknown ones";
         malformed: "frames that make no sense";
         send_errors: "frames that could not be sent";
     }

@@ -39,6 +39,8 @@ pub struct Counters {
     pub dhcp_bridged: u64,
     /// DHCP messages of visitors, kept off the visited network.
     pub dhcp_withheld: u64,
+    /// Stations for which the programs' table had no room, or whose radio is gone.
+    pub stations_refused: u64,
     /// Sending failed.
     pub send_errors: u64,
 }
@@ -459,6 +461,7 @@ impl AccessPoint {
         tracing::info!(client = %mac, ?station, "station");
         if let Err(error) = context.dataplane.set_station(mac, entry) {
             tracing::error!(client = %mac, %error, "cannot carry the station's packets");
+            self.counters.stations_refused += 1;
             return;
         }
         // The program answers ARP from now on: what waited for that goes through it again.

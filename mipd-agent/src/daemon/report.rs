@@ -240,6 +240,7 @@ impl Daemon {
                 ("frames_expired", hold.expired),
                 ("dhcp_bridged", own.dhcp_bridged),
                 ("dhcp_withheld", own.dhcp_withheld),
+                ("stations_refused", own.stations_refused),
                 ("malformed", own.malformed),
                 ("send_errors", own.send_errors),
             ];

@@ -150,6 +150,12 @@ fn set_aside(pins: &Pins, sizes: &Sizes, layout: &Layout) -> Result<Vec<&'static
             aside(pins, map)?;
         }
     }
+    if !pinned {
+        // One without the others, as a start that was interrupted leaves it, says nothing.
+        for pin in BINDING_MAPS.map(|map| pins.map(map)).into_iter().filter(|pin| pin.exists()) {
+            fs::remove_file(&pin).map_err(DataPlaneError::file("remove", pin))?;
+        }
+    }
     for map in misfits.into_iter().filter(|map| !BINDING_MAPS.contains(map)) {
         aside(pins, map)?;
         moved.push(map);

@@ -5,6 +5,7 @@ use std::io;
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
+use socket2::{SockFilter, SockRef};
 use tokio::io::unix::AsyncFd;
 
 use super::{
@@ -21,6 +22,9 @@ use super::{
 const GROUPS: [u32; 4] = [libc::RTNLGRP_LINK, libc::RTNLGRP_NEIGH, libc::RTNLGRP_IPV4_IFADDR, libc::RTNLGRP_IPV4_ROUTE];
 /// Room for the storm when a routing daemon reloads.
 const RECEIVE_BUFFER: usize = 4 << 20;
+/// Where a routing message says what it is, and a route who made it (after a header of 16 bytes).
+const TYPE_AT: u32 = 4;
+const ROUTE_PROTOCOL_AT: u32 = 16 + 5;
 /// How many datagrams are read before other events get their turn.
 const BURST: usize = 256;
 
@@ -38,6 +42,8 @@ impl Monitor {
             for group in GROUPS {
                 socket.add_membership(group)?;
             }
+            // Spares us our own routes, of which there may be a million; they are not looked at in any case.
+            let _ = SockRef::from(&socket).attach_filter(&others_routes());
             // Only a hint: with less room events are lost, and then everything is looked up again.
             let _ = socket.set_rx_buf_sz(RECEIVE_BUFFER);
             socket.set_non_blocking(true)?;
@@ -52,6 +58,23 @@ impl Monitor {
     pub fn socket(&self) -> &AsyncFd<Socket> {
         &self.socket
     }
+}
+
+/// Everything but news of routes that have our protocol number.
+fn others_routes() -> [SockFilter; 7] {
+    let op = |code: u32, yes, no, k| SockFilter::new(code as u16, yes, no, k);
+    // Types are in the machine's order, loads in network order.
+    let kind = |kind: u16| u32::from(u16::from_be_bytes(kind.to_ne_bytes()));
+    let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    [
+        op(libc::BPF_LD | libc::BPF_H | libc::BPF_ABS, 0, 0, TYPE_AT),
+        op(equal, 1, 0, kind(libc::RTM_NEWROUTE)),
+        op(equal, 0, 2, kind(libc::RTM_DELROUTE)),
+        op(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, ROUTE_PROTOCOL_AT),
+        op(equal, 1, 0, u8::from(PROTOCOL).into()),
+        op(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
+        op(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+    ]
 }
 
 impl DataPlane {

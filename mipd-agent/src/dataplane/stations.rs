@@ -110,7 +110,10 @@ impl DataPlane {
             last_jiffy: known.map_or(0, |station| station.last_jiffy),
             last_seen: known.map_or_else(monotonic, |station| station.last_seen),
         };
-        self.stations.map.insert(Mac::new(mac.0), station, 0).map_err(DataPlaneError::map("write", name::STATIONS))?;
+        self.stations
+            .map
+            .insert(Mac::new(mac.0), station, 0)
+            .map_err(|error| DataPlaneError::full_or("stations", "maximum-clients", name::STATIONS, error))?;
         self.stations.unclaimed.remove(&mac);
         self.set_forwarding(mac, entry.is_visitor().then(|| entry.radio()))
     }

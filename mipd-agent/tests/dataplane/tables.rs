@@ -2,9 +2,12 @@
 
 use std::net::Ipv4Addr;
 
-use mipd_agent::dataplane::{BindingRoute, DataPlane, DataPlaneError, HomeSettings, Settings};
+use mipd_agent::dataplane::{BindingRoute, DataPlane, DataPlaneError, HomeSettings, Settings, StationEntry};
+use mipd_common::mac::MacAddress;
 
-use super::{CLIENT, CLIENT_MAC, FAR_AGENT, Router, binding, home_subnet, in_namespaces, sh, stop, until, visitor};
+use super::{
+    CLIENT, CLIENT_MAC, FAR_AGENT, Router, access_point, binding, home_subnet, in_namespaces, sh, stop, until, visitor,
+};
 
 /// A client of a home subnet of four million addresses.
 const FAR_CLIENT: Ipv4Addr = Ipv4Addr::new(10, 64, 1, 2);
@@ -178,6 +181,26 @@ fn a_full_table_of_visitors_refuses_one_and_keeps_the_others() {
         data_plane.install_visitor(known).unwrap();
         assert_eq!(router.inspect().visitors().unwrap()[0].mac, CLIENT_MAC);
         assert_eq!(data_plane.tunnels().len(), 1);
+    });
+}
+
+#[test]
+fn a_full_table_of_stations_refuses_one_and_keeps_the_others() {
+    in_namespaces(|router| async move {
+        let mut settings = access_point(&router);
+        settings.access_point.as_mut().unwrap().maximum_stations = 2;
+        let mut data_plane = DataPlane::start(settings).unwrap();
+        let radio = nix::net::if_::if_nametoindex("wlan0").unwrap();
+        let mac = |last| MacAddress([2, 0, 0, 0, 0, last]);
+        let local = StationEntry::Local { radio };
+        data_plane.set_station(mac(1), local).unwrap();
+        data_plane.set_station(mac(2), local).unwrap();
+        let error = data_plane.set_station(mac(3), local).unwrap_err();
+        assert!(matches!(error, DataPlaneError::TableFull { setting: "maximum-clients", .. }), "{error}");
+        data_plane.set_station(mac(2), StationEntry::Hold { home_address: CLIENT, radio }).unwrap();
+        data_plane.remove_station(mac(1)).unwrap();
+        data_plane.set_station(mac(3), local).unwrap();
+        assert_eq!(router.inspect().stations().unwrap().len(), 2);
     });
 }
 

@@ -81,6 +81,8 @@ pub struct Settings {
     pub routers_reverse_tunnel: String,
     /// How many tunnels each role of a router may have; `None` = as by default.
     pub routers_tunnels: Option<u32>,
+    /// Up to how many addresses home agents have a slot for each; `None` = as by default.
+    pub home_agents_slots: Option<u32>,
     /// The clients that the security association covers.
     pub clients: String,
     /// Its SPI.
@@ -107,6 +109,7 @@ impl Settings {
             broadcast: false,
             routers_reverse_tunnel: "offered".to_owned(),
             routers_tunnels: None,
+            home_agents_slots: None,
             clients: "10.1.0.0/24".to_owned(),
             spi: 256,
             key: random_key(),
@@ -194,6 +197,9 @@ fn write_role(text: &mut String, role: &Role, settings: &Settings) -> std::fmt::
             let tunnels =
                 settings.routers_tunnels.map(|number| format!("maximum-tunnels = {number}")).unwrap_or_default();
             writeln!(text, "{tunnels}\n\n[home-agent]\n{tunnels}")?;
+            if let Some(slots) = settings.home_agents_slots {
+                writeln!(text, "maximum-slots = {slots}")?;
+            }
             writeln!(text, "address = \"{address}\"")?;
             writeln!(text, "subnets = [{}]", subnets.join(", "))?;
             writeln!(text, "maximum-lifetime = {:?}", settings.maximum_lifetime)?;

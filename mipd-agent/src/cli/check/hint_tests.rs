@@ -213,3 +213,15 @@ fn what_is_out_of_the_ordinary_about_keys_is_explained() {
     assert_explains(&peers, "foreign-home 10.9.0.1: any other algorithm is accepted, too");
     assert_explains(&peers, "foreign-home 10.9.0.1: deregistrations are signed, too");
 }
+
+#[test]
+fn subnets_whose_bindings_are_hashed_are_named() {
+    let large =
+        home_agent("maximum-slots = 300").replace(" }]", " }, { prefix = \"10.64.0.0/16\", interface = \"lan1\" }]");
+    assert_explains(&large, "home subnet 10.1.0.0/24 on lan0, one route for each away client");
+    assert_explains(
+        &large,
+        "home subnet 10.64.0.0/16 on lan1, one route for the whole subnet, or for each away client if it has a link, \
+         bindings in a hash map (more addresses than maximum-slots)",
+    );
+}
