@@ -14,8 +14,10 @@ pub struct Source {
     pub headers: [u8; HEADERS_LENGTH],
     /// The first of the addresses, network byte order.
     pub first: Address,
-    /// How many there are from there on. Each frame has one of them at random.
+    /// How many there are. Each frame has one of them at random.
     pub count: u32,
+    /// How far one is from the next.
+    pub stride: u32,
     /// State of the random numbers; not zero. Written by the program.
     pub random: u32,
     /// Where the frames leave.
@@ -50,7 +52,7 @@ pub struct Target {
     pub ifindex: u32,
 }
 
-const _: () = assert!(size_of::<Source>() == 80 && size_of::<Target>() == 20);
+const _: () = assert!(size_of::<Source>() == 84 && size_of::<Target>() == 20);
 
 #[cfg(feature = "user")]
 // SAFETY: `repr(C)`, no padding (the size above is the sum of the fields), every bit pattern is valid.

@@ -228,5 +228,5 @@ fn next_address(source: &mut Source) -> u32 {
     random ^= random << 5;
     source.random = random;
     let index = ((random as u64 * source.count as u64) >> 32) as u32;
-    u32::from_be_bytes(source.first).wrapping_add(index).to_be()
+    u32::from_be_bytes(source.first).wrapping_add(index.wrapping_mul(source.stride)).to_be()
 }

@@ -6,16 +6,18 @@
 //!
 //! `boxes` fills the programs' tables, `path` knows what takes which path, `headers` makes the packets, `test_run` runs a
 //! program, `cable` joins boxes, `durations` collects; `machine` pins processes to cores and reads what they cost; `report`
-//! prints and writes the figures.
+//! prints and writes the figures, `document` puts them into the documentation, with a `picture`.
 
 mod arguments;
 mod boxes;
 mod cable;
+mod document;
 mod durations;
 mod forwarding;
 mod headers;
 mod machine;
 mod path;
+mod picture;
 mod programs;
 mod registrations;
 mod report;
@@ -54,6 +56,8 @@ pub fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<()> {
     let suites = match arguments.suite {
         None => Suite::all(arguments.quick),
+        // They have been counted in a guest.
+        Some(Suite::Instructions(_)) if arguments.with.is_some() => Vec::new(),
         Some(suite) if arguments.quick => vec![suite.quick()],
         Some(suite) => vec![suite],
     };
@@ -62,14 +66,24 @@ fn run(arguments: Arguments) -> Result<()> {
         match suite {
             Suite::Programs(arguments) => programs::measure(arguments, &mut report)?,
             Suite::Forwarding(arguments) => forwarding::measure(arguments, &mut report)?,
+            Suite::Instructions(arguments) => forwarding::count_instructions(arguments, &mut report)?,
             Suite::Transfer(arguments) => transfer::measure(arguments, &mut report)?,
             Suite::Registrations(arguments) => registrations::measure(arguments, &mut report)?,
             Suite::Tables(arguments) => tables::measure(arguments, &mut report)?,
+            Suite::Document => return document::rewrite(&document::directory()),
         }
     }
-    report.print();
-    match &arguments.json {
-        Some(file) => report.write(file),
-        None => Ok(()),
+    if let Some(file) = &arguments.with {
+        report.add_all(file)?;
     }
+    report.print();
+    if let Some(file) = &arguments.json {
+        report.write(file)?;
+    }
+    if arguments.document {
+        let directory = document::directory();
+        report.write(&directory.join("performance.json"))?;
+        document::rewrite(&directory)?;
+    }
+    Ok(())
 }

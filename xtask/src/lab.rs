@@ -1,4 +1,4 @@
-//! Programs that run `mipd` on the lab's networks: the demo and the benchmarks.
+//! Programs that run `mipd` on the lab's networks: the demo.
 
 use std::{ffi::OsString, process::Command};
 
@@ -23,10 +23,7 @@ pub fn run(
     kernel::require()?;
     setup::ensure(workspace, Purpose::Demo, route)?;
     build::announce("building");
-    let mut kernel = build::kernel(workspace, route)?;
-    if program == "bench" {
-        kernel = kernel.with_bench(workspace, route)?;
-    }
+    let kernel = build::kernel(workspace, route)?;
     let (mipd, program) = build::agent_and_lab(workspace, &kernel, profile, program)?;
     let mut program = Command::new(program);
     program.args(arguments);

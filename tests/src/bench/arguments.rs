@@ -16,6 +16,12 @@ pub(super) struct Arguments {
     /// Only see that it works: small numbers of everything, within seconds. The figures mean little
     #[arg(long, global = true)]
     pub quick: bool,
+    /// Keep the figures in the documentation: docs/performance.json, .md and .svg
+    #[arg(long, global = true)]
+    pub document: bool,
+    /// Add the figures of another report, measured elsewhere
+    #[arg(long, value_name = "FILE", global = true, hide = true)]
+    pub with: Option<PathBuf>,
     #[command(subcommand)]
     pub suite: Option<Suite>,
 }
@@ -25,13 +31,21 @@ pub(super) struct Arguments {
 pub(super) enum Suite {
     /// Cost of each path through the kernel programs
     ///
-    /// Each packet is one `BPF_PROG_TEST_RUN` on a fresh copy, of a client at random; an empty program's time is subtracted.
+    /// By `BPF_PROG_TEST_RUN`, each packet of a client at random; an empty program's time is subtracted.
     Programs(Programs),
     /// Packets per second over virtual Ethernet: whole boxes, and a home agent, a foreign agent and an access point in a row
     ///
     /// Source, boxes and sink do all their work on one core. Compared with programs that only redirect, with the kernel's
     /// forwarding, and with those of the kernel's own tunnels that there are.
     Forwarding(Forwarding),
+    /// Instructions per packet, beside the kernel's own tunnels
+    ///
+    /// In a guest whose clock counts instructions: throughput of an emulated machine would mean nothing, and many kernels have
+    /// no tunnels of their own.
+    #[command(name = "kernel-tunnels")]
+    Instructions(Instructions),
+    /// Write the documentation anew from the figures in docs/performance.json, without measuring
+    Document,
     /// TCP throughput through agents on a whole campus, by XDP, TC and the slow path, against plain routing
     Transfer(Transfer),
     /// Registrations per second, their latency, and memory per binding
@@ -46,6 +60,17 @@ pub(super) enum Suite {
     Tables(Tables),
 }
 
+/// Arguments of `bench instructions`.
+#[derive(Args, Debug)]
+pub(super) struct Instructions {
+    /// How often each row of boxes has its turn
+    #[arg(long, default_value_t = 3)]
+    pub rounds: u32,
+    /// Frames per turn
+    #[arg(long, default_value_t = 4_000)]
+    pub frames: u32,
+}
+
 /// Arguments of `bench programs`.
 #[derive(Args, Debug)]
 pub(super) struct Programs {
@@ -56,7 +81,7 @@ pub(super) struct Programs {
     /// How often each path has its turn
     #[arg(long, default_value_t = 20)]
     pub rounds: u32,
-    /// Calls per turn
+    /// Packets per turn
     #[arg(long, default_value_t = 15_000)]
     pub calls: u32,
 }
@@ -69,10 +94,10 @@ pub(super) struct Forwarding {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(super::boxes::MOST_CLIENTS)))]
     pub most_clients: u32,
     /// How often each row of boxes has its turn
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 40)]
     pub rounds: u32,
     /// Frames per turn
-    #[arg(long, default_value_t = 200_000)]
+    #[arg(long, default_value_t = 50_000)]
     pub frames: u32,
 }
 
@@ -143,6 +168,12 @@ impl Defaults for Forwarding {
     }
 }
 
+impl Defaults for Instructions {
+    fn quick() -> Self {
+        Self { rounds: 1, frames: 1_000 }
+    }
+}
+
 impl Defaults for Transfer {
     fn quick() -> Self {
         Self { rounds: 1, milliseconds: 100 }
@@ -162,7 +193,7 @@ impl Defaults for Tables {
 }
 
 impl Suite {
-    /// All of them.
+    /// All that measure on this machine.
     pub fn all(quick: bool) -> Vec<Self> {
         vec![
             Self::Programs(Programs::defaults(quick)),
@@ -179,6 +210,8 @@ impl Suite {
             Self::Programs(_) => Self::Programs(Programs::quick()),
             Self::Forwarding(_) => Self::Forwarding(Forwarding::quick()),
             Self::Transfer(_) => Self::Transfer(Transfer::quick()),
+            Self::Instructions(_) => Self::Instructions(Instructions::quick()),
+            Self::Document => Self::Document,
             Self::Registrations(_) => Self::Registrations(Registrations::quick()),
             Self::Tables(_) => Self::Tables(Tables::quick()),
         }

@@ -15,7 +15,7 @@ use self::{
     stand::Stand,
 };
 use super::{
-    arguments::Forwarding,
+    arguments::{Forwarding, Instructions},
     boxes::{Hook, Role},
     machine::Cores,
     path::Path,
@@ -52,9 +52,60 @@ pub(super) fn measure(arguments: &Forwarding, report: &mut Report) -> Result<()>
     Ok(())
 }
 
+/// Counts the instructions that a packet costs a box, on a machine whose clock counts them: those of source, sink and the cable
+/// between them are subtracted.
+pub(super) fn count_instructions(arguments: &Instructions, report: &mut Report) -> Result<()> {
+    let core = Cores::find()?.agents;
+    let lab = Lab::new("instructions")?;
+    let down = Path::of(Role::HomeAgent, "encapsulate");
+    let tunnelled = Path::of(Role::ForeignAgent, "decapsulate");
+    let ours = |hook, role| vec![Element::Ours { role, hook, from_clients: false, clients: 1 }];
+    let exit = Element::Exit(KernelTunnel::IpIp);
+    // What each is compared with, and the goal in percent of it.
+    let mut plans = vec![
+        ("nothing".to_owned(), Vec::new(), down, None),
+        ("redirect/xdp".to_owned(), vec![Element::Redirect(Hook::Xdp)], down, None),
+        ("redirect/tc".to_owned(), vec![Element::Redirect(Hook::Tc)], down, None),
+        ("plain-forwarding".to_owned(), vec![Element::Route], down, None),
+        ("ipip-exit".to_owned(), vec![exit], tunnelled, None),
+    ];
+    for tunnel in [KernelTunnel::IpIp, KernelTunnel::Gre, KernelTunnel::Vxlan] {
+        plans.push((format!("{}-entry", tunnel.label()), vec![Element::Entry(tunnel)], down, None));
+    }
+    for (hook, goal) in [(Hook::Xdp, 25.0), (Hook::Tc, 200.0 / 3.0)] {
+        let hook_name = hook.label();
+        let entry = Some(("ipip-entry", Some(goal)));
+        plans.push((format!("home-agent/encapsulate/{hook_name}"), ours(hook, Role::HomeAgent), down, entry));
+        let exit = Some(("ipip-exit", None));
+        plans.push((format!("foreign-agent/decapsulate/{hook_name}"), ours(hook, Role::ForeignAgent), tunnelled, exit));
+    }
+    let mut costs: Vec<(String, f64)> = Vec::new();
+    for (number, (name, elements, path, compared)) in plans.iter().enumerate() {
+        let stand = Stand::build(&lab, name, number, elements, path, 1)?;
+        stand.rate(core, arguments.frames)?;
+        let mut each = Vec::new();
+        for _ in 0..arguments.rounds {
+            each.push(1e9 / stand.rate(core, arguments.frames)?);
+        }
+        let whole = quantile(&mut each, 0.5);
+        let nothing = costs.first().map_or(0.0, |(_, cost)| *cost);
+        let name = format!("instructions/{name}");
+        add(report, name.clone(), "instructions", each.iter().map(|cost| cost - nothing).collect(), None);
+        if let Some((other, goal)) = compared {
+            let other = format!("instructions/{other}");
+            let found = costs.iter().find(|(name, _)| *name == other);
+            let (_, other) = found.with_context(|| format!("{other} comes later"))?;
+            let share = (whole - nothing) / (other - nothing) * 100.0;
+            add(report, format!("{name}/share-of-ipip"), "percent", vec![share], *goal);
+        }
+        costs.push((name, whole));
+    }
+    Ok(())
+}
+
 fn add(report: &mut Report, name: String, unit: &'static str, mut values: Vec<f64>, goal: Option<f64>) {
     let (p50, p99) = (quantile(&mut values, 0.5), quantile(&mut values, 0.01));
-    report.add(Benchmark { name, unit, p50, p99, goal, ..Benchmark::default() });
+    report.add(Benchmark { name, unit: unit.into(), p50, p99, goal, ..Benchmark::default() });
 }
 
 /// A stand to build, and what it is compared with.
@@ -160,7 +211,10 @@ fn single(hook: Hook, role: Role, name: &str, clients: u32, share: Option<f64>) 
     let element = Element::Ours { role, hook, from_clients: path.from_clients, clients };
     let full = format!("forwarding/{}/{}/{name}/{clients}", hook.label(), role.label());
     let mut plan = Plan::new(&full, vec![element], path, clients);
-    let (share, times) = if hook == Hook::Xdp { (share, share.map(|_| 3.0)) } else { (None, None) };
+    let (share, times) = match hook {
+        Hook::Xdp => (share, share.filter(|_| clients == 1).map(|_| 3.0)),
+        Hook::Tc => (None, None),
+    };
     plan.compared.push((redirect(hook), Ratio::Redirect, share));
     plan.compared.push((ROUTE.to_owned(), Ratio::Kernel, times));
     if hook == Hook::Xdp && role == Role::HomeAgent && name == "encapsulate" && clients > 1 {

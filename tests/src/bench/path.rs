@@ -284,15 +284,18 @@ impl Path {
         headers::frame(source, destination, &packet)
     }
 
-    /// What a source of frames like this one is told, for so many clients from this one on.
-    pub fn source(&self, frame: &[u8], clients: u32, ifindex: u32) -> Source {
+    /// What a source of frames like this one is told, for so many clients from this one on. They all have the same outer
+    /// source, so that only those take turns who are at the same of so many foreign agents.
+    pub fn source(&self, frame: &[u8], clients: u32, tunnels: u32, ifindex: u32) -> Source {
+        let stride = if self.traffic == Traffic::TunnelledUp { tunnels } else { 1 };
         let (header, field) = self.traffic.client_address();
         let mut open = frame[..HEADERS_LENGTH].to_vec();
         headers::leave_open(&mut open[header..], field);
         let mut source = Source {
             headers: [0; HEADERS_LENGTH],
             first: headers::address(frame, header + field).octets(),
-            count: clients,
+            count: clients / stride,
+            stride,
             random: 1,
             ifindex,
             length: frame.len() as u32,

@@ -97,7 +97,7 @@ fn home_agent(cores: Cores, bindings: u32, requests: u32, floor: f64, report: &m
             let memory = machine::anonymous_memory(pid(&agent)?)?.saturating_sub(before) as f64 / f64::from(bindings);
             report.add(Benchmark {
                 name: format!("registrations/ha/memory-per-binding/{bindings}"),
-                unit: "bytes",
+                unit: "bytes".into(),
                 p50: memory,
                 p99: memory,
                 goal: Some(GOAL_BYTES),
@@ -197,12 +197,13 @@ fn add_rate(
     }
     let mut rates = outcome.rates.clone();
     let (p50, p99) = (quantile(&mut rates, 0.5), quantile(&mut rates, 0.01));
-    report.add(Benchmark { name, unit: "per_s", p50, p99, floor_p50, goal, compared_with });
+    let compared_with = compared_with.into_iter().map(|(name, value)| (name.into(), value)).collect();
+    report.add(Benchmark { name, unit: "per_s".into(), p50, p99, floor_p50, goal, compared_with });
     Ok(p50)
 }
 
 fn add_latency(report: &mut Report, name: String, outcome: &Outcome, goal: Option<f64>) {
     let mut milliseconds: Vec<f64> = outcome.latencies.iter().map(|latency| latency.as_secs_f64() * 1e3).collect();
     let (p50, p99) = (quantile(&mut milliseconds, 0.5), quantile(&mut milliseconds, 0.99));
-    report.add(Benchmark { name, unit: "ms", p50, p99, goal, ..Benchmark::default() });
+    report.add(Benchmark { name, unit: "ms".into(), p50, p99, goal, ..Benchmark::default() });
 }

@@ -1,10 +1,10 @@
 //! The figures, as a table and as JSON.
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{borrow::Cow, collections::BTreeMap, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What was measured, and where.
 #[derive(Serialize, Debug)]
@@ -15,13 +15,19 @@ pub(super) struct Report {
     benchmarks: Vec<Benchmark>,
 }
 
+/// What another report adds to this one.
+#[derive(Deserialize, Debug)]
+struct Other {
+    benchmarks: Vec<Benchmark>,
+}
+
 /// One figure.
-#[derive(Serialize, Debug, Default)]
+#[derive(Serialize, Deserialize, Debug, Default)]
 pub(super) struct Benchmark {
     /// A path from general to particular.
     pub name: String,
-    /// `ns`, `pps`, `per_s`, `ms`, `bytes`.
-    pub unit: &'static str,
+    /// `ns`, `pps`, `per_s`, `ms`, `bytes`, `percent`, `times`, `instructions`, `packets`, `Mbit/s`.
+    pub unit: Cow<'static, str>,
     /// The median.
     pub p50: f64,
     /// The value that all but one in a hundred reach: the hundredth worst.
@@ -31,7 +37,8 @@ pub(super) struct Benchmark {
     /// What was aimed at.
     pub goal: Option<f64>,
     /// Other figures of the same run.
-    pub compared_with: BTreeMap<&'static str, f64>,
+    #[serde(default)]
+    pub compared_with: BTreeMap<Cow<'static, str>, f64>,
 }
 
 impl Report {
@@ -55,6 +62,16 @@ impl Report {
         self.benchmarks.push(benchmark);
     }
 
+    /// Adds the figures of another report.
+    pub fn add_all(&mut self, file: &Path) -> Result<()> {
+        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let other: Other = serde_json::from_str(&text).with_context(|| format!("{} is no report", file.display()))?;
+        for benchmark in other.benchmarks {
+            self.add(benchmark);
+        }
+        Ok(())
+    }
+
     /// Prints all figures.
     pub fn print(&self) {
         let mut table = Table::new();
@@ -65,7 +82,7 @@ impl Report {
                 benchmark.compared_with.iter().map(|(name, value)| format!("{name} {}", figure(*value))).collect();
             table.add_row([
                 benchmark.name.clone(),
-                benchmark.unit.to_owned(),
+                benchmark.unit.to_string(),
                 figure(benchmark.p50),
                 figure(benchmark.p99),
                 benchmark.floor_p50.map(figure).unwrap_or_default(),

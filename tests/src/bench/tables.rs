@@ -62,7 +62,7 @@ fn data_plane(network: &Network, runtime: &Runtime, arguments: &Tables) -> Resul
     let together = start.elapsed();
     ensure!(failed.is_empty(), "{} bindings cannot be carried: {}", failed.len(), failed[0].1);
     let mut load = milliseconds(&format!("load/{size}"), together);
-    load.compared_with.insert("singly", as_milliseconds(singly));
+    load.compared_with.insert("singly".into(), as_milliseconds(singly));
     report.push(load);
 
     report.extend(memory(&settings, size)?);
@@ -97,7 +97,7 @@ fn claim(
     let forgotten = plane.remove_unclaimed()?;
     ensure!(failed.is_empty() && forgotten == 0, "{} failed, {forgotten} forgotten", failed.len());
     let mut benchmark = milliseconds(name, adopted + start.elapsed());
-    benchmark.compared_with.insert("until it forwards", as_milliseconds(adopted));
+    benchmark.compared_with.insert("until it forwards".into(), as_milliseconds(adopted));
     Ok(benchmark)
 }
 
@@ -109,7 +109,7 @@ fn memory(settings: &Settings, size: u32) -> Result<Vec<Benchmark>> {
     let total: u64 = maps.values().sum();
     let mut all = bytes(&format!("memory/all-maps/{size}"), total as f64);
     for (name, map) in [("slots", "SLOTS"), ("tunnels", "TUNNELS"), ("MACs at home", "HOME_MACS")] {
-        all.compared_with.insert(name, of(map)? as f64);
+        all.compared_with.insert(name.into(), of(map)? as f64);
     }
     Ok(vec![Benchmark { goal: Some(BYTES_PER_BINDING), ..slots }, all])
 }
@@ -124,20 +124,20 @@ fn swap(network: &Network, settings: &Settings, size: u32) -> Result<Vec<Benchma
     drop(plane);
     let lost = (outcome.sent - outcome.received) as f64;
     let mut loss =
-        Benchmark { name: format!("tables/swap/lost-packets/{size}"), unit: "packets", ..Benchmark::default() };
+        Benchmark { name: format!("tables/swap/lost-packets/{size}"), unit: "packets".into(), ..Benchmark::default() };
     (loss.p50, loss.p99, loss.goal) = (lost, lost, Some(0.0));
-    loss.compared_with = BTreeMap::from([("sent meanwhile", outcome.sent as f64)]);
+    loss.compared_with = BTreeMap::from([("sent meanwhile".into(), outcome.sent as f64)]);
     Ok(vec![milliseconds(&format!("swap/{size}"), took), loss])
 }
 
 fn milliseconds(name: &str, took: Duration) -> Benchmark {
     let took = as_milliseconds(took);
     let goal = name.starts_with("next-hop").then_some(NEXT_HOP_MS);
-    Benchmark { name: format!("tables/{name}"), unit: "ms", p50: took, p99: took, goal, ..Benchmark::default() }
+    Benchmark { name: format!("tables/{name}"), unit: "ms".into(), p50: took, p99: took, goal, ..Benchmark::default() }
 }
 
 fn bytes(name: &str, number: f64) -> Benchmark {
-    Benchmark { name: format!("tables/{name}"), unit: "bytes", p50: number, p99: number, ..Benchmark::default() }
+    Benchmark { name: format!("tables/{name}"), unit: "bytes".into(), p50: number, p99: number, ..Benchmark::default() }
 }
 
 fn as_milliseconds(duration: Duration) -> f64 {

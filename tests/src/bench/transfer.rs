@@ -59,15 +59,15 @@ fn way(deployment: &Deployment, label: &str, arguments: &Transfer, report: &mut 
         let plain = quantile(&mut plain_rates, 0.5);
         report.add(Benchmark {
             name: format!("transfer/{label}/{name}"),
-            unit: "Mbit/s",
+            unit: "Mbit/s".into(),
             p50: quantile(&mut rates, 0.5),
             p99: quantile(&mut rates, 0.01),
-            compared_with: [("plain", plain)].into(),
+            compared_with: [("plain".into(), plain)].into(),
             ..Benchmark::default()
         });
         report.add(Benchmark {
             name: format!("transfer/{label}/{name}/share-of-plain"),
-            unit: "percent",
+            unit: "percent".into(),
             p50: quantile(&mut shares, 0.5),
             p99: quantile(&mut shares, 0.01),
             ..Benchmark::default()

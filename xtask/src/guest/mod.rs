@@ -79,7 +79,6 @@ impl<'a> Guest<'a> {
     /// Lets the guest's clock advance by one nanosecond per instruction, compiled BPF included, instead of with ours: what is
     /// timed in it is a number of instructions. Such a guest has one processor.
     #[must_use]
-    #[expect(dead_code, reason = "the benchmarks against the kernel's own tunnels use it")]
     pub fn counting_instructions(mut self) -> Self {
         self.counts_instructions = true;
         self.processors = 1;
