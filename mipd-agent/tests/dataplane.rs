@@ -19,8 +19,8 @@ use std::{
 };
 
 use mipd_agent::dataplane::{
-    BindingRoute, DataPlane, DataPlaneError, Encapsulation, Event, GreKeys, Inspection, Settings, SightingKind,
-    StationEntry, TunnelExit, TunnelMode, UdpEnds, VisitorRoute,
+    BindingRoute, DataPlane, DataPlaneError, Encapsulation, Event, FromUdp, GreKeys, Inspection, Refusal, Settings,
+    SightingKind, StationEntry, TunnelExit, TunnelMode, UdpArrival, UdpEnds, VisitorRoute,
     settings::{
         AccessPointSettings, FastPath, HomeRoutes, HomeSettings, HomeSubnetSettings, InterfaceSettings, Mark, Roles,
         VisitSettings,
@@ -1018,29 +1018,190 @@ fn to_visitor(home_address: Ipv4Addr) -> Vec<u8> {
     inner
 }
 
+/// An IPv4 packet for a client of the agent far away, as the other end of its tunnel wraps it.
+fn wrapped(protocol: u8, entry: Ipv4Addr, payload: &[u8], options: &[u8]) -> Vec<u8> {
+    let length = payload.len() as u16;
+    let (source, destination) = (entry.octets(), CARE_OF.octets());
+    let mut header = etherparse::Ipv4Header::new(length, 64, protocol.into(), source, destination).unwrap();
+    header.options = etherparse::Ipv4Options::try_from(options).unwrap();
+    header.set_payload_len(payload.len()).unwrap();
+    header.dont_fragment = false;
+    header.identification = 99;
+    header.header_checksum = header.calc_header_checksum();
+    [&header.to_bytes()[..], payload].concat()
+}
+
+/// The same in two fragments.
+fn fragments(packet: &[u8]) -> [Vec<u8>; 2] {
+    let (header, payload) = etherparse::Ipv4Header::from_slice(packet).unwrap();
+    let cut = 160;
+    [(0, true, &payload[..cut]), (cut, false, &payload[cut..])].map(|(offset, more, part)| {
+        let mut header = header.clone();
+        header.more_fragments = more;
+        header.fragment_offset = etherparse::IpFragOffset::try_new((offset / 8) as u16).unwrap();
+        header.set_payload_len(part.len()).unwrap();
+        header.header_checksum = header.calc_header_checksum();
+        [&header.to_bytes()[..], part].concat()
+    })
+}
+
+fn datagram(source: [u8; 4], destination: Ipv4Addr, length: usize) -> Vec<u8> {
+    let mut packet = Vec::new();
+    let builder = etherparse::PacketBuilder::ipv4(source, destination.octets(), 64).udp(1, 2);
+    builder.write(&mut packet, &vec![7; length]).unwrap();
+    packet
+}
+
+/// A GRE packet with checksum, key and sequence number.
+fn gre(key: u32, sequence: u32, packet: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0xb0, 0, 8, 0, 0, 0, 0, 0];
+    bytes.extend(key.to_be_bytes());
+    bytes.extend(sequence.to_be_bytes());
+    bytes.extend(packet);
+    let sum = etherparse::checksum::Sum16BitWords::new().add_slice(&bytes).ones_complement();
+    bytes[4..6].copy_from_slice(&sum.to_ne_bytes());
+    bytes
+}
+
+/// A case: what it is, the packets, and the packet inside that is delivered, or why none is.
+type Case<'a> = (&'static str, Vec<Vec<u8>>, Result<&'a [u8], Refusal>);
+
 #[test]
-fn a_tunnel_packet_in_fragments_reaches_the_visitor() {
+fn tunnel_packets_that_no_program_takes_reach_visitors_and_home_network_by_the_agent() {
     in_namespaces(|router| async move {
         let mut data_plane = DataPlane::start(router.settings()).unwrap();
-        let home_address = Ipv4Addr::new(10, 9, 0, 7);
-        data_plane.install_visitor(visitor(FAR_AGENT, home_address, false)).unwrap();
+        let clients = [7, 8, 9].map(|number| Ipv4Addr::new(10, 9, 0, number));
+        let keys = Some(GreKeys { send: 5, receive: 6 });
+        let encapsulations = [Encapsulation::IpInIp, Encapsulation::Gre(keys), Encapsulation::Minimal];
+        for (client, encapsulation) in clients.into_iter().zip(encapsulations) {
+            let mode = TunnelMode { encapsulation, udp: None };
+            data_plane.install_visitor(VisitorRoute { mode, ..visitor(FAR_AGENT, client, false) }).unwrap();
+        }
         let core = router.beyond.packet_socket("core");
         let access = router.beyond.packet_socket("lan1");
-        let inner = to_visitor(home_address);
-        let core_mac = data_plane.interfaces().into_iter().find(|report| report.name == "core").unwrap().mac;
-        for (entry, delivered) in [(Ipv4Addr::new(10, 66, 0, 1), 0), (FAR_AGENT, 1)] {
-            for frame in in_fragments(core_mac, entry, &inner) {
-                (&mut &core).write_all(&frame).unwrap();
+        let mac = data_plane.interfaces().into_iter().find(|report| report.name == "core").unwrap().mac;
+        let send = |packet: &[u8]| {
+            let ethernet = [&mac.0[..], &[2, 0, 0, 0, 0, 0x42, 8, 0]].concat();
+            (&mut &core).write_all(&[&ethernet, packet].concat()).unwrap();
+        };
+        let [plain, keyed, minimal] = clients.map(|client| datagram([192, 0, 2, 9], client, 300));
+        // Of minimal encapsulation, the rest of the header is the outer one.
+        let mut forwarding = [&[17, 0x80, 0, 0][..], &clients[2].octets(), &[192, 0, 2, 9]].concat();
+        let sum = etherparse::checksum::Sum16BitWords::new().add_slice(&forwarding).ones_complement();
+        forwarding[2..4].copy_from_slice(&sum.to_ne_bytes());
+        let minimal_payload = [&forwarding[..], &minimal[20..]].concat();
+        let mut damaged = gre(6, 13, &keyed);
+        damaged[40] ^= 1;
+
+        let mut expected = (0, [0; 7]);
+        let mut case = |packets: Vec<Vec<u8>>, refusal: Option<Refusal>| {
+            for packet in &packets {
+                send(packet);
             }
+            match refusal {
+                None => expected.0 += 1,
+                Some(refusal) => expected.1[refusal as usize] += 1,
+            }
+            expected
+        };
+        let strange = Ipv4Addr::new(10, 66, 0, 1);
+        let options = [1, 1, 1, 0];
+        let cases: [Case<'_>; 14] = [
+            ("fragments", fragments(&wrapped(4, FAR_AGENT, &plain, &[])).into(), Ok(&plain)),
+            ("of a stranger", fragments(&wrapped(4, strange, &plain, &[])).into(), Err(Refusal::Stranger)),
+            ("outer options", vec![wrapped(4, FAR_AGENT, &plain, &options)], Ok(&plain)),
+            ("GRE, checksum and sequence", vec![wrapped(47, FAR_AGENT, &gre(6, 10, &keyed), &[])], Ok(&keyed)),
+            ("a gap", vec![wrapped(47, FAR_AGENT, &gre(6, 12, &keyed), &[])], Ok(&keyed)),
+            ("late", vec![wrapped(47, FAR_AGENT, &gre(6, 11, &keyed), &[])], Err(Refusal::Sequence)),
+            ("damaged", vec![wrapped(47, FAR_AGENT, &damaged, &[])], Err(Refusal::Checksum)),
+            ("another key", vec![wrapped(47, FAR_AGENT, &gre(5, 20, &keyed), &[])], Err(Refusal::Form)),
+            ("in fragments", fragments(&wrapped(47, FAR_AGENT, &gre(6, 14, &keyed), &[])).into(), Ok(&keyed)),
+            ("not by GRE", fragments(&wrapped(4, FAR_AGENT, &keyed, &[])).into(), Err(Refusal::Form)),
+            ("minimal", fragments(&wrapped(55, FAR_AGENT, &minimal_payload, &[])).into(), Ok(&minimal)),
+            ("minimal, IP in IP", fragments(&wrapped(4, FAR_AGENT, &minimal, &[])).into(), Ok(&minimal)),
+            ("truncated", vec![wrapped(55, FAR_AGENT, &minimal_payload[..9], &options)], Err(Refusal::Malformed)),
+            (
+                "in a circle",
+                vec![wrapped(47, FAR_AGENT, &gre(6, 15, &datagram([192, 0, 2, 9], FAR_AGENT, 9)), &[])],
+                Err(Refusal::Loop),
+            ),
+        ];
+        for (what, packets, outcome) in cases {
+            let (delivered, refused) = case(packets, outcome.err());
             until(&mut data_plane, |data_plane| {
-                let (handed_on, refused) = data_plane.fragment_counts();
-                (handed_on, refused) == (delivered, 1)
+                let counters = data_plane.tunnel_socket_counters();
+                let counted = counters.entries().map(|(_, count)| count).collect::<Vec<_>>();
+                assert!(counted.iter().sum::<u64>() <= delivered + refused.iter().sum::<u64>(), "{what}: {counters:?}");
+                counted[0] == delivered && counted[1..] == refused
+            })
+            .await;
+            if let Ok(inner) = outcome {
+                let frame = receive(&access, |frame| frame[..6] == CLIENT_MAC.0);
+                assert_eq!((&frame[14 + 20..], frame[14 + 8]), (&inner[20..], 63), "{what}: one hop");
+            }
+        }
+
+        // The other way: what an away client sends through its tunnel goes on into the home network.
+        let away = TunnelMode { encapsulation: Encapsulation::Gre(keys), udp: None };
+        let route = BindingRoute { home_address: CLIENT, exits: vec![exit(FAR_AGENT, away)] };
+        data_plane.install_binding(&route).unwrap();
+        let home = router.beyond.packet_socket("lan0");
+        let neighbour = Ipv4Addr::new(10, 1, 0, 9);
+        sh("ip neigh replace 10.1.0.9 lladdr 02:00:00:00:00:09 dev lan0 nud permanent");
+        let inner = datagram(CLIENT.octets(), neighbour, 300);
+        for (entry, delivered) in [(strange, 0), (FAR_AGENT, 1)] {
+            let before = data_plane.tunnel_socket_counters();
+            let mut packet = wrapped(47, entry, &gre(6, 100, &inner), &[]);
+            packet[16..20].copy_from_slice(&HOME_AGENT.octets());
+            let mut header = etherparse::Ipv4Header::from_slice(&packet).unwrap().0;
+            header.header_checksum = header.calc_header_checksum();
+            packet[..20].copy_from_slice(&header.to_bytes());
+            send(&packet);
+            until(&mut data_plane, |data_plane| {
+                let counters = data_plane.tunnel_socket_counters();
+                counters.delivered == before.delivered + delivered
+                    && counters.refused(Refusal::Stranger) == before.refused(Refusal::Stranger) + 1 - delivered
             })
             .await;
         }
-        let frame = receive(&access, |frame| frame[..6] == CLIENT_MAC.0);
-        assert_eq!(frame[14 + 20..], inner[20..]);
-        assert_eq!(frame[14 + 8], 63, "one hop");
+        let frame = receive(&home, |frame| frame[..6] == [2, 0, 0, 0, 0, 9] && frame[12..14] == [8, 0]);
+        assert_eq!((&frame[14 + 20..], frame[14 + 8]), (&inner[20..], 63), "one hop");
+    });
+}
+
+#[test]
+fn tunnelled_data_from_a_udp_socket_is_for_a_client_or_for_the_end_of_the_tunnel() {
+    in_namespaces(|router| async move {
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        let peer = SocketAddrV4::new(Ipv4Addr::new(10, 9, 0, 77), 40_000);
+        let keys = GreKeys { send: 5, receive: 6 };
+        let mode = TunnelMode { encapsulation: Encapsulation::Gre(Some(keys)), udp: Some(UdpEnds { port: 434, peer }) };
+        let route = BindingRoute { home_address: CLIENT, exits: vec![exit(FAR_AGENT, mode)] };
+        data_plane.install_binding(&route).unwrap();
+        let of_client = datagram(CLIENT.octets(), Ipv4Addr::new(192, 0, 2, 9), 2_000);
+        let of_agent = datagram(FAR_AGENT.octets(), HOME_AGENT, 8);
+        let arrival = |payload, source| UdpArrival {
+            source,
+            destination: SocketAddrV4::new(HOME_AGENT, 434),
+            ttl: 64,
+            protocol: 47,
+            payload,
+            identification: 1,
+        };
+        let (client, agent, wrong_key) = (gre(6, 1, &of_client), gre(6, 2, &of_agent), gre(7, 3, &of_client));
+        let other_port = SocketAddrV4::new(*peer.ip(), 40_001);
+        assert_eq!(data_plane.take_from_udp(&arrival(&client, peer)), Ok(FromUdp::Client));
+        assert_eq!(
+            data_plane.take_from_udp(&arrival(&agent, peer)),
+            Ok(FromUdp::Ourselves { mode, packet: of_agent.clone() })
+        );
+        assert_eq!(data_plane.take_from_udp(&arrival(&wrong_key, peer)), Err(Refusal::Form));
+        assert_eq!(data_plane.take_from_udp(&arrival(&client, other_port)), Err(Refusal::Form));
+        assert_eq!(data_plane.take_from_udp(&arrival(&agent, other_port)), Err(Refusal::Stranger));
+        data_plane.remove_binding(CLIENT).unwrap();
+        assert_eq!(data_plane.take_from_udp(&arrival(&client, peer)), Err(Refusal::Stranger));
+        assert_eq!(data_plane.take_from_udp(&arrival(&agent, peer)), Err(Refusal::Stranger));
+        assert_eq!(data_plane.tunnel_socket_counters().delivered, 1);
     });
 }
 
@@ -1060,7 +1221,7 @@ fn a_tunnel_packet_in_fragments_reaches_the_visitor_that_the_kernel_does_not_kno
         for frame in in_fragments(core_mac, second.home_agent, &inner) {
             (&mut &core).write_all(&frame).unwrap();
         }
-        until(&mut data_plane, |data_plane| data_plane.fragment_counts() == (1, 0)).await;
+        until(&mut data_plane, |data_plane| data_plane.tunnel_socket_counters().delivered == 1).await;
         // The first frame with it at all is the right one.
         let frame = receive(&access, |frame| frame.ends_with(&inner[20..]));
         assert_eq!(frame[..14], [&second.mac.0[..], &access_mac.0, &[8, 0]].concat());

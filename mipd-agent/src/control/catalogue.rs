@@ -35,9 +35,21 @@ catalogue! {
         unexpected: "messages of a type that is not for an agent";
         send_errors: "messages that could not be sent";
         undeliverable: "ICMP errors about messages that we sent";
+        keepalives_answered: "echoes of the other ends of tunnels over UDP that were answered through the tunnel";
         broadcasts_forwarded: "copies of home broadcasts sent to away clients";
         broadcasts_limited: "copies not sent: too many per second";
         broadcasts_failed: "copies that could not be sent";
+    }
+    /// Tunnel packets that no kernel program takes: outer fragments, outer options, GRE with checksum or sequence number.
+    TUNNELS {
+        delivered: "tunnel packets that the agent unwrapped for the kernel: fragments, options, GRE with checksum or sequence number";
+        refused_malformed: "dropped: a header or packet shorter than it says";
+        refused_checksum: "dropped: a wrong checksum of GRE or minimal encapsulation";
+        refused_stranger: "dropped: from no tunnel end that its client is registered with";
+        refused_form: "dropped: in another form than the registration says: kind, GRE header or key, UDP ports";
+        refused_sequence: "dropped: a GRE sequence number that was passed already";
+        refused_loop: "dropped: inside is a packet for the router that has wrapped it";
+        refused_undeliverable: "dropped: the kernel did not take it, or it was too large for the visitor's link";
     }
     HOME_AGENT {
         registration_requests "haRegRequestsReceived": "requests with a lifetime, whatever became of them";
@@ -199,13 +211,14 @@ const FOREIGN_AGENT_CODES: &[(u8, Option<&str>)] = &[
 ];
 
 /// The roles, as `mipd show counters` names them.
-pub const ROLES: [&str; 7] =
-    ["router", "home_agent", "foreign_agent", "access_point", "discovery", "subnet_map", "state"];
+pub const ROLES: [&str; 8] =
+    ["router", "tunnels", "home_agent", "foreign_agent", "access_point", "discovery", "subnet_map", "state"];
 
 /// All counters of a role (one of [`ROLES`]), in the order in which they are shown.
 pub fn of(role: &str) -> Vec<Entry> {
     match role {
         "router" => table(ROUTER).collect(),
+        "tunnels" => table(TUNNELS).collect(),
         "home_agent" => table(HOME_AGENT).chain(codes("denied", HOME_AGENT_CODES)).collect(),
         "foreign_agent" => {
             let by_home_agent = HOME_AGENT_CODES.iter().map(|(code, _)| (*code, None)).collect::<Vec<_>>();

@@ -80,7 +80,7 @@ impl Inputs {
         let socket = Arc::new(RegistrationSocket::open()?);
         let (reader, sender) = (Arc::clone(&socket), self.sender.clone());
         tokio::spawn(async move {
-            let mut batch = ReceiveBatch::new();
+            let mut batch = ReceiveBatch::for_datagrams();
             loop {
                 match reader.receive(&mut batch).await {
                     Ok(arrivals) => {
@@ -176,7 +176,7 @@ impl Inputs {
         }
         let (reader, sender) = (Arc::clone(&socket), self.sender.clone());
         tokio::spawn(async move {
-            let mut batch = ReceiveBatch::new();
+            let mut batch = ReceiveBatch::for_datagrams();
             loop {
                 match reader.receive(&mut batch).await {
                     Ok(frames) => {

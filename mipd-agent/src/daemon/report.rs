@@ -211,6 +211,7 @@ impl Daemon {
                 ("unexpected", own.unexpected),
                 ("send_errors", own.send_errors),
                 ("undeliverable", own.undeliverable),
+                ("keepalives_answered", own.keepalives_answered),
             ];
             let broadcasts = router.broadcasts.as_ref().map(|broadcasts| broadcasts.counters);
             let broadcasts = broadcasts.into_iter().flat_map(|counted| {
@@ -222,6 +223,8 @@ impl Daemon {
             });
             let own = own.into_iter().chain(broadcasts).map(|(name, value)| (name.to_owned(), value));
             rows.extend(rows_of("router", own));
+            let tunnels = self.dataplane.tunnel_socket_counters();
+            rows.extend(rows_of("tunnels", tunnels.entries().map(|(name, value)| (name.to_owned(), value))));
             rows.extend(router.home_agent.iter().flat_map(|agent| rows_of("home_agent", agent.counters().entries())));
             let visit = router.foreign_agent.iter();
             rows.extend(visit.flat_map(|agent| rows_of("foreign_agent", agent.counters().entries())));

@@ -1,9 +1,11 @@
 //! Home agent and foreign agent: messages in, actions out.
 //!
-//! * `apply`: what the roles want done to data path and state; `send`: what they want said.
+//! * `apply`: what the roles want done to data path and state; `send`: what they want said;
+//! * `tunnel_data`: what comes out of tunnels over UDP.
 
 mod apply;
 mod send;
+mod tunnel_data;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -63,6 +65,8 @@ pub struct Counters {
     pub send_errors: u64,
     /// Messages that could not be sent for want of a way, or came back with an ICMP error.
     pub undeliverable: u64,
+    /// Keepalives of tunnels over UDP whose other end is a foreign agent, or a client that is its own.
+    pub keepalives_answered: u64,
 }
 
 /// The agent roles of a router.
@@ -128,17 +132,8 @@ impl Router {
             Some(MessageType::Revocation | MessageType::RevocationAcknowledgement) => {
                 self.handle_revocation(now, &received, context);
             }
-            Some(MessageType::TunnelData) => self.handle_tunnel_data(now, &received),
+            Some(MessageType::TunnelData) => self.handle_tunnel_data(now, &received, context),
             None => self.counters.unexpected += 1,
-        }
-    }
-
-    fn handle_tunnel_data(&mut self, now: Now, received: &Received<'_>) {
-        match &mut self.foreign_agent {
-            Some(foreign_agent) if foreign_agent.relays_from(received.destination) => {
-                foreign_agent.handle_tunnel_data(now, received);
-            }
-            _ => self.counters.unexpected += 1,
         }
     }
 

@@ -92,7 +92,7 @@ enum Ready {
     Ring,
     Punt,
     Monitor,
-    Fragments,
+    Tunnels(usize),
     Tick,
 }
 
@@ -102,7 +102,8 @@ const BURST: usize = 32;
 const FRAME_LENGTH: usize = 16 * 1024;
 
 impl DataPlane {
-    /// Waits for the next event, meanwhile keeping tunnels' next hops up to date and delivering reassembled fragments.
+    /// Waits for the next event, meanwhile keeping tunnels' next hops up to date and delivering the tunnel
+    /// packets that no kernel program takes.
     ///
     /// Cancel-safe: nothing is lost when the future is dropped. It has to be polled for the above to happen.
     pub async fn next_event(&mut self) -> Event {
@@ -122,7 +123,7 @@ impl DataPlane {
                 Ready::Ring => self.drain_ring(),
                 Ready::Punt => self.drain_punt(),
                 Ready::Monitor => self.drain_monitor(),
-                Ready::Fragments => {}
+                Ready::Tunnels(_) => {}
                 Ready::Tick => self.confirm_next_hops(),
             }
         }
@@ -130,22 +131,20 @@ impl DataPlane {
 
     /// Waits until a source has something. Readiness of sources that empty themselves is cleared here.
     async fn ready(&mut self) -> Ready {
-        let Self { ring, devices, monitor, fragments, tick, .. } = self;
-        let fragments_ready = async {
-            match fragments.socket().readable().await {
-                Ok(guard) => drop(guard),
-                Err(_) => std::future::pending().await,
-            }
-        };
+        let Self { ring, devices, monitor, tunnel_sockets, tick, .. } = self;
         let ready = tokio::select! {
             () = readable(ring.as_ref()) => Ready::Ring,
             () = readable(devices.punt.as_ref()) => Ready::Punt,
             () = readable(Some(monitor.socket())) => Ready::Monitor,
-            () = fragments_ready => Ready::Fragments,
+            () = readable(tunnel_sockets.socket(0)) => Ready::Tunnels(0),
+            () = readable(tunnel_sockets.socket(1)) => Ready::Tunnels(1),
+            () = readable(tunnel_sockets.socket(2)) => Ready::Tunnels(2),
             _ = tick.tick() => Ready::Tick,
         };
-        if matches!(ready, Ready::Fragments) && self.deliver_fragments() {
-            clear(Some(self.fragments.socket()));
+        if let Ready::Tunnels(place) = ready
+            && self.drain_tunnel_socket(place)
+        {
+            clear(self.tunnel_sockets.socket(place));
         }
         ready
     }

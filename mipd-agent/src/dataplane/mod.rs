@@ -12,7 +12,8 @@
 //! * [`network`], `netlink`, `filters`: interfaces and addresses of this box, and how the kernel is asked;
 //! * [`mode`]: how packets are wrapped in a tunnel;
 //! * `tunnels`, `adjacency`, `monitor`: ready next hops, kept so from routing events;
-//! * `fragments`: reassembled tunnel packets; `raw_delivery`: those for visitors that the kernel does not know;
+//! * `tunnel_sockets`: tunnel packets that no kernel program takes; `raw_delivery`: those for visitors that the kernel does
+//!   not know;
 //! * [`error`]: what can go wrong.
 //!
 //! Dropping a [`DataPlane`], and stopping the agent, leaves everything in place: the traffic goes on, and the next
@@ -45,7 +46,6 @@ mod devices;
 pub mod error;
 pub mod events;
 mod filters;
-mod fragments;
 pub(crate) mod home_subnets;
 mod host_routes;
 pub mod inspect;
@@ -63,6 +63,7 @@ mod routes;
 pub mod settings;
 pub mod stations;
 pub mod sysctl;
+mod tunnel_sockets;
 mod tunnels;
 mod unload;
 pub mod visitors;
@@ -84,6 +85,7 @@ pub use self::{
         Settings, VisitSettings,
     },
     stations::StationEntry,
+    tunnel_sockets::{FromUdp, Refusal, TunnelSocketCounters, UdpArrival},
     unload::unload,
     visitors::VisitorRoute,
 };
@@ -93,7 +95,6 @@ use self::{
     binding_table::BindingTable,
     bindings::Bindings,
     devices::Devices,
-    fragments::Fragments,
     interfaces::{Interfaces, counter_rows},
     journal::Journal,
     maps::{Maps, name},
@@ -103,6 +104,7 @@ use self::{
     raw_delivery::RawDelivery,
     routes::{Rule, Selector},
     stations::Stations,
+    tunnel_sockets::TunnelSockets,
     tunnels::{TunnelId, Tunnels},
     visitors::Visitors,
 };
@@ -123,8 +125,8 @@ pub struct DataPlane {
     bindings: Bindings,
     visitors: Visitors,
     stations: Stations,
-    fragments: Fragments,
     raw_delivery: RawDelivery,
+    tunnel_sockets: TunnelSockets,
     access_point: Array<MapData, AccessPoint>,
     own_addresses: Array<MapData, AddressList>,
     own_subnets: Array<MapData, SubnetList>,
@@ -178,7 +180,7 @@ impl DataPlane {
     ) -> Result<Self, DataPlaneError> {
         // Before anything is looked at, so that no change is missed.
         let monitor = Monitor::open()?;
-        let fragments = Fragments::open()?;
+        let tunnel_sockets = TunnelSockets::open(&settings)?;
         let devices = Devices::open(&settings, &mut netlink, &mut journal)?;
         sysctl::apply(sysctl::required(&settings, &Devices::names(&settings))?, &mut journal)?;
         let links = netlink.links()?;
@@ -227,8 +229,8 @@ impl DataPlane {
             journal,
             monitor,
             devices,
-            fragments,
             raw_delivery: RawDelivery::open()?,
+            tunnel_sockets,
             access_point,
             own_addresses,
             own_subnets,
@@ -306,11 +308,6 @@ impl DataPlane {
     /// What became of the packets, per interface and hook.
     pub fn counters(&self) -> Result<Vec<CounterReport>, DataPlaneError> {
         counters::read(&self.counters, [(0, "")].into_iter().chain(self.interfaces.rows()))
-    }
-
-    /// Reassembled tunnel packets: handed on, and refused.
-    pub fn fragment_counts(&self) -> (u64, u64) {
-        (self.fragments.delivered, self.fragments.refused)
     }
 
     /// The tunnels in use.

@@ -95,6 +95,14 @@ impl TunnelMode {
         if self.udp.is_some() { Self::UDP } else { self.encapsulation.protocol() }
     }
 
+    /// The same without what cannot be told by packets out of the tunnel: the key to send with.
+    pub(super) fn of_arrivals(mut self) -> Self {
+        if let Encapsulation::Gre(Some(keys)) = &mut self.encapsulation {
+            keys.send = 0;
+        }
+        self
+    }
+
     /// Bits of [`tunnel_flags`] that follow from it.
     pub(super) fn flags(&self) -> u8 {
         let keyed = if self.encapsulation.keys().is_some() { tunnel_flags::KEYED } else { 0 };

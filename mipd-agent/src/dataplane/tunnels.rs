@@ -14,7 +14,7 @@ use mipd_common::{
     maps::{COPIES_LENGTH, Tunnel, tunnel_flags, tunnel_kind},
 };
 
-use super::{bulk, error::DataPlaneError, maps::name, mode::TunnelMode, routes::NextHop};
+use super::{bulk, error::DataPlaneError, maps::name, mode::TunnelMode, routes::NextHop, tunnel_sockets::Arrival};
 
 /// MTU of the way to a tunnel's exit until the next hop is known: Ethernet's.
 const DEFAULT_MTU: u16 = 1_500;
@@ -45,6 +45,14 @@ impl TunnelKey {
         match self {
             Self::Between { remote, .. } => Some(*remote),
             Self::Direct { .. } | Self::Copies { .. } => None,
+        }
+    }
+
+    /// What can be told of a tunnel over UDP by a packet out of it.
+    fn arrivals(self) -> Option<(Ipv4Addr, TunnelMode)> {
+        match self {
+            Self::Between { local, mode, .. } if mode.udp.is_some() => Some((local, mode.of_arrivals())),
+            _ => None,
         }
     }
 
@@ -88,6 +96,8 @@ pub(super) struct Tunnels {
     map: Array<MapData, Tunnel>,
     states: HashMap<TunnelId, TunnelState>,
     ids: HashMap<TunnelKey, TunnelId>,
+    /// Those over UDP, by our address and what can be told of them by a packet out of them.
+    over_udp: HashMap<(Ipv4Addr, TunnelMode), TunnelId>,
     free: FreeList,
     /// Which entries copy into each tunnel: the tunnel, the entry.
     copied: BTreeSet<(TunnelId, TunnelId)>,
@@ -99,7 +109,8 @@ impl Tunnels {
     /// Starts with no tunnels in memory, whatever is in the map.
     pub fn new(map: Array<MapData, Tunnel>) -> Self {
         let free = FreeList::new(map.len());
-        Self { map, states: HashMap::new(), ids: HashMap::new(), free, copied: BTreeSet::new(), stale: BTreeSet::new() }
+        let (states, ids, over_udp) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { map, states, ids, over_udp, free, copied: BTreeSet::new(), stale: BTreeSet::new() }
     }
 
     /// Takes over tunnels that an earlier agent left in the map. They have no users yet. Entries of a single client do not
@@ -127,7 +138,7 @@ impl Tunnels {
                 continue;
             };
             self.free.take(index);
-            self.ids.insert(key, id);
+            self.enlist(key, id);
             let parts: Vec<_> = if entry.kind == tunnel_kind::COPIES { parts(&entry).collect() } else { Vec::new() };
             self.copied.extend(parts.iter().map(|part| (*part, id)));
             self.states.insert(id, TunnelState { key, entry, next_hop: None, parts, references: 0 });
@@ -186,7 +197,7 @@ impl Tunnels {
             self.free.give_back(id.0);
             return Err(error);
         }
-        self.ids.insert(key, id);
+        self.enlist(key, id);
         self.copied.extend(parts.iter().map(|part| (*part, id)));
         self.states.insert(id, TunnelState { key, entry, next_hop: None, parts, references: 1 });
         self.stale.insert(id);
@@ -212,7 +223,7 @@ impl Tunnels {
 
     fn remove(&mut self, id: TunnelId) -> Result<(), DataPlaneError> {
         if let Some(state) = self.states.remove(&id) {
-            self.ids.remove(&state.key);
+            self.strike_off(state.key, id);
             self.stale.remove(&id);
             for part in &state.parts {
                 self.copied.remove(&(*part, id));
@@ -222,6 +233,31 @@ impl Tunnels {
             state.parts.into_iter().try_for_each(|part| self.release(part))?;
         }
         Ok(())
+    }
+
+    fn enlist(&mut self, key: TunnelKey, id: TunnelId) {
+        self.ids.insert(key, id);
+        if let Some(arrivals) = key.arrivals() {
+            self.over_udp.insert(arrivals, id);
+        }
+    }
+
+    fn strike_off(&mut self, key: TunnelKey, id: TunnelId) {
+        self.ids.remove(&key);
+        if let Some(arrivals) = key.arrivals()
+            && self.over_udp.get(&arrivals) == Some(&id)
+        {
+            self.over_udp.remove(&arrivals);
+        }
+    }
+
+    /// The mode of the tunnel over UDP that a packet came out of.
+    pub fn that_brought(&self, arrival: &Arrival<'_>) -> Option<TunnelMode> {
+        let id = self.over_udp.get(&(arrival.exit, arrival.mode()))?;
+        match self.get(*id)?.key {
+            TunnelKey::Between { mode, .. } => Some(mode),
+            TunnelKey::Direct { .. } | TunnelKey::Copies { .. } => None,
+        }
     }
 
     /// One user more of each tunnel that an adopted entry copies into.

@@ -15,6 +15,9 @@ pub const LENGTH: usize = 64;
 /// Larger than any message or frame that we read; the rest of a longer one is cut off and fails to parse.
 pub const LARGEST: usize = 2048;
 
+/// As large as a datagram can be: tunnelled data over UDP that came in fragments.
+pub const LARGEST_DATAGRAM: usize = 65_535;
+
 /// Room for the control messages of one datagram: addresses, TTL, checksum status.
 const CONTROL: usize = 128;
 
@@ -24,7 +27,6 @@ const CONTROL: usize = 128;
 struct Control([u8; CONTROL]);
 
 struct Slot {
-    payload: [u8; LARGEST],
     control: Control,
     address: MaybeUninit<libc::sockaddr_storage>,
 }
@@ -32,12 +34,15 @@ struct Slot {
 /// Buffers for one call to `recvmmsg`, used again and again.
 pub struct ReceiveBatch {
     slots: Box<[Slot]>,
+    /// One after the other, each of `largest` bytes.
+    payloads: Box<[u8]>,
+    largest: usize,
     headers: Vec<libc::mmsghdr>,
     parts: Vec<libc::iovec>,
     received: usize,
 }
 
-// SAFETY: the raw pointers in the headers lead to `slots` and `parts`, which the batch owns and never moves while they
+// SAFETY: the raw pointers in the headers lead to `slots`, `payloads` and `parts`, which the batch owns and never moves while they
 // are in use; nothing is shared with another thread.
 unsafe impl Send for ReceiveBatch {}
 
@@ -64,11 +69,22 @@ pub struct Message<'a> {
 }
 
 impl ReceiveBatch {
-    /// Empty buffers, about 140 KiB.
+    /// Empty buffers for messages and frames, about 140 KiB.
     pub fn new() -> Self {
-        let slot = || Slot { payload: [0; LARGEST], control: Control([0; CONTROL]), address: MaybeUninit::zeroed() };
+        Self::of(LARGEST)
+    }
+
+    /// Empty buffers for whatever a UDP socket may get: 4 MiB, of which the machine gives what is used.
+    pub fn for_datagrams() -> Self {
+        Self::of(LARGEST_DATAGRAM)
+    }
+
+    fn of(largest: usize) -> Self {
+        let slot = || Slot { control: Control([0; CONTROL]), address: MaybeUninit::zeroed() };
         let slots = std::iter::repeat_with(slot).take(LENGTH).collect();
-        Self { slots, headers: Vec::with_capacity(LENGTH), parts: Vec::with_capacity(LENGTH), received: 0 }
+        let payloads = vec![0; LENGTH * largest].into_boxed_slice();
+        let (headers, parts) = (Vec::with_capacity(LENGTH), Vec::with_capacity(LENGTH));
+        Self { slots, payloads, largest, headers, parts, received: 0 }
     }
 
     /// Reads what is there, at most [`LENGTH`] datagrams, without waiting. Says how many.
@@ -76,8 +92,8 @@ impl ReceiveBatch {
         self.received = 0;
         self.headers.clear();
         self.parts.clear();
-        for slot in &mut self.slots {
-            self.parts.push(libc::iovec { iov_base: slot.payload.as_mut_ptr().cast(), iov_len: LARGEST });
+        for payload in self.payloads.chunks_exact_mut(self.largest) {
+            self.parts.push(libc::iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: self.largest });
         }
         for (slot, part) in self.slots.iter_mut().zip(&mut self.parts) {
             // SAFETY: all-zero is a valid `mmsghdr`, whose padding differs between C libraries.
@@ -106,8 +122,9 @@ impl ReceiveBatch {
 
     /// The datagrams of the last call.
     pub fn messages(&self) -> impl Iterator<Item = Message<'_>> {
-        self.slots[..self.received].iter().zip(&self.headers).map(|(slot, header)| Message {
-            payload: &slot.payload[..(header.msg_len as usize).min(LARGEST)],
+        let payloads = self.payloads.chunks_exact(self.largest);
+        self.slots[..self.received].iter().zip(payloads).zip(&self.headers).map(|((slot, payload), header)| Message {
+            payload: &payload[..(header.msg_len as usize).min(self.largest)],
             // SAFETY: it was zeroed when made, and all-zero is valid; the kernel wrote an address over it.
             address: unsafe { slot.address.assume_init_ref() },
             header: &header.msg_hdr,
@@ -308,6 +325,21 @@ mod tests {
         assert_eq!(received, payloads);
         assert_eq!(batch.receive(receiver.as_fd()).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
         assert_eq!(batch.messages().count(), 0);
+    }
+
+    #[test]
+    fn large_datagrams_arrive_whole_where_they_are_expected_and_cut_off_elsewhere() {
+        let (sender, receiver) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        let large: Vec<u8> = (0..60_000u32).map(|index| index as u8).collect();
+        for (mut batch, length) in [(ReceiveBatch::for_datagrams(), large.len()), (ReceiveBatch::new(), super::LARGEST)]
+        {
+            for payload in [&large[..], b"small"] {
+                sender.send_to(payload, receiver.local_addr().unwrap()).unwrap();
+            }
+            assert_eq!(batch.receive(receiver.as_fd()).unwrap(), 2);
+            let payloads: Vec<_> = batch.messages().map(|message| message.payload).collect();
+            assert_eq!(payloads, [&large[..length], b"small"]);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! * [`revocation`]: registration revocation, its messages and its extension (RFC 3543);
 //! * [`ip`], [`frame`], [`arp`], `checksum`: the headers around them, for raw frames;
 //! * [`radius`]: the exchange that downloads security associations (RFC 2865);
+//! * [`encapsulation`]: packets inside packets (RFC 2003, 2784, 2004), for those that no kernel program carries;
 //! * [`echo`]: what keeps tunnels over UDP alive;
 //! * [`subnet_map`]: the exchange between access points that tells them each other's home agents;
 //! * [`dhcp`]: what a client's DHCP message says about its address.
@@ -22,6 +23,7 @@ mod checksum;
 pub mod dhcp;
 pub mod dynamic_home_agent;
 pub mod echo;
+pub mod encapsulation;
 pub mod extension;
 pub mod foreign_agent_error;
 pub mod frame;

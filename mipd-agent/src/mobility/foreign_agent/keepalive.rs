@@ -105,6 +105,12 @@ impl ForeignAgent {
         }
     }
 
+    /// Whether a datagram of tunnelled data is the answer to a keepalive.
+    pub fn awaits_echo(&self, received: &Received<'_>) -> bool {
+        let both = (CareOfAddress(received.destination), HomeAgentAddress(received.source));
+        self.udp_tunnels.0.get(&both).is_some_and(|tunnel| tunnel.is_answer(both, received))
+    }
+
     /// A datagram of tunnelled data to a care-of address that the data path did not take. Nothing but the answer to a
     /// keepalive is meant for us.
     pub fn handle_tunnel_data(&mut self, now: Now, received: &Received<'_>) {

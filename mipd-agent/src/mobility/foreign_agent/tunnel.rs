@@ -75,7 +75,8 @@ impl Proposal {
             && !keyless.contains(home_agent);
         Self {
             gre_key: agreed.or_else(|| fresh.then(|| random().max(1))),
-            udp: config.udp_tunnel.is_some() && !deregisters,
+            // With ourselves there is no NAT, and no tunnel.
+            udp: config.udp_tunnel.is_some() && !deregisters && !config.own_home_agents.contains(&home_agent),
             // Only what our signature protects (RFC 3543 §3.2); deregistrations are not signed.
             revocation: config.revocation.filter(|_| !deregisters && config.foreign_home.covers(home_agent)).map(
                 |policy| {
