@@ -290,6 +290,7 @@ Home agent 10.1.0.1
   grants reverse tunnels on request
   advertises itself at least every 3s
   revokes nothing: that takes a [[peer-association]] of kind foreign-home
+  carries IP in IP
 
 Foreign agent with care-of address 10.1.0.1
   visitors on lan0, at most 4096
@@ -297,6 +298,7 @@ Foreign agent with care-of address 10.1.0.1
   grants reverse tunnels on request
   advertises itself at least every 3s
   has nothing revoked: that takes a [[peer-association]] of kind foreign-home
+  carries IP in IP
 
 Interfaces
   INTERFACE  ROLES        FAST PATH

@@ -3,7 +3,8 @@
 //! No type here has `Debug`: sections hold keys.
 
 use crate::mobility::{
-    proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel, security::AddressRange, tunnel::Encapsulation,
+    foreign_agent::GreKeyPolicy, proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel, security::AddressRange,
+    tunnel::Encapsulation,
 };
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use toml::Spanned;
 
 use super::{
     associations::{AlgorithmName, PeerKind, PeerText, ReplayName},
-    roles::{HomeRoutes, VisitorIpv6},
+    roles::{HomeRoutes, UdpTunnelPolicy, VisitorIpv6},
     secret::SecretText,
     values::{
         DurationText, FastPath, HostAddressText, InterfaceName, LifetimeText, MaskText, PrefixText, ServerAddressText,
@@ -147,7 +148,7 @@ pub(super) struct ForeignAgentSection {
     pub care_of_address: HostAddressText,
     pub registration_lifetime: Option<LifetimeText>,
     #[serde(default)]
-    pub encapsulation: Vec<Spanned<String>>,
+    pub encapsulation: Vec<Spanned<Encapsulation>>,
     #[serde(default)]
     pub reverse_tunnel: ReverseTunnel,
     pub advertisement_interval: Option<Spanned<DurationText>>,
@@ -160,8 +161,10 @@ pub(super) struct ForeignAgentSection {
     pub revocation: bool,
     #[serde(default)]
     pub strict_flags: bool,
-    pub gre_key: Option<Spanned<String>>,
-    pub udp_tunnel: Option<Spanned<String>>,
+    pub gre_key: Option<Spanned<GreKeyPolicy>>,
+    #[serde(default)]
+    pub udp_tunnel: UdpTunnelPolicy,
+    pub everything_translated: Option<Spanned<bool>>,
     pub delivery: Option<Spanned<String>>,
 }
 
@@ -171,11 +174,13 @@ pub(super) struct HomeAgentSection {
     pub address: Spanned<HostAddressText>,
     pub subnets: Spanned<Vec<Spanned<HomeSubnetEntry>>>,
     #[serde(default)]
-    pub encapsulation: Vec<Spanned<String>>,
+    pub encapsulation: Vec<Spanned<Encapsulation>>,
     pub simultaneous_bindings: Option<Spanned<u32>>,
     #[serde(default)]
     pub broadcast: bool,
-    pub udp_tunnel: Option<Spanned<bool>>,
+    #[serde(default)]
+    pub udp_tunnel: UdpTunnelPolicy,
+    pub udp_keepalive: Option<Spanned<DurationText>>,
     #[serde(default = "yes")]
     pub revocation: bool,
     #[serde(default = "yes")]

@@ -33,7 +33,7 @@ pub use self::{
     radius::Radius,
     roles::{
         AccessPoint, Advertisement, ForeignAgent, HomeAgent, HomeRoutes, HomeSubnet, Radio, SubnetMapEntry,
-        SubnetMapExchange, VisitorIpv6,
+        SubnetMapExchange, UdpTunnelPolicy, VisitorIpv6,
     },
     settings::{AgentSettings, InterfaceSettings},
     values::{FastPath, InterfaceName},

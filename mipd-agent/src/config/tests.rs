@@ -157,13 +157,24 @@ fn every_mistake_has_its_one_line() {
         ),
         (
             format!("{HOME_AGENT}encapsulation = [\"gre\"]\n"),
-            "mipd.toml:5: encapsulation `gre` is not available yet: write [\"ipip\"]",
+            "mipd.toml:5: encapsulation lacks `ipip`, which every agent must support: add it",
+        ),
+        (
+            format!("{HOME_AGENT}encapsulation = [\"ipip\", \"vxlan\"]\n"),
+            "mipd.toml:5: unknown value `vxlan`: expected ipip, gre, minimal",
+        ),
+        (
+            format!("{HOME_AGENT}udp-keepalive = \"30s\"\n"),
+            "mipd.toml:5: udp-keepalive without udp-tunnel does nothing: write udp-tunnel = \"on\", or leave it out",
+        ),
+        (
+            format!("{HOME_AGENT}udp-tunnel = \"on\"\nudp-keepalive = \"9s\"\n"),
+            "mipd.toml:6: udp-keepalive 9s is out of bounds: write 10s to 18h 12m 15s",
         ),
         (
             format!("{HOME_AGENT}simultaneous-bindings = 5\n"),
             "mipd.toml:5: simultaneous-bindings 5 is out of bounds: write 1 to 4",
         ),
-        (format!("{HOME_AGENT}udp-tunnel = true\n"), "mipd.toml:5: udp-tunnel is not available yet: write false"),
         (
             format!("{HOME_AGENT}identities = [{{ nai = \"a@b\", home-address = \"10.7.0.5\" }}]\n"),
             "mipd.toml:5: home address 10.7.0.5 of a@b is in none of the subnets: correct one of them",
@@ -180,16 +191,20 @@ fn every_mistake_has_its_one_line() {
             "mipd.toml:5: nai a@b has a home address already: write it once",
         ),
         (
-            format!("{FOREIGN_AGENT}encapsulation = [\"ipip\", \"gre\"]\n"),
-            "mipd.toml:5: encapsulation `gre` is not available yet: write [\"ipip\"]",
+            format!("{FOREIGN_AGENT}encapsulation = [\"ipip\", \"gre\", \"ipip\"]\n"),
+            "mipd.toml:5: encapsulation `ipip` is named twice: name each once",
         ),
         (
             format!("{FOREIGN_AGENT}gre-key = \"with-gre\"\n"),
-            "mipd.toml:5: gre-key `with-gre` is not available yet: write \"never\", or leave it out",
+            "mipd.toml:5: gre-key needs GRE: add \"gre\" to encapsulation, or write \"never\"",
         ),
         (
-            format!("{FOREIGN_AGENT}udp-tunnel = \"forced\"\n"),
-            "mipd.toml:5: udp-tunnel `forced` is not available yet: write \"off\", or leave it out",
+            format!("{FOREIGN_AGENT}everything-translated = true\n"),
+            "mipd.toml:5: everything-translated needs tunnels over UDP: write udp-tunnel = \"on\", or leave it out",
+        ),
+        (
+            format!("{FOREIGN_AGENT}udp-tunnel = \"on\"\neverything-translated = true\nreverse-tunnel = \"off\"\n"),
+            "mipd.toml:6: everything-translated needs reverse tunnels: leave reverse-tunnel = \"off\" out",
         ),
         (
             format!("{FOREIGN_AGENT}delivery = \"encapsulating\"\n"),
@@ -325,8 +340,8 @@ fn every_mistake_has_its_one_line() {
             "mipd.toml:7: an access point is neither home agent nor foreign agent: write kind = \"mobile-foreign\", or remove it",
         ),
         (
-            format!("{ACCESS_POINT}encapsulation = [\"ipip\", \"gre\"]\n"),
-            "mipd.toml:6: encapsulation `gre` is not available yet: write [\"ipip\"]",
+            format!("{ACCESS_POINT}encapsulation = [\"gre\", \"gre\"]\n"),
+            "mipd.toml:6: encapsulation `gre` is named twice: name each once",
         ),
         (
             association(&format!("clients = \"10.1.0.0/24\"\nspi = 256\nkey = \"{KEY}\"\nnai = \"one@a.example\"")),

@@ -14,9 +14,9 @@ use super::{
     subnet_map::SubnetMapService,
 };
 use crate::{
-    config::{Config, HomeRoutes, InterfaceName, PeerKind, SubnetMapEntry, VisitorIpv6},
+    config::{Config, HomeRoutes, InterfaceName, PeerKind, SubnetMapEntry, UdpTunnelPolicy, VisitorIpv6},
     dataplane::{self, Mark, Network, VisitSettings},
-    io::{encapsulated::EncapsulatingSocket, frames::Want},
+    io::{encapsulated::EncapsulatingSocket, frames::Want, udp::RegistrationSocket},
     mobility::{
         discovery::{
             advertiser::{Advertiser, AdvertiserConfig},
@@ -243,12 +243,13 @@ impl Plan {
                 },
             );
         }
+        let socket = inputs.registration_socket().map_err(DaemonError::RegistrationPort)?;
         Ok(Some(Router {
             home_agent: home_agent.map(HomeAgent::new),
             foreign_agent: foreign_agent.map(|settings| ForeignAgent::new(settings, rand::random())),
             ports,
-            socket: inputs.registration_socket().map_err(DaemonError::RegistrationPort)?,
-            broadcasts: self.broadcasts(config, inputs)?,
+            broadcasts: self.broadcasts(config, inputs, &socket)?,
+            socket,
             counters: router::Counters::default(),
             wanted_associations: Vec::new(),
             outgoing: Vec::new(),
@@ -256,7 +257,12 @@ impl Plan {
     }
 
     /// Hears the broadcasts of the home links, if they are to be forwarded.
-    fn broadcasts(&self, config: &Config, inputs: &Inputs) -> Result<Option<BroadcastForwarder>, DaemonError> {
+    fn broadcasts(
+        &self,
+        config: &Config,
+        inputs: &Inputs,
+        udp: &Arc<RegistrationSocket>,
+    ) -> Result<Option<BroadcastForwarder>, DaemonError> {
         let Some(settings) = config.home_agent.as_ref().filter(|settings| settings.broadcast) else { return Ok(None) };
         let mut subnets: Vec<(Ipv4Net, InterfaceIndex)> = Vec::new();
         for subnet in &settings.subnets {
@@ -269,7 +275,7 @@ impl Plan {
             subnets.push((subnet.prefix, interface));
         }
         let socket = EncapsulatingSocket::open().map_err(DaemonError::EncapsulatingSocket)?;
-        Ok(Some(BroadcastForwarder::new(socket, subnets)))
+        Ok(Some(BroadcastForwarder::new(socket, Arc::clone(udp), subnets)))
     }
 
     fn home_agent(&self, config: &Config) -> Result<Option<home_agent::Config>, DaemonError> {
@@ -300,6 +306,14 @@ impl Plan {
             answers_probes: settings.answer_broadcast_probes,
             proxies: settings.allowed_proxies.clone(),
             identities: settings.identities.clone(),
+            encapsulations: settings.encapsulations,
+            udp_tunnel: match settings.udp_tunnel {
+                UdpTunnelPolicy::Off => None,
+                policy => Some(home_agent::UdpTunnelling {
+                    forced: policy == UdpTunnelPolicy::Forced,
+                    keepalive: settings.udp_keepalive,
+                }),
+            },
             seed: rand::random(),
             ..home_agent::Config::new(settings.address, subnets)
         }))
@@ -320,6 +334,9 @@ impl Plan {
             own_addresses: self.network.addresses().collect(),
             own_home_agents: home_agent_addresses.to_vec(),
             maximum_lifetime: settings.registration_lifetime,
+            encapsulations: settings.encapsulations,
+            gre_key: settings.gre_key,
+            udp_tunnel: settings.udp_tunnel,
             reverse_tunnel: settings.reverse_tunnel,
             revocation: settings.revocation.then_some(RevocationPolicy { inform: true }),
             challenge_window: settings.challenge.then_some(CHALLENGE_WINDOW),

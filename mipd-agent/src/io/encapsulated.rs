@@ -1,36 +1,48 @@
-//! A raw socket that sends packets inside packets (RFC 2003), one by one: for the few that no kernel program carries.
+//! Raw sockets that send packets inside packets, one by one: for the few that no kernel program carries.
 
 use std::{io, net::Ipv4Addr, os::fd::AsFd};
 
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use super::batch::{Outgoing, SendBatch};
+use crate::wire::encapsulation::{GRE, IP_IN_IP, MINIMAL};
 
-const PROTOCOL_IP_IN_IP: i32 = 4;
 const TTL: u8 = 64;
 
 /// Sends; what it would receive is discarded by the kernel.
 #[derive(Debug)]
 pub struct EncapsulatingSocket {
-    socket: Socket,
+    sockets: [(u8, Socket); 3],
     batch: SendBatch,
 }
 
 impl EncapsulatingSocket {
-    /// Opens the socket.
+    /// Opens the sockets.
     pub fn open() -> io::Result<Self> {
-        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(PROTOCOL_IP_IN_IP)))?;
-        socket.set_nonblocking(true)?;
-        let nothing = SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0);
-        socket.attach_filter(&[nothing])?;
-        Ok(Self { socket, batch: SendBatch::default() })
+        let sockets = [(IP_IN_IP, open(IP_IN_IP)?), (GRE, open(GRE)?), (MINIMAL, open(MINIMAL)?)];
+        Ok(Self { sockets, batch: SendBatch::default() })
     }
 
-    /// Sends `packet` in a packet between these addresses. The kernel writes the outer header, routes it, and fragments it
-    /// where it must.
-    pub fn send(&mut self, source: Ipv4Addr, destination: Ipv4Addr, packet: &[u8]) -> io::Result<()> {
+    /// Sends what follows the outer header of `protocol`, between these addresses. The kernel writes that header, routes it,
+    /// and fragments it where it must.
+    pub fn send(
+        &mut self,
+        (source, destination): (Ipv4Addr, Ipv4Addr),
+        protocol: u8,
+        payload: &[u8],
+    ) -> io::Result<()> {
         let outgoing =
-            Outgoing { payload: packet, source: source.octets(), destination: destination.octets(), port: 0, ttl: TTL };
-        self.batch.send(self.socket.as_fd(), std::iter::once(outgoing)).map(|_| ())
+            Outgoing { payload, source: source.octets(), destination: destination.octets(), port: 0, ttl: TTL };
+        let socket = self.sockets.iter().find(|(own, _)| *own == protocol).map(|(_, socket)| socket);
+        let socket = socket.ok_or(io::ErrorKind::Unsupported)?;
+        self.batch.send(socket.as_fd(), std::iter::once(outgoing)).map(|_| ())
     }
+}
+
+fn open(protocol: u8) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(i32::from(protocol))))?;
+    socket.set_nonblocking(true)?;
+    let nothing = SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0);
+    socket.attach_filter(&[nothing])?;
+    Ok(socket)
 }

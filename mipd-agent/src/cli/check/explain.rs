@@ -8,10 +8,12 @@ use crate::{
     cli::table::columns,
     config::{
         AccessPoint, Advertisement, Config, ForeignAgent, HomeAgent, HomeRoutes, InterfaceName, PeerKind,
-        SubnetMapEntry, VisitorIpv6,
+        SubnetMapEntry, UdpTunnelPolicy, VisitorIpv6,
     },
     dataplane::home_subnets::dense,
-    mobility::{proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel},
+    mobility::{
+        foreign_agent::GreKeyPolicy, proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel, tunnel::Encapsulation,
+    },
     wire::types::Lifetime,
 };
 
@@ -78,6 +80,15 @@ fn home_agent(config: &Config, role: &HomeAgent) -> String {
         }
         .to_owned(),
     );
+    lines.push(format!("carries {}", encapsulations(role.encapsulations.iter())));
+    lines.extend(
+        match role.udp_tunnel {
+            UdpTunnelPolicy::Off => None,
+            UdpTunnelPolicy::On => Some("tunnels over UDP where it notices a NAT"),
+            UdpTunnelPolicy::Forced => Some("tunnels over UDP where it notices a NAT, or is asked to by force"),
+        }
+        .map(|text| format!("{text}; the other end lets itself be heard every {}", duration(role.udp_keepalive))),
+    );
     if role.simultaneous_bindings > 1 {
         lines.push(format!(
             "keeps up to {} care-of addresses of a client that asks for it, each with a copy of every packet",
@@ -133,6 +144,19 @@ fn foreign_agent(config: &Config, role: &ForeignAgent) -> String {
         }
         .to_owned(),
     ];
+    lines.push(format!("carries {}", encapsulations(role.encapsulations.iter())));
+    lines.extend(match role.gre_key {
+        GreKeyPolicy::Never => None,
+        GreKeyPolicy::WithGre => Some("asks for GRE keys where the client asks for GRE".to_owned()),
+        GreKeyPolicy::Always => {
+            Some("asks for GRE with keys unless the client asks for minimal encapsulation".to_owned())
+        }
+    });
+    lines.extend(role.udp_tunnel.map(|udp| {
+        let when = if udp.forced { "always" } else { "where the home agent notices a NAT" };
+        let reverse = if udp.everything_translated { "; serves only clients with a reverse tunnel" } else { "" };
+        format!("asks for tunnels over UDP, {when}{reverse}")
+    }));
     if role.challenge {
         lines.push("registers only clients that answer its challenges".to_owned());
     }
@@ -188,6 +212,12 @@ fn access_point(role: &AccessPoint) -> String {
     };
     let port = role.registration_port.map_or_else(|| "a free UDP port".to_owned(), |port| format!("UDP port {port}"));
     lines.push(format!("asks for {}, {tunnel}, from {port}", lifetime(role.registration_lifetime)));
+    if !matches!(role.encapsulations[..], [] | [Encapsulation::IpInIp]) {
+        lines.push(format!(
+            "prefers {}, as far as the foreign agent offers it",
+            encapsulations(role.encapsulations.iter().copied())
+        ));
+    }
     if role.broadcast {
         lines.push("asks for the broadcasts of the clients' home networks".to_owned());
     }
@@ -199,6 +229,15 @@ fn access_point(role: &AccessPoint) -> String {
         VisitorIpv6::Drop => "drops visitors' IPv6".to_owned(),
     });
     section(&format!("Access point on bridge {}, uplink {}", role.bridge, role.uplink), lines)
+}
+
+fn encapsulations(all: impl Iterator<Item = Encapsulation>) -> String {
+    let names = all.map(|encapsulation| match encapsulation {
+        Encapsulation::IpInIp => "IP in IP",
+        Encapsulation::Gre => "GRE",
+        Encapsulation::Minimal => "minimal encapsulation",
+    });
+    names.collect::<Vec<_>>().join(", ")
 }
 
 fn reverse_tunnel(policy: ReverseTunnel) -> &'static str {

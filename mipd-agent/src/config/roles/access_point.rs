@@ -7,7 +7,7 @@ use mipd_common::maps::LIST_LENGTH;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::count;
+use super::{count, encapsulation};
 use crate::mobility::{proxy::ReverseTunnelPolicy, tunnel::Encapsulation};
 use crate::{
     config::{
@@ -128,7 +128,7 @@ pub(in crate::config) fn validate(
     }
     Ok(AccessPoint {
         radios,
-        encapsulations: encapsulations(source, &section.encapsulation)?,
+        encapsulations: encapsulation::distinct(source, &section.encapsulation)?,
         proxy_extensions: section.proxy_extensions,
         subnet_map,
         exchange,
@@ -191,17 +191,6 @@ fn is_host(text: &str) -> bool {
     };
     let numeric = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     text.len() <= 128 && text.split('.').all(is_label) && (!numeric || text.parse::<Ipv4Addr>().is_ok())
-}
-
-/// The role negotiates all of them; the data path carries one.
-fn encapsulations(source: &Source<'_>, given: &[Spanned<Encapsulation>]) -> Result<Vec<Encapsulation>, ConfigError> {
-    match given.iter().find(|given| *given.get_ref() != Encapsulation::IpInIp) {
-        Some(other) => {
-            let message = format!("encapsulation `{}` is not available yet: write [\"ipip\"]", other.get_ref());
-            Err(source.error(&other.span(), message))
-        }
-        None => Ok(vec![Encapsulation::IpInIp]),
-    }
 }
 
 impl AccessPoint {

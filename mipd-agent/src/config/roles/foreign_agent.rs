@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::{advertisement_interval, count, duration};
-use crate::mobility::reverse_tunnel::ReverseTunnel;
+use super::{UdpTunnelPolicy, advertisement_interval, count, duration, encapsulation};
+use crate::mobility::{
+    foreign_agent::{GreKeyPolicy, UdpTunnelling},
+    reverse_tunnel::ReverseTunnel,
+    tunnel::{Encapsulation, Encapsulations},
+};
 use crate::{
     config::{
         document::ForeignAgentSection,
@@ -47,6 +51,12 @@ pub struct ForeignAgent {
     pub maximum_tunnels: u32,
     /// How long it waits for the home agent.
     pub pending_timeout: Duration,
+    /// How tunnels may wrap packets.
+    pub encapsulations: Encapsulations,
+    /// When home agents are asked for GRE keys.
+    pub gre_key: GreKeyPolicy,
+    /// How tunnels over UDP are asked for; `None` = not at all.
+    pub udp_tunnel: Option<UdpTunnelling>,
 }
 
 pub(in crate::config) fn validate(
@@ -58,16 +68,16 @@ pub(in crate::config) fn validate(
         let message = "interfaces is empty: name at least one interface on which visitors are";
         return Err(source.error(&section.interfaces.span(), message));
     }
-    if let Some(other) = section.encapsulation.iter().find(|name| name.get_ref() != "ipip") {
-        let message = format!("encapsulation `{}` is not available yet: write [\"ipip\"]", other.get_ref());
-        return Err(source.error(&other.span(), message));
-    }
-    not_yet(source, "gre-key", section.gre_key.as_ref(), "never")?;
-    not_yet(source, "udp-tunnel", section.udp_tunnel.as_ref(), "off")?;
+    let encapsulations = encapsulation::carried(source, &section.encapsulation)?;
+    let gre_key = gre_key(source, &section, encapsulations)?;
+    let udp_tunnel = udp_tunnel(source, &section)?;
     not_yet(source, "delivery", section.delivery.as_ref(), "direct")?;
     let HostAddressText(care_of_address) = section.care_of_address;
     let bounds = Duration::from_secs(1)..=Duration::from_mins(1);
     Ok(ForeignAgent {
+        encapsulations,
+        gre_key,
+        udp_tunnel,
         interfaces: settings::distinct(source, "interfaces", section.interfaces.into_inner())?,
         care_of_address: CareOfAddress(care_of_address),
         registration_lifetime: section
@@ -94,6 +104,37 @@ pub(in crate::config) fn validate(
             PENDING_TIMEOUT,
         )?,
     })
+}
+
+/// Keys go with GRE only.
+fn gre_key(
+    source: &Source<'_>,
+    section: &ForeignAgentSection,
+    encapsulations: Encapsulations,
+) -> Result<GreKeyPolicy, ConfigError> {
+    let Some(given) = &section.gre_key else { return Ok(GreKeyPolicy::Never) };
+    if *given.get_ref() == GreKeyPolicy::Never || encapsulations.contains(Encapsulation::Gre) {
+        return Ok(*given.get_ref());
+    }
+    Err(source.error(&given.span(), "gre-key needs GRE: add \"gre\" to encapsulation, or write \"never\""))
+}
+
+fn udp_tunnel(source: &Source<'_>, section: &ForeignAgentSection) -> Result<Option<UdpTunnelling>, ConfigError> {
+    let translated = section.everything_translated.as_ref().filter(|given| *given.get_ref());
+    let everything_translated = translated.is_some();
+    match (section.udp_tunnel, translated) {
+        (UdpTunnelPolicy::Off, Some(given)) => {
+            let message = "everything-translated needs tunnels over UDP: write udp-tunnel = \"on\", or leave it out";
+            Err(source.error(&given.span(), message))
+        }
+        (_, Some(given)) if section.reverse_tunnel == ReverseTunnel::Off => {
+            let message = "everything-translated needs reverse tunnels: leave reverse-tunnel = \"off\" out";
+            Err(source.error(&given.span(), message))
+        }
+        (UdpTunnelPolicy::Off, None) => Ok(None),
+        (UdpTunnelPolicy::On, _) => Ok(Some(UdpTunnelling { forced: false, everything_translated })),
+        (UdpTunnelPolicy::Forced, _) => Ok(Some(UdpTunnelling { forced: true, everything_translated })),
+    }
 }
 
 /// What the agents would agree on but the data path does not carry.

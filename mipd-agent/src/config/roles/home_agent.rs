@@ -7,8 +7,12 @@ use mipd_common::maps::{COPIES_LENGTH, MAXIMUM_HOME_SUBNETS, MAXIMUM_SLOTS};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{advertisement_interval, count, duration};
-use crate::mobility::{reverse_tunnel::ReverseTunnel, security::AddressRange};
+use super::{UdpTunnelPolicy, advertisement_interval, count, duration, encapsulation};
+use crate::mobility::{
+    reverse_tunnel::ReverseTunnel,
+    security::AddressRange,
+    tunnel::{Encapsulations, UdpTunnel},
+};
 use crate::{
     config::{
         document::{HomeAgentSection, IdentityEntry},
@@ -63,6 +67,12 @@ pub struct HomeAgent {
     pub broadcast: bool,
     /// How many care-of addresses a client may have at a time.
     pub simultaneous_bindings: u32,
+    /// How tunnels may wrap packets.
+    pub encapsulations: Encapsulations,
+    /// What it thinks of tunnels over UDP.
+    pub udp_tunnel: UdpTunnelPolicy,
+    /// How long their other ends may be silent.
+    pub udp_keepalive: Duration,
 }
 
 /// A home subnet and how it is attached.
@@ -102,7 +112,8 @@ pub(in crate::config) fn validate(
     section: Spanned<HomeAgentSection>,
 ) -> Result<HomeAgent, ConfigError> {
     let section = section.into_inner();
-    refuse_what_is_not_carried(source, &section)?;
+    let encapsulations = encapsulation::carried(source, &section.encapsulation)?;
+    let udp_keepalive = udp_keepalive(source, &section)?;
     let HostAddressText(address) = *section.address.get_ref();
     let subnets_at = section.subnets.span();
     let mut subnets: Vec<HomeSubnet> = Vec::new();
@@ -138,6 +149,9 @@ pub(in crate::config) fn validate(
     let maximum_bindings =
         count(source, "maximum-bindings", section.maximum_bindings.as_ref(), 1 << 24, MAXIMUM_BINDINGS)?;
     Ok(HomeAgent {
+        encapsulations,
+        udp_tunnel: section.udp_tunnel,
+        udp_keepalive,
         revocation: section.revocation,
         answer_broadcast_probes: section.answer_broadcast_probes,
         broadcast: section.broadcast,
@@ -192,16 +206,14 @@ fn identities(
     Ok(identities)
 }
 
-/// What the role could agree on with its peers, but the kernel programs do not carry yet.
-fn refuse_what_is_not_carried(source: &Source<'_>, section: &HomeAgentSection) -> Result<(), ConfigError> {
-    if let Some(other) = section.encapsulation.iter().find(|name| name.get_ref() != "ipip") {
-        let message = format!("encapsulation `{}` is not available yet: write [\"ipip\"]", other.get_ref());
-        return Err(source.error(&other.span(), message));
+/// How long the other ends of tunnels over UDP may be silent. The interval is sent as seconds in 16 bits.
+fn udp_keepalive(source: &Source<'_>, section: &HomeAgentSection) -> Result<Duration, ConfigError> {
+    let bounds = UdpTunnel::SHORTEST_KEEPALIVE..=Duration::from_secs(u16::MAX.into());
+    if let Some(given) = section.udp_keepalive.as_ref().filter(|_| section.udp_tunnel == UdpTunnelPolicy::Off) {
+        let message = "udp-keepalive without udp-tunnel does nothing: write udp-tunnel = \"on\", or leave it out";
+        return Err(source.error(&given.span(), message));
     }
-    if let Some(udp_tunnel) = section.udp_tunnel.as_ref().filter(|udp_tunnel| *udp_tunnel.get_ref()) {
-        return Err(source.error(&udp_tunnel.span(), "udp-tunnel is not available yet: write false"));
-    }
-    Ok(())
+    duration(source, "udp-keepalive", section.udp_keepalive.as_ref(), bounds, UdpTunnel::KEEPALIVE)
 }
 
 fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {

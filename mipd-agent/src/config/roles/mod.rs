@@ -1,8 +1,9 @@
 //! The role sections, one file each: `[access-point]`, `[foreign-agent]`, `[home-agent]`, and `[advertisement]` of the two
-//! agents.
+//! agents. `encapsulation`: what both say of tunnels.
 
 mod access_point;
 mod advertisement;
+mod encapsulation;
 mod foreign_agent;
 mod home_agent;
 
@@ -17,6 +18,7 @@ pub(super) use self::{
 pub use self::{
     access_point::{AccessPoint, Radio, SubnetMapEntry, SubnetMapExchange, VisitorIpv6},
     advertisement::Advertisement,
+    encapsulation::UdpTunnelPolicy,
     foreign_agent::ForeignAgent,
     home_agent::{HomeAgent, HomeRoutes, HomeSubnet},
 };

@@ -2,6 +2,8 @@
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
+use serde::Deserialize;
+
 use crate::{
     mobility::{
         link::InterfaceIndex,
@@ -22,7 +24,8 @@ pub struct AccessInterface {
 }
 
 /// When we ask the home agent for GRE keys (RFC 6245).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum GreKeyPolicy {
     /// Not at all.
     #[default]
