@@ -241,12 +241,12 @@ impl DataPlane {
         let previous = self.visitors.installed.insert(id, installed);
         self.visitors.namesakes.add(id);
         let Err(error) = self.apply_visitor(installed, entry, previous) else {
-            return previous.and_then(|previous| previous.tunnel).map_or(Ok(()), |old| self.tunnels.release(old));
+            return previous.and_then(|previous| previous.tunnel).map_or(Ok(()), |old| self.leave_reverse_tunnel(old));
         };
         match previous {
             Some(previous) => {
                 self.keep_visitor(previous, route)?;
-                tunnel.map_or(Ok(()), |tunnel| self.tunnels.release(tunnel))?;
+                tunnel.map_or(Ok(()), |tunnel| self.leave_reverse_tunnel(tunnel))?;
             }
             None => self.remove_visitor(route.home_agent, route.home_address)?,
         }
@@ -305,7 +305,7 @@ impl DataPlane {
             self.refresh_direct(id)?;
         }
         match installed.tunnel {
-            Some(tunnel) => self.tunnels.release(tunnel),
+            Some(tunnel) => self.leave_reverse_tunnel(tunnel),
             None => Ok(()),
         }
     }
@@ -320,6 +320,15 @@ impl DataPlane {
         self.enter_into_kernel(route)?;
         self.rewrite_visitor(&route)?;
         self.refresh_direct(route.id())
+    }
+
+    /// One user less; the route into the tunnels has the smallest MTU of those that are left.
+    fn leave_reverse_tunnel(&mut self, tunnel: TunnelId) -> Result<(), DataPlaneError> {
+        self.tunnels.release(tunnel)?;
+        if self.tunnels.get(tunnel).is_none() {
+            self.set_reverse_route()?;
+        }
+        Ok(())
     }
 
     /// Writes the visitors of an interface again, whose own address or mode has changed.
