@@ -2,7 +2,7 @@
 //!
 //! [`Lab`] owns everything (namespaces, bridges, processes, files) and removes it when dropped. [`topology`] builds the
 //! networks that demo, tests and benches share; [`agent`] runs `mipd` on the boxes; [`deployment`] puts both together;
-//! [`radius`] runs `FreeRADIUS`, [`scapy`] Scapy; [`traffic`] measures what a client notices; [`capture`] records what went over a wire;
+//! [`radius`] runs `FreeRADIUS`, [`scapy`] Scapy; [`translator`] is a NAT; [`traffic`] measures what a client notices; [`capture`] records what went over a wire;
 //! [`mod@bench`] measures how fast it all is.
 //!
 //! Nothing here calls `ip`: links, addresses and routes are set by netlink, inside the namespace concerned.
@@ -27,6 +27,7 @@ pub mod radius;
 pub mod scapy;
 pub mod topology;
 pub mod traffic;
+pub mod translator;
 pub mod wait;
 pub mod wire;
 

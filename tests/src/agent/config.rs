@@ -83,6 +83,8 @@ pub struct Settings {
     pub routers_tunnels: Option<u32>,
     /// Up to how many addresses home agents have a slot for each; `None` = as by default.
     pub home_agents_slots: Option<u32>,
+    /// What is said of encapsulations.
+    pub tunnels: Tunnels,
     /// The clients that the security association covers.
     pub clients: String,
     /// Its SPI.
@@ -99,6 +101,17 @@ pub struct Settings {
     pub log: String,
 }
 
+/// What agents carry, and access points ask for. Empty: as the agent has it.
+#[derive(Clone, Debug, Default)]
+pub struct Tunnels {
+    /// Encapsulations; an access point wants the first one most.
+    pub encapsulation: Vec<String>,
+    /// When foreign agents ask for GRE keys.
+    pub gre_key: String,
+    /// What agents think of tunnels over UDP.
+    pub udp: String,
+}
+
 impl Settings {
     /// Settings for a campus whose clients live in 10.1.0.0/24, with a fresh key.
     pub fn new(fast_path: FastPath) -> Self {
@@ -110,6 +123,7 @@ impl Settings {
             routers_reverse_tunnel: "offered".to_owned(),
             routers_tunnels: None,
             home_agents_slots: None,
+            tunnels: Tunnels::default(),
             clients: "10.1.0.0/24".to_owned(),
             spi: 256,
             key: random_key(),
@@ -194,12 +208,17 @@ fn write_role(text: &mut String, role: &Role, settings: &Settings) -> std::fmt::
             writeln!(text, "registration-lifetime = {:?}", settings.maximum_lifetime)?;
             writeln!(text, "reverse-tunnel = {:?}", settings.routers_reverse_tunnel)?;
             writeln!(text, "advertisement-interval = \"1s\"")?;
+            if !settings.tunnels.gre_key.is_empty() {
+                writeln!(text, "gre-key = {:?}", settings.tunnels.gre_key)?;
+            }
+            write_tunnels(text, &settings.tunnels)?;
             let tunnels =
                 settings.routers_tunnels.map(|number| format!("maximum-tunnels = {number}")).unwrap_or_default();
             writeln!(text, "{tunnels}\n\n[home-agent]\n{tunnels}")?;
             if let Some(slots) = settings.home_agents_slots {
                 writeln!(text, "maximum-slots = {slots}")?;
             }
+            write_tunnels(text, &settings.tunnels)?;
             writeln!(text, "address = \"{address}\"")?;
             writeln!(text, "subnets = [{}]", subnets.join(", "))?;
             writeln!(text, "maximum-lifetime = {:?}", settings.maximum_lifetime)?;
@@ -224,10 +243,21 @@ fn write_role(text: &mut String, role: &Role, settings: &Settings) -> std::fmt::
                 writeln!(text, "subnet-map-key = \"hex:{}\"", settings.key)?;
             }
             writeln!(text, "registration-lifetime = {:?}", settings.lifetime)?;
+            write_tunnels(text, &settings.tunnels)?;
             writeln!(text, "broadcast = {}", settings.broadcast)?;
             writeln!(text, "reverse-tunnel = {:?}", if settings.reverse_tunnel { "require" } else { "never" })
         }
     }
+}
+
+fn write_tunnels(text: &mut String, tunnels: &Tunnels) -> std::fmt::Result {
+    if !tunnels.encapsulation.is_empty() {
+        writeln!(text, "encapsulation = {:?}", tunnels.encapsulation)?;
+    }
+    if !tunnels.udp.is_empty() {
+        writeln!(text, "udp-tunnel = {:?}", tunnels.udp)?;
+    }
+    Ok(())
 }
 
 fn write_radius(text: &mut String, settings: &Settings) -> std::fmt::Result {
