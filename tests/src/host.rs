@@ -18,7 +18,8 @@ pub struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(name: &str, namespace: Namespace) -> Self {
+    /// Makes a box of a namespace.
+    pub fn new(name: &str, namespace: Namespace) -> Self {
         Self { name: name.to_owned(), namespace }
     }
 

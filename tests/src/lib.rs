@@ -28,6 +28,7 @@ pub mod scapy;
 pub mod topology;
 pub mod traffic;
 pub mod translator;
+pub mod tun;
 pub mod wait;
 pub mod wire;
 

@@ -43,21 +43,36 @@ impl Namespace {
             Ok(Self { name: name.to_owned(), file: Arc::new(file) })
         });
         let namespace = opened.inspect_err(|_| remove(name))?;
+        namespace.prepare_interfaces()?;
+        Ok(namespace)
+    }
+
+    /// Creates a namespace that no file names: it ends with its last user. Like a named one otherwise.
+    pub fn anonymous(label: &str) -> Result<Self> {
+        let file = on_fresh_thread(|| -> Result<File> {
+            unshare(CloneFlags::CLONE_NEWNET).context("cannot create a network namespace; that takes root")?;
+            Ok(File::open("/proc/thread-self/ns/net")?)
+        })?;
+        let namespace = Self { name: label.to_owned(), file: Arc::new(file) };
+        namespace.prepare_interfaces()?;
+        Ok(namespace)
+    }
+
+    fn prepare_interfaces(&self) -> Result<()> {
         for scope in ["all", "default"] {
             let key = format!("net/ipv6/conf/{scope}/disable_ipv6");
             if Path::new("/proc/sys").join(&key).exists() {
-                namespace.set_sysctl(&key, "1")?;
+                self.set_sysctl(&key, "1")?;
             }
         }
-        namespace.netlink(|handle| async move {
+        self.netlink(|handle| async move {
             handle
                 .link()
                 .set(LinkUnspec::new_with_name("lo").up().build())
                 .execute()
                 .await
                 .context("cannot bring up lo")
-        })?;
-        Ok(namespace)
+        })
     }
 
     /// The full name, lab id included: what `ip netns exec` takes.

@@ -15,7 +15,8 @@ use mipd_common::{
 };
 
 use crate::packets::{
-    maps::{Maps, ethernet, ip_in_ip},
+    encapsulation::Encapsulation,
+    maps::{Maps, ethernet},
     object,
 };
 
@@ -148,7 +149,8 @@ pub(super) fn home_agent(open: Open, ports: &Ports, kind: Bindings, bindings: u3
     maps.home_subnets(&[(FIRST_CLIENT, mask, first), (FIRST_AT_HOME, mask, second)])?;
     let adjacent = (ports.next_hop, ports.egress.mac);
     for number in 0..tunnels {
-        let tunnel = ip_in_ip(HOME_AGENT, care_of_address(number, tunnels), adjacent, ports.egress.ifindex);
+        let tunnel =
+            Encapsulation::IP_IN_IP.entry(HOME_AGENT, care_of_address(number, tunnels), adjacent, ports.egress.ifindex);
         maps.tunnel(number + 1, tunnel)?;
     }
     for client in 0..bindings {
@@ -175,7 +177,7 @@ pub(super) fn foreign_agent(open: Open, ports: &Ports, visitors: u32) -> Result<
     maps.router(Router::default())?;
     maps.own_addresses(&[FIRST_CARE_OF_ADDRESS])?;
     let adjacent = (ports.next_hop, ports.egress.mac);
-    maps.tunnel(1, ip_in_ip(FIRST_CARE_OF_ADDRESS, HOME_AGENT, adjacent, ports.egress.ifindex))?;
+    maps.tunnel(1, Encapsulation::IP_IN_IP.entry(FIRST_CARE_OF_ADDRESS, HOME_AGENT, adjacent, ports.egress.ifindex))?;
     for number in 0..visitors {
         let home_address = nth(FIRST_CLIENT, number);
         let visitor = Visitor {
@@ -221,7 +223,8 @@ pub(super) fn reference(ports: &Ports, bindings: u32, tunnels: u32) -> Result<Eb
     let mut maps = Maps(&mut object);
     let adjacent = (ports.next_hop, ports.egress.mac);
     for number in 0..tunnels {
-        let tunnel = ip_in_ip(HOME_AGENT, care_of_address(number, tunnels), adjacent, ports.egress.ifindex);
+        let tunnel =
+            Encapsulation::IP_IN_IP.entry(HOME_AGENT, care_of_address(number, tunnels), adjacent, ports.egress.ifindex);
         maps.set("LEAST_TUNNELS", number + 1, tunnel)?;
     }
     let target = Target {

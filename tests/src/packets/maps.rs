@@ -9,7 +9,7 @@ use mipd_common::mac::MacAddress;
 use mipd_common::maps::{
     AccessPoint, Address, AddressList, Counter, Counters, HOME_SUBNETS_LENGTH, HomeSubnet, HomeSubnets, Interface,
     LIST_LENGTH, Mac, Router, Seen, Station, StationEvent, Subnet, SubnetList, Tunnel, Visitor, VisitorKey,
-    VisitorSource, hook, tunnel_flags, tunnel_kind,
+    VisitorSource, hook,
 };
 
 /// How many rows of counters a test object has: see [`object::load`](super::object::load).
@@ -158,31 +158,6 @@ impl Maps<'_> {
             events.push(unsafe { bytes.as_ptr().cast::<StationEvent>().read_unaligned() });
         }
         Ok(events)
-    }
-}
-
-/// A ready IP-in-IP tunnel; `next_hop` is the Ethernet pair destination, source.
-pub fn ip_in_ip(local: Ipv4Addr, remote: Ipv4Addr, next_hop: (MacAddress, MacAddress), ifindex: u32) -> Tunnel {
-    let mut outer = [0; 20];
-    outer[0] = 0x45;
-    outer[8] = 64;
-    outer[9] = 4;
-    outer[12..16].copy_from_slice(&local.octets());
-    outer[16..20].copy_from_slice(&remote.octets());
-    let mut sum: u32 = outer.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    outer[10..12].copy_from_slice(&(sum as u16).to_be_bytes());
-    Tunnel {
-        outer,
-        ethernet: ethernet(next_hop.0, next_hop.1),
-        kind: tunnel_kind::IP_IN_IP,
-        flags: tunnel_flags::ADJACENT | tunnel_flags::XDP_TARGET,
-        ifindex,
-        inner_mtu: 1480,
-        overhead: 20,
-        ..Tunnel::default()
     }
 }
 

@@ -30,7 +30,7 @@ pub const TC_PROGRAMS: [&str; 7] = [
 /// How many entries maps have that are of no use with all of them in tests.
 const SIZES: [(&str, u32); 6] = [
     ("HOME_PREFIXES", 16),
-    ("SLOTS", 1024),
+    ("SLOTS", 512),
     ("BINDINGS", 16),
     ("TUNNELS", 16),
     ("INTERFACES", 64),

@@ -69,7 +69,8 @@ pub fn send_frame(from: &Host, interface: &str, link: Link, datagram: &Datagram<
     })?
 }
 
-pub(super) fn link_address(index: u32) -> LinkAddr {
+/// The address of an interface for packet sockets.
+pub fn link_address(index: u32) -> LinkAddr {
     // SAFETY: a `sockaddr_ll` of zeroes is valid, and `LinkAddr` is nothing else.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;

@@ -9,7 +9,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 
-use super::forge::link_address;
+pub use super::forge::link_address;
 use crate::host::Host;
 use crate::wait;
 

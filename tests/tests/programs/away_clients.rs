@@ -3,14 +3,19 @@
 use std::net::Ipv4Addr;
 
 use mipd_common::maps::{Counter, interface_flags, tunnel_flags, tunnel_kind};
-use mipd_lab::packets::bench::{Expect, SocketBuffer};
-use mipd_lab::packets::frame::{Frame, Ipv4};
+use mipd_lab::packets::bench::SocketBuffer;
+use mipd_lab::packets::expect::Expect;
+use mipd_lab::packets::frame::Frame;
+use mipd_lab::packets::ipv4::Ipv4;
 
-use crate::table::{Case, case, check_tc, check_xdp};
+use crate::case::{Case, case};
 use crate::world::{
     AT_HOME, AWAY, BROADCAST, CARE_OF, CLIENT, CORRESPONDENT, EGRESS, FAR_AGENT, HOME_AGENT, HOST, NEARBY, NEXT_HOP,
     ROUTER, World,
 };
+
+/// Why a frame is not run at TC.
+const WHOLE_HEADER: &str = "the kernel refuses a test run of IPv4 without a whole header";
 
 fn arriving(packet: &Ipv4) -> Frame {
     Frame::new(HOST, ROUTER).ipv4(packet)
@@ -25,11 +30,10 @@ fn tunnelled(inner: &Ipv4) -> Vec<u8> {
 }
 
 fn encapsulated(inner: &Ipv4) -> Expect {
-    Expect::redirect(Counter::Encapsulated).bytes(tunnelled(inner))
+    Expect::transmit(Counter::Encapsulated).bytes(tunnelled(inner))
 }
 
-/// Cases with the same outcome at both hooks.
-fn both_hooks() -> Vec<Case> {
+pub fn cases() -> Vec<Case> {
     vec![
         case("a packet for an away client is encapsulated", arriving(&packet()), encapsulated(&packet().forwarded())),
         case(
@@ -67,7 +71,7 @@ fn both_hooks() -> Vec<Case> {
         case(
             "a client whose care-of address is our own gets its packet without a tunnel",
             arriving(&Ipv4::udp((CORRESPONDENT, 9), (NEARBY, 9), 5)),
-            Expect::redirect(Counter::DeliveredDirect).bytes(
+            Expect::transmit(Counter::DeliveredDirect).bytes(
                 Frame::new(EGRESS, CLIENT).ipv4(&Ipv4::udp((CORRESPONDENT, 9), (NEARBY, 9), 5).forwarded()).bytes(),
             ),
         ),
@@ -185,58 +189,40 @@ fn both_hooks() -> Vec<Case> {
         )
         .when(World::copies),
         case("IPv6 is passed", Frame::new(HOST, ROUTER).ether_type(0x86dd), Expect::pass(Counter::PassedOther)),
-    ]
-}
-
-/// A short packet in a frame that Ethernet has filled up: the padding is carried along but belongs to no header.
-fn padded() -> (Frame, Vec<u8>) {
-    let short = Ipv4::udp((CORRESPONDENT, 9), (AWAY, 9), 1);
-    let inner = short.clone().forwarded();
-    let length = 60 + 20;
-    (arriving(&short).padded(60), {
-        let mut bytes = tunnelled(&inner);
-        bytes.resize(length, 0);
-        bytes
-    })
-}
-
-#[test]
-fn xdp_treats_packets_for_away_clients_as_specified() {
-    let (frame, expected) = padded();
-    let mut cases = both_hooks();
-    cases.push(case("padding does not count", frame, Expect::redirect(Counter::Encapsulated).bytes(expected)));
-    // The kernel refuses a test run at TC of IPv4 without a whole header.
-    cases.extend([
-        case("a header cut in the middle is passed", arriving(&packet()).cut(30), Expect::pass(Counter::PassedOther)),
-        case("an Ethernet header alone is passed", arriving(&packet()).cut(14), Expect::pass(Counter::PassedOther)),
-    ]);
-    cases.push(
+        case("padding does not count", arriving(&short()).padded(60), {
+            let mut bytes = tunnelled(&short().forwarded());
+            bytes.resize(60 + 20, 0);
+            Expect::transmit(Counter::Encapsulated).bytes(bytes)
+        }),
+        case("a header cut in the middle is passed", arriving(&packet()).cut(30), Expect::pass(Counter::PassedOther))
+            .not_at_tc(WHOLE_HEADER),
+        case("an Ethernet header alone is passed", arriving(&packet()).cut(14), Expect::pass(Counter::PassedOther))
+            .not_at_tc(WHOLE_HEADER),
         case(
             "an interface that XDP cannot reach is left to TC",
             arriving(&packet()),
             Expect::pass(Counter::SlowNotXdpTarget),
         )
+        .tc(encapsulated(&packet().forwarded()))
         .when(|world| world.tunnel().flags &= !tunnel_flags::XDP_TARGET),
-    );
-    check_xdp(cases);
-}
-
-#[test]
-fn tc_treats_packets_for_away_clients_as_specified() {
-    let (frame, expected) = padded();
-    let mut cases = both_hooks();
-    cases.push(case("padding does not count", frame, Expect::redirect(Counter::Encapsulated).bytes(expected)));
-    cases.push(
-        case("TC reaches interfaces that XDP cannot", arriving(&packet()), encapsulated(&packet().forwarded()))
-            .when(|world| world.tunnel().flags &= !tunnel_flags::XDP_TARGET),
-    );
-    cases.push(
         case(
             "a buffer of segments that are too big is left to the kernel",
             arriving(&packet().payload(400)),
             Expect::pass(Counter::SlowTooBig),
         )
-        .buffer(SocketBuffer { gso_size: 1453, ..SocketBuffer::default() }),
-    );
-    check_tc(cases);
+        .buffer(SocketBuffer { gso_size: 1453, ..SocketBuffer::default() })
+        .not_at_xdp("there are no segments in one buffer"),
+        case(
+            "without room in front of the frame it is left to the kernel",
+            arriving(&packet()),
+            Expect::pass(Counter::SlowNoHeadroom),
+        )
+        .buffer(SocketBuffer { metadata: 216, gso_size: 40, ..SocketBuffer::default() })
+        .xdp_since(6, 12),
+    ]
+}
+
+/// A packet that is shorter than Ethernet's shortest frame.
+fn short() -> Ipv4 {
+    Ipv4::udp((CORRESPONDENT, 9), (AWAY, 9), 1)
 }

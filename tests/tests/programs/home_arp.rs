@@ -3,11 +3,11 @@
 use std::net::Ipv4Addr;
 
 use mipd_common::mac::MacAddress;
-use mipd_common::maps::{Counter, hook, interface_flags};
-use mipd_lab::packets::bench::Expect;
+use mipd_common::maps::{Counter, interface_flags};
+use mipd_lab::packets::expect::Expect;
 use mipd_lab::packets::frame::{Arp, Frame};
 
-use crate::table::{case, check, check_tc};
+use crate::case::{Case, case};
 use crate::world::{AT_HOME, AWAY, BROADCAST, CLIENT, EGRESS, HOST, NEARBY, ROUTER};
 
 const ASKER: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 50);
@@ -17,21 +17,20 @@ fn ask(asker: (MacAddress, Ipv4Addr), target: Ipv4Addr) -> Frame {
 }
 
 fn answered(asker: (MacAddress, Ipv4Addr), target: Ipv4Addr) -> Expect {
-    Expect::redirect(Counter::ArpAnswered)
+    Expect::transmit(Counter::ArpAnswered)
         .bytes(Frame::new(ROUTER, asker.0).arp(Arp::reply((ROUTER, target), asker)).bytes())
 }
 
-#[test]
-fn requests_for_away_clients_are_answered_and_nothing_else() {
+pub fn cases() -> Vec<Case> {
     let asker = (HOST, ASKER);
     let prober = (HOST, Ipv4Addr::UNSPECIFIED);
-    check_tc(vec![
+    let cases = vec![
         case("who has an away client? We", ask(asker, AWAY), answered(asker, AWAY)),
         case("a client behind this same router is away too", ask(asker, NEARBY), answered(asker, NEARBY)),
         case("a padded request is answered", ask(asker, AWAY).padded(60), {
             let mut bytes = answered(asker, AWAY).bytes.unwrap_or_default();
             bytes.resize(60, 0);
-            Expect::redirect(Counter::ArpAnswered).bytes(bytes)
+            Expect::transmit(Counter::ArpAnswered).bytes(bytes)
         }),
         case("somebody's probe for the address is answered: it is taken", ask(prober, AWAY), answered(prober, AWAY)),
         case(
@@ -69,14 +68,7 @@ fn requests_for_away_clients_are_answered_and_nothing_else() {
         ),
         case("off the home side nothing is answered", ask(asker, AWAY), Expect::pass(Counter::PassedOther))
             .when(|world| world.interface.flags &= !interface_flags::HOME),
-    ]);
-}
-
-#[test]
-fn xdp_leaves_arp_to_tc() {
-    check(
-        "router_xdp",
-        hook::XDP,
-        vec![case("a request", ask((HOST, ASKER), AWAY), Expect::pass(Counter::PassedOther))],
-    );
+    ];
+    // The accelerated paths leave ARP alone.
+    cases.into_iter().map(|case| case.xdp(Expect::pass(Counter::PassedOther))).collect()
 }

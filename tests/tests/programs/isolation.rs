@@ -1,15 +1,15 @@
 //! Visitors and those who might be taken for them: the second one with an address, claims in ARP, sources of others.
 
 use mipd_common::maps::{Counter, interface_flags, station_state, tunnel_flags};
-use mipd_lab::packets::bench::Expect;
-use mipd_lab::packets::frame::{Arp, Frame, Ipv4};
+use mipd_lab::packets::expect::Expect;
+use mipd_lab::packets::frame::{Arp, Frame};
+use mipd_lab::packets::ipv4::Ipv4;
 
-use crate::table::{Case, case, check, check_tc, check_xdp};
+use crate::case::{Case, case};
 use crate::world::{
     AGENT, BROADCAST, CARE_OF, CLIENT, CORRESPONDENT, EGRESS, HOST, NEIGHBOUR, REVERSE_TUNNEL, ROUTER, VISITOR,
     VISITORS_AGENT, World,
 };
-use mipd_common::maps::hook;
 
 fn inner() -> Ipv4 {
     Ipv4::udp((CORRESPONDENT, 9), (VISITOR, 9), 32)
@@ -52,46 +52,28 @@ fn odd() -> Vec<Odd> {
 }
 
 fn to_the_visitor(inner: &Ipv4) -> Expect {
-    Expect::redirect(Counter::DeliveredVisitor)
+    Expect::transmit(Counter::DeliveredVisitor)
         .bytes(Frame::new(EGRESS, CLIENT).ipv4(&inner.clone().forwarded()).bytes())
 }
 
-#[test]
-fn xdp_delivers_plain_packets_to_a_visitor_that_the_kernel_does_not_know_and_leaves_the_others_to_tc() {
+pub fn unknown_to_the_kernel() -> Vec<Case> {
     let mut cases = vec![
-        case("a plain packet", down(&inner()), to_the_visitor(&inner())),
-        case("an inner fragment", down(&inner().fragment(3, true)), to_the_visitor(&inner().fragment(3, true))),
-        case("an expiring TTL", down(&inner().ttl(1)), Expect::pass(Counter::SlowTtl)),
-    ];
-    for case in &mut cases {
-        case.world = not_in_kernel;
-    }
-    for (description, inner, world, counter) in odd() {
-        cases.push(case(description, down(&inner), Expect::pass(counter)).when(world));
-    }
-    check_xdp(cases);
-}
-
-#[test]
-fn tc_hands_nothing_to_the_kernel_for_a_visitor_that_it_does_not_know() {
-    let mut cases = vec![
-        case("a plain packet", down(&inner()), to_the_visitor(&inner())),
-        case("an inner fragment", down(&inner().fragment(3, true)), to_the_visitor(&inner().fragment(3, true))),
-        case("an expiring TTL is dropped", down(&inner().ttl(1)), Expect::drop(Counter::DroppedTtl)),
-    ];
-    for case in &mut cases {
-        case.world = not_in_kernel;
-    }
-    for (description, inner, world, _) in odd() {
-        cases.push(case(description, down(&inner), to_the_visitor(&inner)).when(world));
-    }
-    cases.push(case("too big for the link: the agent's", down(&inner()), Expect::pass(Counter::SlowTooBig)).when(
-        |world| {
+        case("a plain packet", down(&inner()), to_the_visitor(&inner())).when(not_in_kernel),
+        case("an inner fragment", down(&inner().fragment(3, true)), to_the_visitor(&inner().fragment(3, true)))
+            .when(not_in_kernel),
+        case("an expiring TTL is dropped", down(&inner().ttl(1)), Expect::pass(Counter::SlowTtl))
+            .tc(Expect::drop(Counter::DroppedTtl))
+            .when(not_in_kernel),
+        case("too big for the link: the agent's", down(&inner()), Expect::pass(Counter::SlowTooBig)).when(|world| {
             not_in_kernel(world);
             world.access.mtu = 59;
-        },
-    ));
-    check_tc(cases);
+        }),
+    ];
+    for (description, inner, world, counter) in odd() {
+        let left = case(description, down(&inner), Expect::pass(counter)).when(world);
+        cases.push(left.tc(to_the_visitor(&inner)));
+    }
+    cases
 }
 
 /// The visitor is told by the foreign agent, with 48 bytes of the packet.
@@ -99,7 +81,7 @@ fn told(kind: u8, code: u8, rest: [u8; 4], about: &Ipv4, counter: Counter) -> Ex
     let mut quoted = about.bytes();
     quoted.resize(48, 0);
     let error = Ipv4::icmp_about(CARE_OF, VISITOR, (kind, code), rest, &quoted).tos(0xc0).may_fragment();
-    Expect::redirect(counter).bytes(Frame::new(ROUTER, CLIENT).ipv4(&error).bytes())
+    Expect::transmit(counter).bytes(Frame::new(ROUTER, CLIENT).ipv4(&error).bytes())
 }
 
 /// Description, packet, counter of XDP, outcome at TC.
@@ -133,18 +115,15 @@ fn refused() -> Vec<Refused> {
     ]
 }
 
-#[test]
-fn visitors_are_told_what_cannot_go_into_their_reverse_tunnel() {
-    let reverse: fn(&mut World) = |world| world.visitor_sources[0].2 = REVERSE_TUNNEL;
+pub fn told_to_visitors() -> Vec<Case> {
     let up = |packet: &Ipv4| Frame::new(CLIENT, ROUTER).ipv4(packet);
-    let left =
-        refused().into_iter().map(|(what, packet, why, _)| case(what, up(&packet), Expect::pass(why)).when(reverse));
-    check_xdp(left.collect());
-    let told = refused().into_iter().map(|(what, packet, _, told)| case(what, up(&packet), told).when(reverse));
-    check_tc(told.collect());
+    let cases = refused().into_iter().map(|(what, packet, why, told)| {
+        case(what, up(&packet), Expect::pass(why)).tc(told).when(|world| world.visitor_sources[0].2 = REVERSE_TUNNEL)
+    });
+    cases.collect()
 }
 
-fn claims() -> Vec<Case> {
+pub fn claims() -> Vec<Case> {
     let frame = |arp| Frame::new(CLIENT, ROUTER).arp(arp);
     let spoofed = || Expect::drop(Counter::DroppedSpoofed);
     let passed = || Expect::pass(Counter::PassedOther);
@@ -166,26 +145,19 @@ fn claims() -> Vec<Case> {
         case("somebody else's", Frame::new(HOST, ROUTER).arp(Arp::request((HOST, CORRESPONDENT), CARE_OF)), passed()),
         case("no whole packet", frame(Arp::request((CLIENT, CORRESPONDENT), CARE_OF)).cut(40), passed()),
     ]
+    .into_iter()
+    .map(|case| case.xdp(Expect::pass(Counter::PassedOther)))
+    .chain([case(
+        "a datagram from our own address",
+        Frame::new(CLIENT, ROUTER).ipv4(&Ipv4::udp((CARE_OF, 9), (CORRESPONDENT, 9), 4)),
+        Expect::drop(Counter::DroppedSpoofed),
+    )])
+    .collect()
 }
 
-#[test]
-fn a_visitors_arp_speaks_for_itself_alone_at_the_foreign_agent() {
-    check_tc(claims());
-}
-
-#[test]
-fn a_visitor_does_not_send_from_the_foreign_agents_own_address() {
-    let frame = || Frame::new(CLIENT, ROUTER).ipv4(&Ipv4::udp((CARE_OF, 9), (CORRESPONDENT, 9), 4));
-    let cases = || vec![case("our own source", frame(), Expect::drop(Counter::DroppedSpoofed))];
-    check_xdp(cases());
-    check_tc(cases());
-}
-
-#[test]
-fn a_visitors_arp_speaks_for_itself_alone_at_the_access_point() {
+pub fn claims_by_radio() -> Vec<Case> {
     let spoofed = || Expect::drop(Counter::DroppedSpoofed);
-    let registered: fn(&mut World) = |world| world.station(station_state::FORWARD);
-    let mut cases = vec![
+    vec![
         case(
             "an answer with somebody else's address",
             Frame::new(CLIENT, AGENT).arp(Arp::reply((CLIENT, CORRESPONDENT), (AGENT, CARE_OF))),
@@ -201,9 +173,8 @@ fn a_visitors_arp_speaks_for_itself_alone_at_the_access_point() {
             Frame::new(CLIENT, BROADCAST).arp(Arp::request((CLIENT, CORRESPONDENT), CARE_OF)),
             spoofed(),
         ),
-    ];
-    for case in &mut cases {
-        case.world = registered;
-    }
-    check("radio_ingress", hook::INGRESS, cases);
+    ]
+    .into_iter()
+    .map(|case| case.when(|world| world.station(station_state::FORWARD)))
+    .collect()
 }

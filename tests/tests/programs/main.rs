@@ -3,13 +3,17 @@
 
 mod away_clients;
 mod budgets;
+mod case;
+mod coverage;
 mod home_arp;
 mod icmp_filter;
 mod isolation;
 mod radio;
 mod reverse_tunnel;
+mod rig;
 mod routing;
 mod table;
+mod tunnel_devices;
 mod uplink;
 mod visitors;
 mod without_btf;

@@ -4,12 +4,14 @@ use std::net::Ipv4Addr;
 
 use mipd_common::mac::MacAddress;
 use mipd_common::maps::{
-    Counter, REINJECT_MARK, Seen, access_point_flags, hook, interface_flags, station_event, station_state, tunnel_flags,
+    Counter, REINJECT_MARK, Seen, access_point_flags, interface_flags, station_event, station_state, tunnel_flags,
 };
-use mipd_lab::packets::bench::{Expect, SocketBuffer};
-use mipd_lab::packets::frame::{Arp, Frame, Ipv4};
+use mipd_lab::packets::bench::SocketBuffer;
+use mipd_lab::packets::expect::Expect;
+use mipd_lab::packets::frame::{Arp, Frame};
+use mipd_lab::packets::ipv4::Ipv4;
 
-use crate::table::{Case, case, check};
+use crate::case::{Case, case};
 use crate::world::{AGENT, AWAY, BROADCAST, CLIENT, CORRESPONDENT, GATEWAY, HOST, NEIGHBOUR, VIRTUAL, VISITOR, World};
 
 const NOBODY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
@@ -49,11 +51,11 @@ fn answer(to: MacAddress) -> Frame {
 
 fn answered(by: MacAddress, target: Ipv4Addr) -> Expect {
     let reply = Arp::reply((by, target), (CLIENT, VISITOR));
-    Expect::redirect(Counter::ArpAnswered).bytes(Frame::new(by, CLIENT).arp(reply).bytes())
+    Expect::transmit(Counter::ArpAnswered).bytes(Frame::new(by, CLIENT).arp(reply).bytes())
 }
 
 fn punted() -> Expect {
-    Expect::redirect(Counter::Punted)
+    Expect::transmit(Counter::Punted)
 }
 
 /// The same for visitors on hold and registered ones.
@@ -129,8 +131,7 @@ fn every_visitor() -> Vec<Case> {
     ]
 }
 
-#[test]
-fn visitors_on_hold_are_treated_as_specified() {
+pub fn on_hold() -> Vec<Case> {
     let mut cases: Vec<_> = every_visitor().into_iter().map(|case| case.when(hold)).collect();
     cases.push(case("its packets are the agent's to hold", send(HOST, &datagram(VISITOR)), punted()).when(hold));
     cases.push(
@@ -140,15 +141,14 @@ fn visitors_on_hold_are_treated_as_specified() {
                 world.access_point.punt_ifindex = 0;
             }),
     );
-    check("radio_ingress", hook::INGRESS, cases);
+    cases
 }
 
 fn forwarded() -> Expect {
-    Expect::redirect(Counter::StationForwarded).bytes(send(AGENT, &datagram(VISITOR)).bytes())
+    Expect::transmit(Counter::StationForwarded).bytes(send(AGENT, &datagram(VISITOR)).bytes())
 }
 
-#[test]
-fn registered_visitors_are_treated_as_specified() {
+pub fn registered() -> Vec<Case> {
     let mut cases: Vec<_> = every_visitor().into_iter().map(|case| case.when(forward)).collect();
     cases.extend([
         case("its packets go to the foreign agent", send(HOST, &datagram(VISITOR)), forwarded()).when(forward),
@@ -176,116 +176,102 @@ fn registered_visitors_are_treated_as_specified() {
             world.access_point.flags = access_point_flags::DROP_VISITOR_IPV6;
         }),
     ]);
-    check("radio_ingress", hook::INGRESS, cases);
+    cases
 }
 
-#[test]
-fn local_stations_are_bridged_untouched() {
-    check(
-        "radio_ingress",
-        hook::INGRESS,
-        vec![
-            case("IPv4 is bridged", send(HOST, &datagram(SUBNETS_OWN)), Expect::pass(Counter::PassedLocal)).when(local),
-            case("broadcasts are bridged", send(BROADCAST, &discover()), Expect::pass(Counter::PassedLocal))
-                .when(local),
-            case("ARP is bridged", ask(BROADCAST, SUBNETS_OWN, NEIGHBOUR), Expect::pass(Counter::PassedLocal))
-                .when(local),
-            case(
-                "the virtual MAC of an old ARP cache is the gateway",
-                send(VIRTUAL, &datagram(SUBNETS_OWN)),
-                Expect::pass(Counter::GatewayRewritten).bytes(send(GATEWAY, &datagram(SUBNETS_OWN)).bytes()),
-            )
-            .when(local),
-            case("as long as there is one", send(VIRTUAL, &datagram(SUBNETS_OWN)), Expect::pass(Counter::PassedLocal))
-                .when(|world| {
-                    local(world);
-                    world.access_point.gateway_mac = [0; 6];
-                }),
-        ],
-    );
+pub fn local_stations() -> Vec<Case> {
+    vec![
+        case("IPv4 is bridged", send(HOST, &datagram(SUBNETS_OWN)), Expect::pass(Counter::PassedLocal)).when(local),
+        case("broadcasts are bridged", send(BROADCAST, &discover()), Expect::pass(Counter::PassedLocal)).when(local),
+        case("ARP is bridged", ask(BROADCAST, SUBNETS_OWN, NEIGHBOUR), Expect::pass(Counter::PassedLocal)).when(local),
+        case(
+            "the virtual MAC of an old ARP cache is the gateway",
+            send(VIRTUAL, &datagram(SUBNETS_OWN)),
+            Expect::pass(Counter::GatewayRewritten).bytes(send(GATEWAY, &datagram(SUBNETS_OWN)).bytes()),
+        )
+        .when(local),
+        case("as long as there is one", send(VIRTUAL, &datagram(SUBNETS_OWN)), Expect::pass(Counter::PassedLocal))
+            .when(|world| {
+                local(world);
+                world.access_point.gateway_mac = [0; 6];
+            }),
+    ]
 }
 
-#[test]
-fn unknown_stations_are_noticed() {
+pub fn newcomers() -> Vec<Case> {
     let visitor = || punted().event(station_event::VISITOR, VISITOR);
     let reinjected = SocketBuffer { mark: REINJECT_MARK, ..SocketBuffer::default() };
-    check(
-        "radio_ingress",
-        hook::INGRESS,
-        vec![
-            case("a foreign source is reported and held", send(HOST, &datagram(VISITOR)), visitor()),
-            case("a foreign ARP sender too", ask(BROADCAST, VISITOR, NEIGHBOUR), visitor()),
-            case(
-                "a foreign broadcast is reported and dropped",
-                send(BROADCAST, &datagram(VISITOR)),
-                Expect::drop(Counter::DroppedBroadcast).event(station_event::VISITOR, VISITOR),
-            ),
-            case("within a second it is not reported again", send(HOST, &datagram(VISITOR)), punted()).when(|world| {
-                world.seen.push((CLIENT, Seen { address: VISITOR.octets(), ifindex: 1, reported: now() }));
-            }),
-            case("after a second it is", send(HOST, &datagram(VISITOR)), visitor()).when(|world| {
-                world
-                    .seen
-                    .push((CLIENT, Seen { address: VISITOR.octets(), ifindex: 1, reported: now() - 1_100_000_000 }));
-            }),
-            case("with another address it is", send(HOST, &datagram(VISITOR)), visitor()).when(|world| {
-                world.seen.push((CLIENT, Seen { address: AWAY.octets(), ifindex: 1, reported: now() }));
-            }),
-            case("on another radio it is", send(HOST, &datagram(VISITOR)), visitor()).when(|world| {
-                world.seen.push((CLIENT, Seen { address: VISITOR.octets(), ifindex: 5, reported: now() }));
-            }),
-            case(
-                "a local source is reported and bridged",
-                send(HOST, &datagram(SUBNETS_OWN)),
-                Expect::pass(Counter::PassedLocal).event(station_event::LOCAL, SUBNETS_OWN),
-            ),
-            case("once", send(HOST, &datagram(SUBNETS_OWN)), Expect::pass(Counter::PassedLocal)).when(|world| {
-                world.seen.push((CLIENT, Seen { address: SUBNETS_OWN.octets(), ifindex: 1, reported: 0 }));
-            }),
-            case(
-                "a local station with an old ARP cache reaches its gateway",
-                send(VIRTUAL, &datagram(SUBNETS_OWN)),
-                Expect::pass(Counter::GatewayRewritten)
-                    .bytes(send(GATEWAY, &datagram(SUBNETS_OWN)).bytes())
-                    .event(station_event::LOCAL, SUBNETS_OWN),
-            ),
-            case(
-                "a local ARP sender is reported and bridged",
-                ask(BROADCAST, SUBNETS_OWN, NEIGHBOUR),
-                Expect::pass(Counter::PassedLocal).event(station_event::LOCAL, SUBNETS_OWN),
-            ),
-            case("a DHCP client is the agent's", send(BROADCAST, &discover()), punted()),
-            case("no source, no DHCP: bridged", send(HOST, &datagram(NOBODY)), Expect::pass(Counter::PassedLocal)),
-            case(
-                "a link-local source is nobody's visitor",
-                send(HOST, &datagram(Ipv4Addr::new(169, 254, 3, 4))),
-                Expect::pass(Counter::PassedLocal),
-            ),
-            case(
-                "a loopback source is nobody's visitor",
-                send(HOST, &datagram(Ipv4Addr::LOCALHOST)),
-                Expect::pass(Counter::PassedLocal),
-            ),
-            case(
-                "a probe for an address of this subnet is bridged",
-                ask(BROADCAST, NOBODY, SUBNETS_OWN),
-                Expect::pass(Counter::PassedLocal),
-            ),
-            case("a probe for a foreign address is the agent's", ask(BROADCAST, NOBODY, VISITOR), punted()),
-            case(
-                "EAPOL is never touched",
-                Frame::new(CLIENT, HOST).ether_type(0x888e),
-                Expect::pass(Counter::PassedLinkLayer),
-            ),
-            case("IPv6 is bridged", Frame::new(CLIENT, HOST).ether_type(0x86dd), Expect::pass(Counter::PassedOther)),
-            case(
-                "a frame that the agent gives back is bridged",
-                send(HOST, &datagram(VISITOR)),
-                Expect::pass(Counter::PassedLocal),
-            )
-            .buffer(reinjected),
-        ],
-    );
+    vec![
+        case("a foreign source is reported and held", send(HOST, &datagram(VISITOR)), visitor()),
+        case("a foreign ARP sender too", ask(BROADCAST, VISITOR, NEIGHBOUR), visitor()),
+        case(
+            "a foreign broadcast is reported and dropped",
+            send(BROADCAST, &datagram(VISITOR)),
+            Expect::drop(Counter::DroppedBroadcast).event(station_event::VISITOR, VISITOR),
+        ),
+        case("within a second it is not reported again", send(HOST, &datagram(VISITOR)), punted()).when(|world| {
+            world.seen.push((CLIENT, Seen { address: VISITOR.octets(), ifindex: 1, reported: now() }));
+        }),
+        case("after a second it is", send(HOST, &datagram(VISITOR)), visitor()).when(|world| {
+            world.seen.push((CLIENT, Seen { address: VISITOR.octets(), ifindex: 1, reported: now() - 1_100_000_000 }));
+        }),
+        case("with another address it is", send(HOST, &datagram(VISITOR)), visitor()).when(|world| {
+            world.seen.push((CLIENT, Seen { address: AWAY.octets(), ifindex: 1, reported: now() }));
+        }),
+        case("on another radio it is", send(HOST, &datagram(VISITOR)), visitor()).when(|world| {
+            world.seen.push((CLIENT, Seen { address: VISITOR.octets(), ifindex: 5, reported: now() }));
+        }),
+        case(
+            "a local source is reported and bridged",
+            send(HOST, &datagram(SUBNETS_OWN)),
+            Expect::pass(Counter::PassedLocal).event(station_event::LOCAL, SUBNETS_OWN),
+        ),
+        case("once", send(HOST, &datagram(SUBNETS_OWN)), Expect::pass(Counter::PassedLocal)).when(|world| {
+            world.seen.push((CLIENT, Seen { address: SUBNETS_OWN.octets(), ifindex: 1, reported: 0 }));
+        }),
+        case(
+            "a local station with an old ARP cache reaches its gateway",
+            send(VIRTUAL, &datagram(SUBNETS_OWN)),
+            Expect::pass(Counter::GatewayRewritten)
+                .bytes(send(GATEWAY, &datagram(SUBNETS_OWN)).bytes())
+                .event(station_event::LOCAL, SUBNETS_OWN),
+        ),
+        case(
+            "a local ARP sender is reported and bridged",
+            ask(BROADCAST, SUBNETS_OWN, NEIGHBOUR),
+            Expect::pass(Counter::PassedLocal).event(station_event::LOCAL, SUBNETS_OWN),
+        ),
+        case("a DHCP client is the agent's", send(BROADCAST, &discover()), punted()),
+        case("no source, no DHCP: bridged", send(HOST, &datagram(NOBODY)), Expect::pass(Counter::PassedLocal)),
+        case(
+            "a link-local source is nobody's visitor",
+            send(HOST, &datagram(Ipv4Addr::new(169, 254, 3, 4))),
+            Expect::pass(Counter::PassedLocal),
+        ),
+        case(
+            "a loopback source is nobody's visitor",
+            send(HOST, &datagram(Ipv4Addr::LOCALHOST)),
+            Expect::pass(Counter::PassedLocal),
+        ),
+        case(
+            "a probe for an address of this subnet is bridged",
+            ask(BROADCAST, NOBODY, SUBNETS_OWN),
+            Expect::pass(Counter::PassedLocal),
+        ),
+        case("a probe for a foreign address is the agent's", ask(BROADCAST, NOBODY, VISITOR), punted()),
+        case(
+            "EAPOL is never touched",
+            Frame::new(CLIENT, HOST).ether_type(0x888e),
+            Expect::pass(Counter::PassedLinkLayer),
+        ),
+        case("IPv6 is bridged", Frame::new(CLIENT, HOST).ether_type(0x86dd), Expect::pass(Counter::PassedOther)),
+        case(
+            "a frame that the agent gives back is bridged",
+            send(HOST, &datagram(VISITOR)),
+            Expect::pass(Counter::PassedLocal),
+        )
+        .buffer(reinjected),
+    ]
 }
 
 /// Nanoseconds of `CLOCK_MONOTONIC`, as the programs count.
@@ -296,56 +282,34 @@ fn now() -> u64 {
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }
 
-#[test]
-fn xdp_forwards_registered_visitors_and_nothing_else() {
-    check(
-        "radio_xdp",
-        hook::XDP,
-        vec![
-            case("its packets go to the foreign agent", send(HOST, &datagram(VISITOR)), forwarded()).when(forward),
-            case("a spoofed source is left to TC", send(HOST, &datagram(AWAY)), Expect::pass(Counter::PassedLocal))
-                .when(forward),
-            case("a broadcast is left to TC", send(BROADCAST, &datagram(VISITOR)), Expect::pass(Counter::PassedOther))
-                .when(forward),
-            case("ARP is left to TC", ask(BROADCAST, VISITOR, NEIGHBOUR), Expect::pass(Counter::PassedOther))
-                .when(forward),
-            case("a visitor on hold is left to TC", send(HOST, &datagram(VISITOR)), Expect::pass(Counter::PassedLocal))
-                .when(hold),
-            case(
-                "an unknown station is left to TC",
-                send(HOST, &datagram(VISITOR)),
-                Expect::pass(Counter::PassedLocal),
-            ),
-            case(
-                "EAPOL is left alone",
-                Frame::new(CLIENT, HOST).ether_type(0x888e),
-                Expect::pass(Counter::PassedOther),
-            )
+pub fn accelerated() -> Vec<Case> {
+    vec![
+        case("its packets go to the foreign agent", send(HOST, &datagram(VISITOR)), forwarded()).when(forward),
+        case("a spoofed source is left to TC", send(HOST, &datagram(AWAY)), Expect::pass(Counter::PassedLocal))
             .when(forward),
-            case(
-                "a short frame is left alone",
-                send(HOST, &datagram(VISITOR)).cut(33),
-                Expect::pass(Counter::PassedOther),
-            )
+        case("a broadcast is left to TC", send(BROADCAST, &datagram(VISITOR)), Expect::pass(Counter::PassedOther))
             .when(forward),
-            case(
-                "fast path off leaves it to TC",
-                send(HOST, &datagram(VISITOR)),
-                Expect::pass(Counter::SlowFastPathOff),
-            )
+        case("ARP is left to TC", ask(BROADCAST, VISITOR, NEIGHBOUR), Expect::pass(Counter::PassedOther)).when(forward),
+        case("a visitor on hold is left to TC", send(HOST, &datagram(VISITOR)), Expect::pass(Counter::PassedLocal))
+            .when(hold),
+        case("an unknown station is left to TC", send(HOST, &datagram(VISITOR)), Expect::pass(Counter::PassedLocal)),
+        case("EAPOL is left alone", Frame::new(CLIENT, HOST).ether_type(0x888e), Expect::pass(Counter::PassedOther))
+            .when(forward),
+        case("a short frame is left alone", send(HOST, &datagram(VISITOR)).cut(33), Expect::pass(Counter::PassedOther))
+            .when(forward),
+        case("fast path off leaves it to TC", send(HOST, &datagram(VISITOR)), Expect::pass(Counter::SlowFastPathOff))
             .when(|world| {
                 forward(world);
                 world.interface.flags &= !interface_flags::FAST;
             }),
-            case(
-                "an uplink that XDP cannot reach is left to TC",
-                send(HOST, &datagram(VISITOR)),
-                Expect::pass(Counter::SlowNotXdpTarget),
-            )
-            .when(|world| {
-                forward(world);
-                world.stations[0].1.flags &= !tunnel_flags::XDP_TARGET;
-            }),
-        ],
-    );
+        case(
+            "an uplink that XDP cannot reach is left to TC",
+            send(HOST, &datagram(VISITOR)),
+            Expect::pass(Counter::SlowNotXdpTarget),
+        )
+        .when(|world| {
+            forward(world);
+            world.stations[0].1.flags &= !tunnel_flags::XDP_TARGET;
+        }),
+    ]
 }

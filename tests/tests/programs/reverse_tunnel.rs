@@ -3,10 +3,11 @@
 use std::net::Ipv4Addr;
 
 use mipd_common::maps::Counter;
-use mipd_lab::packets::bench::Expect;
-use mipd_lab::packets::frame::{Frame, Ipv4};
+use mipd_lab::packets::expect::Expect;
+use mipd_lab::packets::frame::Frame;
+use mipd_lab::packets::ipv4::Ipv4;
 
-use crate::table::{Case, case, check_tc, check_xdp};
+use crate::case::{Case, case};
 use crate::world::{
     ALSO_AWAY, AT_HOME, AWAY, CARE_OF, CLIENT, CORRESPONDENT, EGRESS, FAR_AGENT, FARTHER_AGENT, HOME_AGENT, HOST,
     NEARBY, NEXT_HOP, ROUTER, World,
@@ -20,12 +21,12 @@ fn inner(destination: Ipv4Addr) -> Ipv4 {
     Ipv4::udp((AWAY, 9), (destination, 9), 20)
 }
 
-fn both_hooks() -> Vec<Case> {
-    vec![
+pub fn cases() -> Vec<Case> {
+    let mut cases = vec![
         case(
             "both clients are away: out of one tunnel, into the other",
             back(FAR_AGENT, &inner(ALSO_AWAY)),
-            Expect::redirect(Counter::Encapsulated).bytes(
+            Expect::transmit(Counter::Encapsulated).bytes(
                 Frame::new(EGRESS, NEXT_HOP)
                     .ipv4(&Ipv4::tunnel(HOME_AGENT, FARTHER_AGENT, &inner(ALSO_AWAY).forwarded()))
                     .bytes(),
@@ -34,7 +35,7 @@ fn both_hooks() -> Vec<Case> {
         case(
             "the other client is a visitor of this very router",
             back(FAR_AGENT, &inner(NEARBY)),
-            Expect::redirect(Counter::DeliveredDirect)
+            Expect::transmit(Counter::DeliveredDirect)
                 .bytes(Frame::new(EGRESS, CLIENT).ipv4(&inner(NEARBY).forwarded()).bytes()),
         ),
         case(
@@ -45,7 +46,7 @@ fn both_hooks() -> Vec<Case> {
         case(
             "a client with several care-of addresses comes back from each of them",
             back(FARTHER_AGENT, &inner(NEARBY)),
-            Expect::redirect(Counter::DeliveredDirect)
+            Expect::transmit(Counter::DeliveredDirect)
                 .bytes(Frame::new(EGRESS, CLIENT).ipv4(&inner(NEARBY).forwarded()).bytes()),
         )
         .when(World::copies),
@@ -70,43 +71,21 @@ fn both_hooks() -> Vec<Case> {
             back(FAR_AGENT, &Ipv4::udp((CORRESPONDENT, 9), (AT_HOME, 9), 4)),
             Expect::drop(Counter::DroppedNoVisitor),
         ),
-    ]
-}
-
-#[test]
-fn xdp_treats_reverse_tunnelled_packets_as_specified() {
-    let mut cases = both_hooks();
-    cases.push(case(
-        "without a route it is left to TC",
-        back(FAR_AGENT, &inner(CORRESPONDENT)),
-        Expect::pass(Counter::SlowUnresolved),
-    ));
-    cases.push(case(
-        "expiring, it is left to TC",
-        back(FAR_AGENT, &inner(ALSO_AWAY).ttl(1)),
-        Expect::pass(Counter::SlowTtl),
-    ));
-    check_xdp(cases);
-}
-
-#[test]
-fn tc_treats_reverse_tunnelled_packets_as_specified() {
-    let mut cases = both_hooks();
-    for (description, inner) in [
-        ("without a route the kernel receives the inner packet", inner(CORRESPONDENT)),
-        ("the kernel receives an expiring packet for another away client", inner(ALSO_AWAY).ttl(1)),
-        ("the kernel receives a packet for ourselves", inner(HOME_AGENT)),
-    ] {
-        let handed_over = Frame::new(HOST, ROUTER).ipv4(&inner).bytes();
-        cases.push(case(description, back(FAR_AGENT, &inner), Expect::redirect(Counter::SlowToTun).bytes(handed_over)));
-    }
-    cases.push(
         case(
             "without a home device the raw socket gets it",
             back(FAR_AGENT, &inner(CORRESPONDENT)),
             Expect::pass(Counter::SlowUnresolved),
         )
         .when(|world| world.router.home_tun = 0),
-    );
-    check_tc(cases);
+    ];
+    for (description, inner, reason) in [
+        ("without a route the kernel receives the inner packet", inner(CORRESPONDENT), Counter::SlowUnresolved),
+        ("the kernel receives an expiring packet for another away client", inner(ALSO_AWAY).ttl(1), Counter::SlowTtl),
+        ("the kernel receives a packet for ourselves", inner(HOME_AGENT), Counter::SlowUnresolved),
+    ] {
+        let handed_over = Frame::new(HOST, ROUTER).ipv4(&inner).bytes();
+        let case = case(description, back(FAR_AGENT, &inner), Expect::pass(reason));
+        cases.push(case.tc(Expect::receive(Counter::SlowToTun).bytes(handed_over)));
+    }
+    cases
 }

@@ -1,70 +1,147 @@
-//! Runs a table of cases, each with fresh maps, and reports every case that differs.
+//! The table: every family of cases and where its packets run. Each is a test.
+//!
+//! Router cases run at XDP and at TC. A case says what each of them does with the packet, or why it does not run there.
+
+use std::fmt::Write as _;
 
 use mipd_common::maps::hook;
-use mipd_lab::packets::bench::{self, Expect, SocketBuffer};
-use mipd_lab::packets::frame::Frame;
+use mipd_lab::packets::bench;
 
-use crate::world::World;
+use crate::case::{Answer, Case};
+use crate::{
+    away_clients, home_arp, icmp_filter, isolation, radio, reverse_tunnel, rig, routing, tunnel_devices, uplink,
+    visitors,
+};
 
-/// One packet through a program.
-pub struct Case {
-    pub description: &'static str,
-    pub world: fn(&mut World),
-    pub frame: Frame,
-    pub buffer: SocketBuffer,
-    pub expect: Expect,
+/// A program at its hook.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Name of the program in the object.
+    pub program: &'static str,
+    /// The hook it counts for.
+    pub hook: u32,
+    /// It is attached to a tunnel device: to this one of the box.
+    pub tunnel: Option<usize>,
 }
 
-/// A case in the plain world.
-pub fn case(description: &'static str, frame: Frame, expect: Expect) -> Case {
-    Case { description, world: |_| {}, frame, buffer: SocketBuffer::default(), expect }
+const fn place(program: &'static str, hook: u32) -> Place {
+    Place { program, hook, tunnel: None }
 }
 
-impl Case {
-    /// In a world that differs.
-    pub fn when(mut self, world: fn(&mut World)) -> Self {
-        self.world = world;
-        self
-    }
-
-    /// With this in the socket buffer beside the packet.
-    pub fn buffer(mut self, buffer: SocketBuffer) -> Self {
-        self.buffer = buffer;
-        self
-    }
+const fn tunnel(program: &'static str, device: usize) -> Place {
+    Place { program, hook: hook::EGRESS, tunnel: Some(device) }
 }
 
-/// Runs the cases through `program`, attached at `hook`.
-pub fn check(program: &str, hook: u32, cases: Vec<Case>) {
+/// Home agent and foreign agent, what arrives.
+const ROUTER: &[Place] = &[place("router_xdp", hook::XDP), place("router_ingress", hook::INGRESS)];
+/// Home agent and foreign agent, what leaves.
+const ROUTER_EGRESS: &[Place] = &[place("router_egress", hook::EGRESS)];
+/// Home agent, what its kernel sends to away clients. Packets begin with the IP header, and with an Ethernet header where
+/// they are forwarded.
+const HOME_TUNNEL: &[Place] = &[tunnel("home_tun_egress", 0)];
+/// Foreign agent, what its kernel sends to home agents.
+const VISIT_TUNNEL: &[Place] = &[tunnel("visit_tun_egress", 1)];
+/// Access point, what stations send, accelerated.
+const RADIO_XDP: &[Place] = &[place("radio_xdp", hook::XDP)];
+/// Access point, what stations send.
+const RADIO: &[Place] = &[place("radio_ingress", hook::INGRESS)];
+/// Access point, what the agent sends.
+const PUNT: &[Place] = &[place("punt_ingress", hook::INGRESS)];
+/// Access point, what arrives by the wire.
+const UPLINK: &[Place] = &[place("uplink_ingress", hook::INGRESS)];
+
+/// A family of cases.
+pub struct Family {
+    /// The sentence that its cases prove.
+    pub name: &'static str,
+    /// Where they run.
+    pub places: &'static [Place],
+    /// The cases.
+    pub cases: Vec<Case>,
+}
+
+macro_rules! families {
+    ($(#[test] fn $name:ident() at $places:ident: $cases:path;)+) => {
+        /// The whole table.
+        pub fn families() -> Vec<Family> {
+            vec![$(Family { name: stringify!($name), places: $places, cases: $cases() },)+]
+        }
+
+        $(#[test]
+        fn $name() {
+            check(&Family { name: stringify!($name), places: $places, cases: $cases() });
+        })+
+    };
+}
+
+families! {
+    #[test]
+    fn packets_for_away_clients_go_to_them() at ROUTER: away_clients::cases;
+    #[test]
+    fn requests_for_away_clients_are_answered_and_nothing_else() at ROUTER: home_arp::cases;
+    #[test]
+    fn packets_come_back_through_reverse_tunnels() at ROUTER: reverse_tunnel::cases;
+    #[test]
+    fn tunnelled_packets_reach_visitors() at ROUTER: visitors::down;
+    #[test]
+    fn what_visitors_send_goes_where_it_may() at ROUTER: visitors::up;
+    #[test]
+    fn nothing_for_a_visitor_that_the_kernel_does_not_know_is_left_to_it() at ROUTER: isolation::unknown_to_the_kernel;
+    #[test]
+    fn visitors_are_told_what_cannot_go_into_their_reverse_tunnel() at ROUTER: isolation::told_to_visitors;
+    #[test]
+    fn a_visitors_arp_speaks_for_itself_alone_at_the_foreign_agent() at ROUTER: isolation::claims;
+    #[test]
+    fn a_visitors_arp_speaks_for_itself_alone_at_the_access_point() at RADIO: isolation::claims_by_radio;
+    #[test]
+    fn the_kernels_routes_are_followed() at ROUTER: routing::cases;
+    #[test]
+    fn the_kernels_packets_for_away_clients_are_tunnelled() at HOME_TUNNEL: tunnel_devices::home;
+    #[test]
+    fn the_kernels_packets_for_home_agents_are_tunnelled() at VISIT_TUNNEL: tunnel_devices::visit;
+    #[test]
+    fn unreachables_about_our_tunnels_stay_here() at ROUTER_EGRESS: icmp_filter::cases;
+    #[test]
+    fn xdp_forwards_registered_visitors_and_nothing_else() at RADIO_XDP: radio::accelerated;
+    #[test]
+    fn visitors_on_hold_are_treated_as_specified() at RADIO: radio::on_hold;
+    #[test]
+    fn registered_visitors_are_treated_as_specified() at RADIO: radio::registered;
+    #[test]
+    fn local_stations_are_bridged_untouched() at RADIO: radio::local_stations;
+    #[test]
+    fn unknown_stations_are_noticed() at RADIO: radio::newcomers;
+    #[test]
+    fn registration_replies_go_to_the_agent_and_all_else_to_the_bridge() at UPLINK: uplink::replies;
+    #[test]
+    fn moves_and_announcements_are_reported() at UPLINK: uplink::sightings;
+    #[test]
+    fn broadcasts_that_the_home_agent_wrapped_reach_the_visitor_unwrapped() at UPLINK: uplink::broadcasts;
+    #[test]
+    fn frames_of_the_agent_go_back_to_the_stations_radio() at PUNT: uplink::reinjected;
+}
+
+/// Runs the cases of a family at all its places, and reports every one that differs.
+fn check(family: &Family) {
     if !bench::privileged() {
         return;
     }
     let mut failures = String::new();
-    for case in cases {
-        let mut world = World::default();
-        (case.world)(&mut world);
-        let mut object = bench::load(program).unwrap();
-        world.write(&mut object).unwrap();
-        let packet = case.frame.bytes();
-        let differences = match bench::run(&mut object, program, &packet, case.buffer) {
-            Ok(outcome) => bench::compare(&mut object, hook, &packet, &outcome, &case.expect).unwrap(),
-            Err(error) => format!("  {error:#}\n"),
-        };
-        if !differences.is_empty() {
-            failures.push_str(case.description);
-            failures.push('\n');
-            failures.push_str(&differences);
+    for case in &family.cases {
+        let world = case.world();
+        for &place in family.places {
+            let Answer::Expect(expect) = case.answer(place.hook) else { continue };
+            if !case.can_run(place.hook) {
+                println!("{}: this kernel is too old for it in {}", case.description, place.program);
+                continue;
+            }
+            let checked = rig::with(|rig| rig.check(place, &world, &case.packet, case.buffer, &expect)).unwrap();
+            let differences = checked.unwrap_or_else(|error| format!("  {error:#}\n"));
+            if !differences.is_empty() {
+                writeln!(failures, "{}, in {}", case.description, place.program).unwrap();
+                failures.push_str(&differences);
+            }
         }
     }
-    assert!(failures.is_empty(), "{program}:\n{failures}");
-}
-
-/// Runs router cases at XDP.
-pub fn check_xdp(cases: Vec<Case>) {
-    check("router_xdp", hook::XDP, cases);
-}
-
-/// Runs router cases at TC.
-pub fn check_tc(cases: Vec<Case>) {
-    check("router_ingress", hook::INGRESS, cases);
+    assert!(failures.is_empty(), "{}:\n{failures}", family.name);
 }

@@ -7,12 +7,14 @@ use std::net::Ipv4Addr;
 
 use anyhow::Result;
 use aya::Ebpf;
+use ipnet::Ipv4Net;
 use mipd_common::mac::MacAddress;
 use mipd_common::maps::{
     AccessPoint, HOME_SUBNETS_LENGTH, Interface, Router, SPARSE, Seen, Station, Tunnel, Visitor, interface_flags,
     station_state, tunnel_flags, tunnel_kind,
 };
-use mipd_lab::packets::maps::{Maps, ethernet, ip_in_ip};
+use mipd_lab::packets::encapsulation::Encapsulation;
+use mipd_lab::packets::maps::{Maps, ethernet};
 
 const fn mac(last: u8) -> MacAddress {
     MacAddress([0x02, 0, 0, 0, 0, last])
@@ -52,7 +54,16 @@ pub const VISITOR: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 20);
 pub const VISITORS_AGENT: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 1);
 /// A host of the visited subnet.
 pub const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 77);
-/// Somebody else.
+/// Somebody whom the routing table knows the way to, by a gateway whose MAC is `NEXT_HOP`.
+pub const ROUTED: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 9);
+pub const ROUTED_NETWORK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(198, 51, 100, 0), 24);
+pub const GATEWAY_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
+/// An address of nobody's, which leads the packets of away clients to `mip-home`.
+pub const HOME_NETWORK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 1, 0, 250), 24);
+/// The networks of the tunnels' other ends, behind the same gateway.
+pub const AGENTS_NETWORKS: [Ipv4Net; 3] = [agents_network(7), agents_network(8), agents_network(9)];
+pub const ROUTER_ADDRESS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 99, 0, 1), 24);
+/// Somebody else, to whom there is no route.
 pub const CORRESPONDENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
 
 pub const TUNNEL: u32 = 3;
@@ -64,7 +75,16 @@ pub const MARK: u32 = 0x434_0000;
 pub const FIRST_SLOT: u32 = 256;
 pub const REGISTRATION_PORT: u16 = 4340;
 
+const fn agents_network(number: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(10, number, 0, 0), 24)
+}
+
 const LOOPBACK: u32 = 1;
+/// Interfaces that exist where the programs run: see `rig`.
+pub const EGRESS_INDEX: u32 = 7;
+pub const INGRESS_INDEX: u32 = 8;
+pub const HOME_TUN: u32 = 20;
+pub const VISIT_TUN: u32 = 21;
 const ACCESS: u32 = 9;
 const MASK: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 0);
 
@@ -83,6 +103,10 @@ pub struct World {
     pub home_macs: Vec<(Ipv4Addr, MacAddress)>,
     pub visitors: Vec<(Ipv4Addr, Ipv4Addr, Visitor)>,
     pub visitor_sources: Vec<(MacAddress, Ipv4Addr, u32)>,
+    /// The interface that the route to `ROUTED` and the tunnels lead to.
+    pub egress: Interface,
+    /// The tunnel devices.
+    pub tunnel_device: Interface,
     pub access_point: AccessPoint,
     pub stations: Vec<(MacAddress, Station)>,
     pub seen: Vec<(MacAddress, Seen)>,
@@ -91,7 +115,7 @@ pub struct World {
 impl Default for World {
     fn default() -> Self {
         use interface_flags::{ACCESS as ACCESS_SIDE, FAST, HOME, XDP_TARGET};
-        let tunnel = |local, remote| ip_in_ip(local, remote, (NEXT_HOP, EGRESS), 7);
+        let tunnel = |local, remote| Encapsulation::IP_IN_IP.entry(local, remote, (NEXT_HOP, EGRESS), EGRESS_INDEX);
         let direct = Tunnel {
             outer: [0; 20],
             ethernet: ethernet(CLIENT, EGRESS),
@@ -102,7 +126,13 @@ impl Default for World {
         Self {
             interface: Interface { mac: ROUTER.0, flags: FAST | XDP_TARGET | HOME | ACCESS_SIDE, row: 1, mtu: 1500 },
             access: Interface { mac: EGRESS.0, flags: FAST | XDP_TARGET, row: 2, mtu: 1500 },
-            router: Router { home_tun: 20, visit_tun: 21, mark: MARK, mark_mask: 0xffff_0000, reserved: 0 },
+            router: Router {
+                home_tun: HOME_TUN,
+                visit_tun: VISIT_TUN,
+                mark: MARK,
+                mark_mask: 0xffff_0000,
+                reserved: 0,
+            },
             own_addresses: vec![HOME_AGENT, CARE_OF],
             own_subnets: vec![(Ipv4Addr::new(10, 2, 0, 0), MASK)],
             home_subnets: vec![
@@ -131,6 +161,8 @@ impl Default for World {
                 },
             )],
             visitor_sources: vec![(CLIENT, VISITOR, 0)],
+            egress: Interface { mac: EGRESS.0, flags: FAST | XDP_TARGET, row: 3, mtu: 1500 },
+            tunnel_device: Interface { flags: FAST, row: 3, mtu: 1500, ..Interface::default() },
             access_point: AccessPoint {
                 punt_ifindex: 30,
                 uplink_ifindex: 31,
@@ -152,8 +184,13 @@ impl World {
 
     /// Gives `AWAY` a second care-of address, that of `ALSO_AWAY`.
     pub fn copies(&mut self) {
+        self.copies_into(&[TUNNEL, OTHER_TUNNEL]);
+    }
+
+    /// Has the packets for `AWAY` copied into these tunnels.
+    pub fn copies_into(&mut self, tunnels: &[u32]) {
         let mut copies = Tunnel { kind: tunnel_kind::COPIES, inner_mtu: 1480, ..Tunnel::default() };
-        for (place, id) in copies.outer.chunks_exact_mut(4).zip([TUNNEL, OTHER_TUNNEL]) {
+        for (place, id) in copies.outer.chunks_exact_mut(4).zip(tunnels) {
             place.copy_from_slice(&id.to_ne_bytes());
         }
         self.tunnels.push((COPIES, copies));
@@ -195,9 +232,12 @@ impl World {
         self.stations.push((CLIENT, station));
     }
 
-    /// Fills the maps.
+    /// Fills the maps, which are empty.
     pub fn write(&self, object: &mut Ebpf) -> Result<()> {
         let mut maps = Maps(object);
+        maps.interface(EGRESS_INDEX, self.egress)?;
+        maps.interface(HOME_TUN, self.tunnel_device)?;
+        maps.interface(VISIT_TUN, self.tunnel_device)?;
         maps.interface(LOOPBACK, self.interface)?;
         maps.interface(ACCESS, self.access)?;
         maps.router(self.router)?;
