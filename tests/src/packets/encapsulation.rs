@@ -56,7 +56,7 @@ impl Encapsulation {
     pub const UDP_MINIMAL: Self = Self { name: "minimal over UDP", ports: PORTS, ..Self::MINIMAL };
 
     /// Those that the programs know. The table runs its tunnel cases with each.
-    pub const ALL: &[Self] = &[Self::IP_IN_IP];
+    pub const ALL: &[Self] = &[Self::IP_IN_IP, Self::GRE, Self::KEYED_GRE];
 
     /// What people call it.
     pub fn name(&self) -> &'static str {
@@ -71,6 +71,11 @@ impl Encapsulation {
             ports: self.ports.map(|ports| Ports { ours: ports.theirs, theirs: ports.ours }),
             ..self
         }
+    }
+
+    /// The GRE key of what we send; zero without one.
+    pub fn send_key(self) -> [u8; 4] {
+        self.keys.map_or([0; 4], |keys| keys.send)
     }
 
     /// How many bytes it adds to a packet, at most.

@@ -40,8 +40,8 @@ pub struct Expect {
     pub counter: Counter,
     /// The packet afterwards; `None`: unchanged.
     pub bytes: Option<Vec<u8>>,
-    /// Copies that have left before it.
-    pub copies: Vec<Vec<u8>>,
+    /// Copies of it, each counted too: those that left, and those that were dropped.
+    pub copies: Vec<(Counter, Option<Vec<u8>>)>,
     /// The outer identification may be anything.
     pub any_identification: bool,
     /// The firewall mark afterwards (TC).
@@ -87,10 +87,17 @@ impl Expect {
         self
     }
 
-    /// This copy has left before it.
+    /// A copy has left before it.
     #[must_use]
-    pub fn copy(mut self, bytes: Vec<u8>) -> Self {
-        self.copies.push(bytes);
+    pub fn copy(mut self, counter: Counter, bytes: Vec<u8>) -> Self {
+        self.copies.push((counter, Some(bytes)));
+        self
+    }
+
+    /// A copy has been dropped.
+    #[must_use]
+    pub fn dropped_copy(mut self, counter: Counter) -> Self {
+        self.copies.push((counter, None));
         self
     }
 
@@ -147,7 +154,8 @@ pub fn compare(object: &mut Ebpf, hook: u32, packet: &[u8], outcome: &Outcome, e
 pub fn compare_sent(object: &mut Ebpf, mut sent: Vec<Vec<u8>>, expect: &Expect) -> Result<String> {
     let mut differences = String::new();
     compare_counters(object, hook::EGRESS, expect, &mut differences)?;
-    let mut expected: Vec<_> = expect.copies.iter().chain(&expect.bytes).cloned().collect();
+    let copies = expect.copies.iter().filter_map(|(_, bytes)| bytes.as_ref());
+    let mut expected: Vec<_> = copies.chain(&expect.bytes).cloned().collect();
     if expect.any_identification {
         for (expected, sent) in expected.iter_mut().zip(&sent) {
             adopt_identification(expected, sent);
@@ -164,12 +172,16 @@ pub fn compare_sent(object: &mut Ebpf, mut sent: Vec<Vec<u8>>, expect: &Expect) 
 
 fn compare_counters(object: &mut Ebpf, hook: u32, expect: &Expect, differences: &mut String) -> Result<()> {
     let counted = Maps(object).counted()?;
-    if counted.len() != 1 || (counted[0].1, counted[0].2, counted[0].3) != (hook, expect.counter, 1) {
-        let names: Vec<_> = counted
-            .iter()
-            .map(|(row, hook, counter, packets)| format!("{} row {row} hook {hook}: {packets}", counter.name()))
-            .collect();
-        writeln!(differences, "  counted {names:?}, expected {} once at hook {hook}", expect.counter.name())?;
+    let copies = expect.copies.iter().map(|(counter, _)| *counter);
+    let mut expected: Vec<_> = copies.chain([expect.counter]).map(|counter| (hook, counter.name())).collect();
+    let counted = counted
+        .into_iter()
+        .flat_map(|(_, hook, counter, packets)| std::iter::repeat_n((hook, counter.name()), packets as usize));
+    let mut counted: Vec<_> = counted.collect();
+    counted.sort_unstable();
+    expected.sort_unstable();
+    if counted != expected {
+        writeln!(differences, "  counted {counted:?}, expected {expected:?} (hook, counter)")?;
     }
     Ok(())
 }

@@ -85,6 +85,8 @@ const NOT_COUNTED_AT: &[(u32, &str, &[Counter])] = &[
             DroppedTtl,
             AnsweredTooBig,
             AnsweredTtl,
+            DroppedEncapsulation,
+            SlowGreOptions,
         ],
     ),
 ];
@@ -109,6 +111,9 @@ fn reached() -> Vec<(u32, Counter, Fate)> {
             for place in family.places {
                 if let Answer::Expect(expect) = case.answer(place.hook) {
                     reached.push((place.hook, expect.counter, expect.fate));
+                    reached.extend(expect.copies.iter().map(|(counter, sent)| {
+                        (place.hook, *counter, if sent.is_some() { Fate::Transmit } else { Fate::Drop })
+                    }));
                 }
             }
         }

@@ -66,7 +66,7 @@ impl Rig {
         Ok(Self { namespace, object, ingress, egress, tunnels: [home, visit] })
     }
 
-    /// Runs a packet through a program in a world, and says what differs from what is expected.
+    /// Runs a packet through a program in a world (from within the box's namespace), and says what differs from what is expected.
     pub fn check(
         &mut self,
         place: Place,
@@ -80,8 +80,7 @@ impl Rig {
         if let Some(tunnel) = place.tunnel {
             return self.check_tunnel(tunnel, packet, buffer, expect);
         }
-        let object = &mut self.object;
-        let outcome = self.namespace.enter(|| bench::run(object, place.program, packet, buffer))??;
+        let outcome = bench::run(&mut self.object, place.program, packet, buffer)?;
         compare(&mut self.object, place.hook, packet, &outcome, expect)
     }
 
@@ -92,13 +91,13 @@ impl Rig {
         if buffer.forwarded {
             self.ingress.receive(packet)?;
         } else {
-            self.namespace.enter(|| send(name, packet, buffer))??;
+            send(name, packet, buffer)?;
         }
         let object = &mut self.object;
         let counted = wait::until(PATIENCE, || Ok((!Maps(object).counted()?.is_empty()).then_some(())))?;
         counted.with_context(|| format!("the packet did not come to {name}"))?;
         // Counted first, sent afterwards.
-        let wanted = expect.copies.len() + expect.bytes.iter().len();
+        let wanted = expect.copies.iter().filter(|(_, bytes)| bytes.is_some()).count() + expect.bytes.iter().len();
         let mut sent = Vec::new();
         wait::until(PATIENCE, || {
             sent.extend(std::iter::from_fn(|| self.egress.sent()));
@@ -157,12 +156,13 @@ fn segments_header(buffer: SocketBuffer) -> Vec<u8> {
     bytes
 }
 
-/// Works on the box, which is set up by the first who needs it. One case at a time.
-pub fn with<T>(work: impl FnOnce(&mut Rig) -> T) -> Result<T> {
+/// Works on the box, within its namespace. It is set up by the first who needs it, and has one user at a time.
+pub fn with<T: Send>(work: impl FnOnce(&mut Rig) -> T + Send) -> Result<T> {
     static RIG: Mutex<Option<Rig>> = Mutex::new(None);
     let mut rig = RIG.lock().unwrap_or_else(PoisonError::into_inner);
     if rig.is_none() {
         *rig = Some(Rig::new()?);
     }
-    Ok(work(rig.as_mut().context("there is no box")?))
+    let rig = rig.as_mut().context("there is no box")?;
+    rig.namespace.clone().enter(|| work(rig))
 }

@@ -8,9 +8,10 @@ use mipd_common::maps::hook;
 use mipd_lab::packets::bench;
 
 use crate::case::{Answer, Case};
+use crate::rig::Rig;
 use crate::{
-    away_clients, home_arp, icmp_filter, isolation, radio, reverse_tunnel, rig, routing, tunnel_devices, uplink,
-    visitors,
+    away_clients, decapsulation, encapsulation, gre, home_arp, icmp_filter, isolation, radio, reverse_tunnel, rig,
+    routing, tunnel_devices, uplink, visitors,
 };
 
 /// A program at its hook.
@@ -78,6 +79,16 @@ families! {
     #[test]
     fn packets_for_away_clients_go_to_them() at ROUTER: away_clients::cases;
     #[test]
+    fn every_encapsulation_takes_packets_to_away_clients() at ROUTER: encapsulation::down;
+    #[test]
+    fn every_encapsulation_takes_packets_back_to_home_agents() at ROUTER: encapsulation::up;
+    #[test]
+    fn every_encapsulation_brings_packets_to_visitors() at ROUTER: decapsulation::down;
+    #[test]
+    fn every_encapsulation_brings_packets_back_from_away_clients() at ROUTER: decapsulation::back;
+    #[test]
+    fn gre_headers_must_be_as_agreed() at ROUTER: gre::cases;
+    #[test]
     fn requests_for_away_clients_are_answered_and_nothing_else() at ROUTER: home_arp::cases;
     #[test]
     fn packets_come_back_through_reverse_tunnels() at ROUTER: reverse_tunnel::cases;
@@ -126,6 +137,11 @@ fn check(family: &Family) {
     if !bench::privileged() {
         return;
     }
+    let failures = rig::with(|rig| failures(rig, family)).unwrap();
+    assert!(failures.is_empty(), "{}:\n{failures}", family.name);
+}
+
+fn failures(rig: &mut Rig, family: &Family) -> String {
     let mut failures = String::new();
     for case in &family.cases {
         let world = case.world();
@@ -135,7 +151,7 @@ fn check(family: &Family) {
                 println!("{}: this kernel is too old for it in {}", case.description, place.program);
                 continue;
             }
-            let checked = rig::with(|rig| rig.check(place, &world, &case.packet, case.buffer, &expect)).unwrap();
+            let checked = rig.check(place, &world, &case.packet, case.buffer, &expect);
             let differences = checked.unwrap_or_else(|error| format!("  {error:#}\n"));
             if !differences.is_empty() {
                 writeln!(failures, "{}, in {}", case.description, place.program).unwrap();
@@ -143,5 +159,5 @@ fn check(family: &Family) {
             }
         }
     }
-    assert!(failures.is_empty(), "{}:\n{failures}", family.name);
+    failures
 }

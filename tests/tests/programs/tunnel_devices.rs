@@ -91,7 +91,7 @@ pub fn home() -> Vec<Case> {
             &to(AWAY),
             Expect::transmit(Counter::EncapsulatedCopies)
                 .bytes(out(&Ipv4::tunnel(HOME_AGENT, FAR_AGENT, &to(AWAY))))
-                .copy(out(&Ipv4::tunnel(HOME_AGENT, FARTHER_AGENT, &to(AWAY)))),
+                .copy(Counter::EncapsulatedCopies, out(&Ipv4::tunnel(HOME_AGENT, FARTHER_AGENT, &to(AWAY)))),
         )
         .when(World::copies),
         case(
@@ -99,26 +99,37 @@ pub fn home() -> Vec<Case> {
             &to(AWAY),
             Expect::transmit(Counter::EncapsulatedCopies)
                 .bytes(out(&Ipv4::tunnel(HOME_AGENT, FARTHER_AGENT, &to(AWAY))))
-                .copy(Frame::new(EGRESS, CLIENT).ipv4(&to(AWAY)).bytes()),
+                .copy(Counter::DeliveredDirect, Frame::new(EGRESS, CLIENT).ipv4(&to(AWAY)).bytes()),
         )
         .when(|world| world.copies_into(&[DIRECT_TUNNEL, crate::world::OTHER_TUNNEL])),
         case(
             "a copy does not go back where the packet comes from",
             forwarded(&Ipv4::udp((FAR_AGENT, 9), (AWAY, 9), 5)),
-            Expect::transmit(Counter::EncapsulatedCopies).bytes(out(&Ipv4::tunnel(
-                HOME_AGENT,
-                FARTHER_AGENT,
-                &Ipv4::udp((FAR_AGENT, 9), (AWAY, 9), 5).forwarded(),
-            ))),
+            Expect::transmit(Counter::EncapsulatedCopies)
+                .bytes(out(&Ipv4::tunnel(
+                    HOME_AGENT,
+                    FARTHER_AGENT,
+                    &Ipv4::udp((FAR_AGENT, 9), (AWAY, 9), 5).forwarded(),
+                )))
+                .dropped_copy(Counter::DroppedLoop),
         )
         .when(World::copies)
         .buffer(received()),
-        case("copies that are too big are dropped", &to(AWAY).payload(1461), Expect::drop(Counter::DroppedTooBig))
-            .when(World::copies),
-        case("copies without any way are dropped", &to(AWAY), Expect::drop(Counter::DroppedUnresolved)).when(|world| {
+        case(
+            "copies that are too big are dropped",
+            &to(AWAY).payload(1461),
+            Expect::drop(Counter::DroppedTooBig).dropped_copy(Counter::DroppedTooBig),
+        )
+        .when(World::copies),
+        case(
+            "copies without any way are dropped",
+            &to(AWAY),
+            Expect::drop(Counter::DroppedUnresolved).dropped_copy(Counter::DroppedUnresolved),
+        )
+        .when(|world| {
             world.copies();
-            world.tunnels[0].1.flags = 0;
-            world.tunnels[1].1.flags = 0;
+            world.tunnels[0].1.ifindex = 0;
+            world.tunnels[1].1.ifindex = 0;
         }),
         case(
             "the client of another tunnel",

@@ -182,6 +182,20 @@ impl World {
         &mut self.tunnels[0].1
     }
 
+    /// Has the packets of `AWAY` and `ALSO_AWAY` wrapped in these ways.
+    pub fn wrap(&mut self, away: Encapsulation, also_away: Encapsulation) {
+        for (index, encapsulation, remote) in [(0, away, FAR_AGENT), (1, also_away, FARTHER_AGENT)] {
+            self.tunnels[index].1 = encapsulation.entry(HOME_AGENT, remote, (NEXT_HOP, EGRESS), EGRESS_INDEX);
+        }
+    }
+
+    /// Has the packets of `VISITOR` wrapped in this way by its home agent, and by us.
+    pub fn wrap_visitor(&mut self, home_agents: Encapsulation) {
+        let ours = home_agents.reversed();
+        self.visitors[0].2 = ours.visitor(self.visitors[0].2);
+        self.tunnels[3].1 = ours.entry(CARE_OF, VISITORS_AGENT, (NEXT_HOP, EGRESS), EGRESS_INDEX);
+    }
+
     /// Gives `AWAY` a second care-of address, that of `ALSO_AWAY`.
     pub fn copies(&mut self) {
         self.copies_into(&[TUNNEL, OTHER_TUNNEL]);
