@@ -5,12 +5,11 @@
 //! data path.
 //!
 //! `boxes` fills the programs' tables, `path` knows what takes which path, `headers` makes the packets, `test_run` runs a
-//! program, `cable` joins boxes, `durations` collects; `machine` pins processes to cores and reads what they cost; `report`
+//! program, `durations` collects; `machine` pins processes to cores and reads what they cost; `report`
 //! prints and writes the figures, `document` puts them into the documentation, with a `picture`.
 
 mod arguments;
 mod boxes;
-mod cable;
 mod document;
 mod durations;
 mod forwarding;

@@ -1,28 +1,38 @@
 //! Captures on wires, and questions to them by tshark's display filters.
+//!
+//! A wire carries finished frames: every end of it has its offloads off. So no checksum in a capture may be wrong, and each
+//! capture makes sure of that when it ends, whether or not its test thinks of it.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 
 use crate::lab::Lab;
 use crate::process::Process;
 
-/// A running capture. Stop it before reading the file; dropping it stops it too.
+/// Wrong checksums. What an ICMP error quotes is cut short and proves nothing.
+const BAD_CHECKSUMS: &str = "ip.checksum.status == \"Bad\" || icmp.checksum.status == \"Bad\" \
+    || gre.checksum.status == \"Bad\" || (!icmp && (tcp.checksum.status == \"Bad\" || udp.checksum.status == \"Bad\"))";
+
+/// A running capture. Stop it before reading the file; dropping it stops it too. Both look at the checksums.
 #[derive(Debug)]
 pub struct Capture {
     process: Process,
     file: PathBuf,
+    stopped: bool,
 }
 
 impl Capture {
     /// Starts capturing all frames on a wire, by its name, and returns when the capture is live.
     pub fn start(lab: &Lab, wire: &str, file: &Path) -> Result<Self> {
         let mut command = Command::new("tcpdump");
-        command.args(["-i", wire, "-U", "-s", "0", "--immediate-mode", "-Z", "root", "-w"]).arg(file);
+        // Longer than any frame on a wire, but not much: what a burst needs room for is this times the frames.
+        command.args(["-i", wire, "-U", "-s", "2048", "-B", "8192", "--immediate-mode", "-Z", "root", "-w"]).arg(file);
         let process = lab
             .start(lab.wires(), command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()))
             .context("captures need tcpdump; `cargo xtask setup` installs it")?;
@@ -31,16 +41,43 @@ impl Capture {
         let mut lines = BufReader::new(stderr);
         while lines.read_line(&mut said)? > 0 {
             if said.contains("listening on") {
-                return Ok(Self { process, file: file.to_owned() });
+                return Ok(Self { process, file: file.to_owned(), stopped: false });
             }
         }
         bail!("tcpdump on {wire} failed: {}", said.trim());
     }
 
-    /// Ends the capture and gives its file.
-    pub fn stop(self) -> Result<PcapFile> {
+    /// The frames captured so far.
+    pub fn frames(&self) -> Result<Vec<Vec<u8>>> {
+        frames_of(&fs::read(&self.file)?)
+    }
+
+    /// Ends the capture and gives its file. An error if a checksum in it is wrong.
+    pub fn stop(mut self) -> Result<PcapFile> {
+        let file = self.end()?;
+        file.ensure_checksums()?;
+        Ok(file)
+    }
+
+    fn end(&mut self) -> Result<PcapFile> {
+        self.stopped = true;
         self.process.stop(Signal::SIGINT, Duration::from_secs(5))?;
         Ok(PcapFile { path: self.file.clone() })
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        if self.stopped || std::thread::panicking() {
+            return;
+        }
+        // A capture that cannot be ended or read (its lab may be gone) says nothing about checksums.
+        if let Ok(file) = self.end()
+            && file.bad_checksums().is_ok_and(|bad| bad > 0)
+            && let Err(error) = file.ensure_checksums()
+        {
+            panic!("{error:#}");
+        }
     }
 }
 
@@ -76,11 +113,53 @@ impl PcapFile {
         Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
     }
 
-    /// Frames with a wrong IP, TCP, UDP or ICMP checksum. What an ICMP error quotes is cut short and proves nothing.
+    /// How many frames have a wrong checksum. Of a capture that has been stopped without an error, none has.
     pub fn bad_checksums(&self) -> Result<usize> {
-        self.count(
-            "ip.checksum.status == \"Bad\" || icmp.checksum.status == \"Bad\" \
-             || (!icmp && (tcp.checksum.status == \"Bad\" || udp.checksum.status == \"Bad\"))",
-        )
+        self.count(BAD_CHECKSUMS)
+    }
+
+    fn ensure_checksums(&self) -> Result<()> {
+        let bad = self.fields(BAD_CHECKSUMS, &["frame.number", "_ws.col.protocol", "_ws.col.info"])?;
+        let file = self.path.display();
+        ensure!(bad.is_empty(), "{} wrong checksums in {file}: {}", bad.len(), bad[..bad.len().min(5)].join("; "));
+        Ok(())
+    }
+}
+
+/// The frames in a file as tcpdump writes it (libpcap format, this machine's byte order); one that is being written counts
+/// when it is complete.
+fn frames_of(file: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let Some((header, mut rest)) = file.split_at_checked(24) else { return Ok(Vec::new()) };
+    let magic = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]);
+    ensure!(matches!(magic, 0xa1b2_c3d4 | 0xa1b2_3c4d), "a capture in another format, {magic:#x}");
+    let mut frames = Vec::new();
+    while let Some((record, after)) = rest.split_at_checked(16) {
+        let length = u32::from_ne_bytes([record[8], record[9], record[10], record[11]]) as usize;
+        let Some((frame, after)) = after.split_at_checked(length) else { break };
+        frames.push(frame.to_vec());
+        rest = after;
+    }
+    Ok(frames)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::frames_of;
+
+    #[test]
+    fn frames_are_read_until_one_is_incomplete() {
+        let mut file = 0xa1b2_c3d4_u32.to_ne_bytes().to_vec();
+        file.resize(24, 0);
+        for length in [3_u32, 2] {
+            file.extend([0; 8]);
+            file.extend(length.to_ne_bytes());
+            file.extend(length.to_ne_bytes());
+            file.extend(vec![7; length as usize]);
+        }
+        assert_eq!(frames_of(&file).unwrap(), [vec![7; 3], vec![7; 2]]);
+        file.pop();
+        assert_eq!(frames_of(&file).unwrap(), [vec![7; 3]]);
+        assert_eq!(frames_of(&file[..10]).unwrap(), Vec::<Vec<u8>>::new());
+        assert!(frames_of(&[1; 24]).is_err());
     }
 }

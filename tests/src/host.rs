@@ -62,6 +62,15 @@ impl Host {
         self.add_route(Ipv4Net::default(), gateway)
     }
 
+    /// Sets an interface's MTU.
+    pub fn set_mtu(&self, interface: &str, mtu: u16) -> Result<()> {
+        let message = LinkUnspec::new_with_name(interface).mtu(mtu.into()).build();
+        self.namespace.netlink(|handle| async move {
+            let set = handle.link().set(message).execute().await;
+            set.with_context(|| format!("cannot set the MTU of {interface} of {}", self.name))
+        })
+    }
+
     /// Tells the Ethernet address of a neighbour, so that nobody has to ask for it.
     pub fn add_neighbour(&self, interface: &str, address: Ipv4Addr, mac: MacAddress) -> Result<()> {
         self.namespace.netlink(|handle| async move {

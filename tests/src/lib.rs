@@ -3,13 +3,16 @@
 //! [`Lab`] owns everything (namespaces, bridges, processes, files) and removes it when dropped. [`topology`] builds the
 //! networks that demo, tests and benches share; [`agent`] runs `mipd` on the boxes; [`deployment`] puts both together;
 //! [`radius`] runs `FreeRADIUS`, [`scapy`] Scapy; [`translator`] is a NAT; [`traffic`] measures what a client notices; [`capture`] records what went over a wire;
+//! [`chain`] is the data path alone, between two routers without agents;
 //! [`mod@bench`] measures how fast it all is.
 //!
 //! Nothing here calls `ip`: links, addresses and routes are set by netlink, inside the namespace concerned.
 
 pub mod agent;
 pub mod bench;
+pub mod cable;
 pub mod capture;
+pub mod chain;
 pub mod demo;
 pub mod deployment;
 pub mod fingerprint;

@@ -1,4 +1,4 @@
-//! Scapy on a box of the lab: somebody else's mobile node or home agent.
+//! Scapy on a box of the lab: somebody else's mobile node, home agent or tunnel.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -11,19 +11,24 @@ use crate::host::Host;
 use crate::lab::Lab;
 use crate::process::Process;
 
-/// `station.py` on a box. It ends with the lab, or when dropped.
+/// A script on a box, which answers each line of JSON with one. It ends with the lab, or when dropped.
 #[derive(Debug)]
-pub struct Station {
+pub struct Script {
     process: Process,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
 }
 
-impl Station {
-    /// Starts it.
-    pub fn start(lab: &Lab, host: &Host) -> Result<Self> {
+impl Script {
+    /// Starts `station.py`: a mobile node and a home agent.
+    pub fn station(lab: &Lab, host: &Host) -> Result<Self> {
+        Self::start(lab, host, &Path::new(env!("CARGO_MANIFEST_DIR")).join("../mipd-agent/tests/interop/station.py"))
+    }
+
+    /// Starts a script.
+    pub fn start(lab: &Lab, host: &Host, script: &Path) -> Result<Self> {
         let mut command = python();
-        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../mipd-agent/tests/interop/station.py"));
+        command.arg(script);
         // Scapy reads and writes settings in the home directory: not the user's.
         command.env("HOME", lab.directory()).env_remove("XDG_CONFIG_HOME").env_remove("XDG_CACHE_HOME");
         let process = lab.start(host.namespace(), command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
@@ -36,14 +41,14 @@ impl Station {
 
     /// Has it begin something; [`answer`](Self::answer) waits for the end.
     pub fn tell(&mut self, question: &Value) -> Result<()> {
-        writeln!(self.to, "{question}").with_context(|| format!("station.py has ended: {:?}", self.process.ended()))
+        writeln!(self.to, "{question}").with_context(|| format!("the script has ended: {:?}", self.process.ended()))
     }
 
     /// What came of what it was told.
     pub fn answer(&mut self) -> Result<Value> {
         let mut line = String::new();
         self.from.read_line(&mut line)?;
-        serde_json::from_str(&line).with_context(|| format!("station.py gives no answer: {:?}", self.process.ended()))
+        serde_json::from_str(&line).with_context(|| format!("the script gives no answer: {:?}", self.process.ended()))
     }
 
     /// Has it do something, and waits.

@@ -5,3 +5,4 @@ pub mod forge;
 pub mod frames;
 pub mod ping;
 pub mod tcp;
+pub mod transfer;

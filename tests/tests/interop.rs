@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use mipd_lab::agent::config::{FastPath, Settings, random_key};
 use mipd_lab::deployment::Deployment;
-use mipd_lab::scapy::{self, Station};
+use mipd_lab::scapy::{self, Script};
 use mipd_lab::traffic::ping::reach;
 use mipd_lab::wait;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ const FOREIGN_AGENT: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 1);
 
 /// A mobile node on the first visited LAN that has found its agent.
 struct Node {
-    station: Station,
+    station: Script,
     home: Ipv4Addr,
     home_agent: Ipv4Addr,
     spi: u32,
@@ -32,7 +32,7 @@ struct Node {
 
 impl Node {
     fn arrive(campus: &Deployment, home: Ipv4Addr, home_agent: Ipv4Addr, spi: u32, key: &str) -> Result<Self> {
-        let mut station = Station::start(&campus.campus.lab, &campus.campus.visited1_host)?;
+        let mut station = Script::station(&campus.campus.lab, &campus.campus.visited1_host)?;
         let found = station.ask(&json!({"op": "solicit", "interface": "eth0", "mac": MAC, "home": home}))?;
         ensure!(found["heard"]["checksums"] == true && found["heard"]["ip"]["ttl"] == 1, "{found:#}");
         ensure!(found["source"] == json!(FOREIGN_AGENT), "{found:#}");
@@ -105,7 +105,7 @@ fn a_home_agent_of_scapys_serves_its_node_through_our_foreign_agent() -> Result<
     // A network that our agents know nothing of, and a key that they do not share.
     let (home, home_agent) = (Ipv4Addr::new(10, 9, 0, 50), mipd_lab::topology::CORRESPONDENT);
     let (spi, key) = (4242, random_key());
-    let mut agent = Station::start(&campus.campus.lab, &campus.campus.correspondent)?;
+    let mut agent = Script::station(&campus.campus.lab, &campus.campus.correspondent)?;
     agent.ask(&json!({"op": "listen"}))?;
     let mut node = Node::arrive(&campus, home, home_agent, spi, &key)?;
 

@@ -143,7 +143,6 @@ fn walk(label: &str, fast_path: FastPath, reverse_tunnel: bool) -> Result<()> {
     let broadcast = format!("arp && {from_client} && eth.dst == ff:ff:ff:ff:ff:ff");
     ensure!(count("lan2", &broadcast)? == 0, "the client's ARP broadcasts were on the visited LAN");
     for (wire, file) in &files {
-        ensure!(file.bad_checksums()? == 0, "bad checksums on {wire}");
         ensure!(file.count("_ws.malformed")? == 0, "malformed packets on {wire}");
     }
     Ok(())

@@ -14,6 +14,7 @@ use mipd_common::{
     },
 };
 
+use crate::cable::Port;
 use crate::packets::{
     encapsulation::Encapsulation,
     maps::{Maps, ethernet},
@@ -80,15 +81,6 @@ impl Hook {
             Self::Tc => "tc",
         }
     }
-}
-
-/// An interface of a box.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Port {
-    /// Its index.
-    pub ifindex: u32,
-    /// Its Ethernet address.
-    pub mac: MacAddress,
 }
 
 /// How a box is connected.

@@ -20,8 +20,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 
 use super::{
     arguments::Programs,
-    boxes::{self, Bindings, Hook, MOST_TUNNELS, Port, Ports, Role},
-    cable,
+    boxes::{self, Bindings, Hook, MOST_TUNNELS, Ports, Role},
     durations::Durations,
     machine::{self, Cores},
     path::{Fate, PATHS, Path},
@@ -30,6 +29,7 @@ use super::{
 };
 use crate::{
     Lab,
+    cable::{self, Port},
     packets::{maps::Maps, object},
 };
 

@@ -63,6 +63,20 @@ impl Encapsulation {
         self.name
     }
 
+    /// What it is without keys and ports.
+    pub fn base(self) -> &'static str {
+        match self.kind {
+            tunnel_kind::GRE => Self::GRE.name,
+            tunnel_kind::MINIMAL => Self::MINIMAL.name,
+            _ => Self::IP_IN_IP.name,
+        }
+    }
+
+    /// The UDP ports of what we send, source and destination, if it goes over UDP.
+    pub fn ports(self) -> Option<(u16, u16)> {
+        self.ports.map(|ports| (ports.ours, ports.theirs))
+    }
+
     /// Seen from the other end of the tunnel.
     #[must_use]
     pub fn reversed(self) -> Self {
@@ -73,9 +87,9 @@ impl Encapsulation {
         }
     }
 
-    /// The GRE key of what we send; zero without one.
-    pub fn send_key(self) -> [u8; 4] {
-        self.keys.map_or([0; 4], |keys| keys.send)
+    /// The GRE key of what we send, if there is one.
+    pub fn send_key(self) -> Option<[u8; 4]> {
+        self.keys.map(|keys| keys.send)
     }
 
     /// How many bytes it adds to a packet, at most.

@@ -137,7 +137,7 @@ pub fn compare(object: &mut Ebpf, hook: u32, packet: &[u8], outcome: &Outcome, e
         adopt_identification(&mut expected_bytes, &outcome.bytes);
     }
     if outcome.fate != Fate::Drop && outcome.bytes != expected_bytes {
-        writeln!(differences, "  packet   {}\n  expected {}", hex(&outcome.bytes), hex(&expected_bytes))?;
+        writeln!(differences, "  packet   {}\n  expected {}", start(&outcome.bytes), start(&expected_bytes))?;
     }
     if hook != hook::XDP && outcome.fate != Fate::Drop && outcome.mark != expect.mark {
         writeln!(differences, "  mark {:#x}, expected {:#x}", outcome.mark, expect.mark)?;
@@ -164,8 +164,8 @@ pub fn compare_sent(object: &mut Ebpf, mut sent: Vec<Vec<u8>>, expect: &Expect) 
     sent.sort();
     expected.sort();
     if sent != expected {
-        let hex = |frames: &[Vec<u8>]| frames.iter().map(|frame| hex(frame)).collect::<Vec<_>>();
-        writeln!(differences, "  sent     {:?}\n  expected {:?}", hex(&sent), hex(&expected))?;
+        let all = |frames: &[Vec<u8>]| frames.iter().map(|frame| start(frame)).collect::<Vec<_>>();
+        writeln!(differences, "  sent     {:?}\n  expected {:?}", all(&sent), all(&expected))?;
     }
     Ok(differences)
 }
@@ -197,9 +197,14 @@ pub fn adopt_identification(expected: &mut [u8], actual: &[u8]) {
     expected[24..26].copy_from_slice(&sum);
 }
 
-/// The first bytes, for reports.
+/// As much of a packet as a report needs.
+fn start(bytes: &[u8]) -> String {
+    hex(&bytes[..bytes.len().min(96)])
+}
+
+/// Bytes in hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().take(96).fold(String::new(), |mut text, byte| {
+    bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     })

@@ -5,13 +5,14 @@
 //! [`verifier`] tells what it costs to load them.
 //!
 //! Packets are built in layers: [`frame`] around [`ipv4`], which carries [`transport`] or a [`tunnel`]; [`encapsulation`]
-//! knows all that belongs to one kind of tunnel.
+//! knows all that belongs to one kind of tunnel, [`inner`] what tunnels must carry.
 
 pub mod bench;
 pub mod clear;
 pub mod encapsulation;
 pub mod expect;
 pub mod frame;
+pub mod inner;
 pub mod ipv4;
 pub mod maps;
 pub mod object;

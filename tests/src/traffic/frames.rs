@@ -52,7 +52,7 @@ impl FramePort {
     }
 
     /// The first frame that `wanted` takes something from, within `patience`.
-    pub fn receive<T>(&self, patience: Duration, wanted: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>> {
+    pub fn receive<T>(&self, patience: Duration, mut wanted: impl FnMut(&[u8]) -> Option<T>) -> Result<Option<T>> {
         wait::until(patience, || {
             let mut buffer = [0; 2048];
             let length = recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty()).unwrap_or(0);

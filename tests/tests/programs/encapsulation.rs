@@ -4,10 +4,10 @@ use mipd_common::maps::Counter;
 use mipd_lab::packets::encapsulation::Encapsulation;
 use mipd_lab::packets::expect::Expect;
 use mipd_lab::packets::frame::Frame;
+use mipd_lab::packets::inner;
 use mipd_lab::packets::ipv4::Ipv4;
 
 use crate::case::{Case, case};
-use crate::inner;
 use crate::world::{
     AWAY, CARE_OF, CLIENT, CORRESPONDENT, EGRESS, FAR_AGENT, HOME_AGENT, HOST, NEXT_HOP, REVERSE_TUNNEL, ROUTER,
     VISITOR, VISITORS_AGENT, World,

@@ -18,6 +18,10 @@ fn arriving(header: &Gre, inner: &Ipv4) -> Frame {
     Frame::new(HOST, ROUTER).ipv4(&header.tunnel(VISITORS_AGENT, CARE_OF, inner))
 }
 
+fn key(of: Encapsulation) -> [u8; 4] {
+    of.send_key().expect("it has keys")
+}
+
 pub fn cases() -> Vec<Case> {
     let dropped = || Expect::drop(Counter::DroppedEncapsulation);
     let to_agent = || Expect::pass(Counter::SlowGreOptions);
@@ -57,17 +61,9 @@ pub fn cases() -> Vec<Case> {
         keyed("no key although one was agreed", Gre::new(), dropped()),
         keyed("a wrong key", Gre::new().key([1; 4]), dropped()),
         // What the home agent receives with is what we send with.
-        keyed(
-            "the key of the other direction",
-            Gre::new().key(Encapsulation::KEYED_GRE.reversed().send_key()),
-            dropped(),
-        ),
-        keyed("the right key", Gre::new().key(Encapsulation::KEYED_GRE.send_key()), delivered()),
-        keyed(
-            "the right key and a checksum",
-            Gre::new().checksum().key(Encapsulation::KEYED_GRE.send_key()),
-            to_agent(),
-        ),
+        keyed("the key of the other direction", Gre::new().key(key(Encapsulation::KEYED_GRE.reversed())), dropped()),
+        keyed("the right key", Gre::new().key(key(Encapsulation::KEYED_GRE)), delivered()),
+        keyed("the right key and a checksum", Gre::new().checksum().key(key(Encapsulation::KEYED_GRE)), to_agent()),
     ]);
     cases
 }

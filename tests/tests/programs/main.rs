@@ -10,7 +10,6 @@ mod encapsulation;
 mod gre;
 mod home_arp;
 mod icmp_filter;
-mod inner;
 mod isolation;
 mod radio;
 mod reverse_tunnel;

@@ -7,12 +7,8 @@ use mipd_common::mac::MacAddress;
 use super::element::{self, Element, LEFT, RIGHT};
 use crate::{
     Host, Lab,
-    bench::{
-        boxes::{Port, Ports},
-        cable, machine,
-        path::Path,
-        test_run::TestRun,
-    },
+    bench::{boxes::Ports, machine, path::Path, test_run::TestRun},
+    cable::{self, Port},
     packets::{maps::Maps, object},
 };
 

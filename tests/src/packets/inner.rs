@@ -2,9 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use mipd_lab::packets::ipv4::Ipv4;
-use mipd_lab::packets::transport::maximum_segment_size;
-use mipd_lab::packets::tunnel::{Gre, Minimal, UdpTunnel};
+use super::ipv4::Ipv4;
+use super::transport::maximum_segment_size;
+use super::tunnel::{Gre, Minimal, UdpTunnel};
 
 /// Packets between two addresses, each with what it is. None is larger than 1,400 bytes.
 pub fn packets(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<(&'static str, Ipv4)> {
