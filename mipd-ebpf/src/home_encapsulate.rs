@@ -5,7 +5,7 @@ use mipd_common::{
         Counter, Interface, Tunnel,
         interface_flags::FAST,
         tunnel_flags::{ADJACENT, XDP_TARGET},
-        tunnel_kind::{COPIES, DIRECT},
+        tunnel_kind::{COPIES, DIRECT, MINIMAL},
     },
     packet::ETHERNET_LENGTH,
 };
@@ -41,6 +41,10 @@ pub fn check<H: Hook>(hook: H, interface: &Interface, carried: Carried<'_>, tunn
     // RFC 2003 §4: a packet from the tunnel's exit, or from ourselves, that arrives to be forwarded is going round.
     if maps::is_own_address(source) || (tunnel.kind != DIRECT && source == Bytes::of(&tunnel.outer).word::<16>()) {
         return Err(Refusal::Drop(Counter::DroppedLoop));
+    }
+    // Minimal encapsulation makes the header anew, so this is the last time that a wrong checksum can be seen.
+    if tunnel.kind == MINIMAL && carried.packet.is_plain() && !carried.rebuilt && !carried.packet.checksum_is_valid() {
+        return Err(Refusal::Drop(Counter::DroppedShort));
     }
     check_path(hook, interface, carried, tunnel).map_err(Refusal::Slow)
 }

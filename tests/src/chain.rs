@@ -119,10 +119,10 @@ impl Chain {
         Ok(chain)
     }
 
-    /// Changes how packets are wrapped, at both ends of the tunnel.
+    /// Changes how packets are wrapped, at both ends of the tunnel. No translator is in between.
     pub fn wrap(&mut self, encapsulation: Encapsulation) -> Result<()> {
         let core = self.home.index("core0")?;
-        let down = encapsulation.entry(HOME_AGENT, CARE_OF, (VISIT_CORE, HOME_CORE), core);
+        let down = encapsulation.reversed().reversed().entry(HOME_AGENT, CARE_OF, (VISIT_CORE, HOME_CORE), core);
         self.home.maps().tunnel(TUNNEL, down)?;
         let (core, lan) = (self.visit.index("core0")?, self.visit.index("lan0")?);
         let ours = encapsulation.reversed();

@@ -7,7 +7,7 @@ use mipd_common::maps::{Tunnel, Visitor, tunnel_flags, tunnel_kind, tunnel_overh
 
 use super::ipv4::Ipv4;
 use super::maps::ethernet;
-use super::tunnel::{Gre, Minimal, UdpTunnel};
+use super::tunnel::{Gre, MOBILE_IP_PORT, Minimal, UdpTunnel};
 
 /// MTU of the links that tunnels run over.
 const LINK_MTU: u16 = 1500;
@@ -37,7 +37,7 @@ struct Ports {
 
 const KEYS: Option<Keys> = Some(Keys { send: [0x5e, 0x9d, 0, 1], receive: [0x4e, 0xce, 0, 2] });
 /// As a home agent has them: the other end is a foreign agent behind a NAT.
-const PORTS: Option<Ports> = Some(Ports { ours: 434, theirs: 40_434 });
+const PORTS: Option<Ports> = Some(Ports { ours: MOBILE_IP_PORT, theirs: 40_434 });
 
 impl Encapsulation {
     /// RFC 2003.
@@ -56,7 +56,8 @@ impl Encapsulation {
     pub const UDP_MINIMAL: Self = Self { name: "minimal over UDP", ports: PORTS, ..Self::MINIMAL };
 
     /// Those that the programs know. The table runs its tunnel cases with each.
-    pub const ALL: &[Self] = &[Self::IP_IN_IP, Self::GRE, Self::KEYED_GRE];
+    pub const ALL: &[Self] =
+        &[Self::IP_IN_IP, Self::GRE, Self::KEYED_GRE, Self::MINIMAL, Self::UDP, Self::UDP_GRE, Self::UDP_MINIMAL];
 
     /// What people call it.
     pub fn name(&self) -> &'static str {
@@ -77,9 +78,14 @@ impl Encapsulation {
         self.ports.map(|ports| (ports.ours, ports.theirs))
     }
 
-    /// Seen from the other end of the tunnel.
+    /// Seen from the other end of the tunnel, with no translator of ports in between.
     #[must_use]
     pub fn reversed(self) -> Self {
+        Self { ports: self.ports.map(|_| Ports { ours: MOBILE_IP_PORT, theirs: MOBILE_IP_PORT }), ..self.mirrored() }
+    }
+
+    /// What the other end sends, as it arrives here.
+    fn mirrored(self) -> Self {
         Self {
             keys: self.keys.map(|keys| Keys { send: keys.receive, receive: keys.send }),
             ports: self.ports.map(|ports| Ports { ours: ports.theirs, theirs: ports.ours }),
@@ -90,6 +96,16 @@ impl Encapsulation {
     /// The GRE key of what we send, if there is one.
     pub fn send_key(self) -> Option<[u8; 4]> {
         self.keys.map(|keys| keys.send)
+    }
+
+    /// Whether what it carries keeps its own IPv4 header inside. (Minimal encapsulation takes it apart.)
+    pub fn keeps_header(self) -> bool {
+        self.kind != tunnel_kind::MINIMAL
+    }
+
+    /// Whether its tunnels accept what is wrapped by `other`: what minimal encapsulation cannot carry comes IP-in-IP.
+    pub fn accepts(self, other: Self) -> bool {
+        self == other || !self.keeps_header() && other.kind == tunnel_kind::IP_IN_IP && self.ports == other.ports
     }
 
     /// How many bytes it adds to a packet, at most.
@@ -105,28 +121,37 @@ impl Encapsulation {
     /// `inner` as we send it into the tunnel.
     pub fn sent(self, local: Ipv4Addr, remote: Ipv4Addr, inner: &Ipv4) -> Ipv4 {
         // RFC 2004 §1: what the forwarding header cannot carry goes IP-in-IP.
-        let minimal = matches!(inner.fragment_word, 0 | 0x4000) && inner.options.is_empty();
+        if !self.keeps_header() && matches!(inner.fragment_word, 0 | 0x4000) && inner.options.is_empty() {
+            return self.sent_minimal(local, remote, inner);
+        }
         let (protocol, contents) = match self.kind {
             tunnel_kind::GRE => (47, self.gre().bytes(inner)),
-            tunnel_kind::MINIMAL if minimal && self.ports.is_none() => {
-                return Minimal::new().tunnel(local, remote, inner);
-            }
-            tunnel_kind::MINIMAL if minimal => (55, Minimal::new().bytes(inner)),
             _ => (4, inner.bytes()),
         };
-        match (self.ports, protocol) {
-            (Some(ports), _) => UdpTunnel::new()
-                .ports(ports.ours, ports.theirs)
-                .next_header(protocol)
-                .tunnel(local, remote, inner, &contents),
-            (None, 47) => self.gre().tunnel(local, remote, inner),
-            (None, _) => Ipv4::tunnel(local, remote, inner),
+        match self.udp(protocol) {
+            Some(udp) => udp.tunnel(local, remote, inner, &contents),
+            None if protocol == 47 => self.gre().tunnel(local, remote, inner),
+            None => Ipv4::tunnel(local, remote, inner),
         }
+    }
+
+    fn sent_minimal(self, local: Ipv4Addr, remote: Ipv4Addr, inner: &Ipv4) -> Ipv4 {
+        let header = if inner.source == local { Minimal::new().without_source() } else { Minimal::new() };
+        let packet = header.tunnel(local, remote, inner);
+        match self.udp(55) {
+            // The header that both share stays as it is, but for the protocol.
+            Some(udp) => packet.protocol(17).payload_bytes(&udp.bytes(&header.bytes(inner))),
+            None => packet,
+        }
+    }
+
+    fn udp(self, next_header: u8) -> Option<UdpTunnel> {
+        self.ports.map(|ports| UdpTunnel::new().ports(ports.ours, ports.theirs).next_header(next_header))
     }
 
     /// `inner` as it reaches us out of the tunnel, sent by its other end.
     pub fn arriving(self, remote: Ipv4Addr, local: Ipv4Addr, inner: &Ipv4) -> Ipv4 {
-        self.reversed().sent(remote, local, inner)
+        self.mirrored().sent(remote, local, inner)
     }
 
     fn gre(self) -> Gre {

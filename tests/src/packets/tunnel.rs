@@ -7,7 +7,7 @@ use super::ipv4::{Ipv4, checksum};
 /// GRE's protocol type of what is inside.
 const ETHER_TYPE_IPV4: u16 = 0x0800;
 /// The port of Mobile IP, also of UDP tunnels.
-const MOBILE_IP_PORT: u16 = 434;
+pub(super) const MOBILE_IP_PORT: u16 = 434;
 /// Type of the message that carries tunnelled packets (RFC 3519 §3.3).
 const TUNNEL_DATA: u8 = 4;
 
@@ -178,6 +178,7 @@ pub struct UdpTunnel {
     next_header: u8,
     reserved: [u8; 2],
     length_error: u16,
+    checksum: [u8; 2],
 }
 
 impl Default for UdpTunnel {
@@ -196,6 +197,7 @@ impl UdpTunnel {
             next_header: 4,
             reserved: [0; 2],
             length_error: 0,
+            checksum: [0; 2],
         }
     }
 
@@ -227,6 +229,13 @@ impl UdpTunnel {
         self
     }
 
+    /// Sets the UDP checksum, whatever it should be. Zero: there is none.
+    #[must_use]
+    pub fn checksum(mut self, checksum: [u8; 2]) -> Self {
+        self.checksum = checksum;
+        self
+    }
+
     /// Claims a UDP length that is larger than what there is.
     #[must_use]
     pub fn too_long_by(mut self, bytes: u16) -> Self {
@@ -234,12 +243,13 @@ impl UdpTunnel {
         self
     }
 
-    /// The UDP datagram around `contents`, without an outer header and without a checksum.
+    /// The UDP datagram around `contents`, without an outer header.
     pub fn bytes(&self, contents: &[u8]) -> Vec<u8> {
         let mut packet = self.source_port.to_be_bytes().to_vec();
         packet.extend(self.destination_port.to_be_bytes());
         packet.extend((contents.len() as u16 + 12 + self.length_error).to_be_bytes());
-        packet.extend([0, 0, self.kind, self.next_header]);
+        packet.extend(self.checksum);
+        packet.extend([self.kind, self.next_header]);
         packet.extend(self.reserved);
         packet.extend(contents);
         packet

@@ -87,6 +87,7 @@ const NOT_COUNTED_AT: &[(u32, &str, &[Counter])] = &[
             AnsweredTtl,
             DroppedEncapsulation,
             SlowGreOptions,
+            SlowUdpChecksum,
         ],
     ),
 ];

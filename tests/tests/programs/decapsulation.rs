@@ -72,23 +72,53 @@ impl Tunnel {
             cases.push(self.case(what, &self.wrapped(&packet), self.unwrapped(&packet)));
         }
         let outer = || self.wrapped(&plain);
-        let good = || self.unwrapped(&plain);
         let short = || Expect::drop(Counter::DroppedShort);
         cases.extend([
+            self.case("a first outer fragment is the kernel's", &outer().fragment(0, true), {
+                self.unopened(Expect::pass(Counter::SlowFragment))
+            }),
+            self.case("a last outer fragment is the kernel's", &outer().fragment(9, false), {
+                self.unopened(Expect::pass(Counter::SlowFragment))
+            }),
+            self.case("outer options are the kernel's", &outer().options(), {
+                self.unopened(Expect::pass(Counter::SlowOptions))
+            }),
+            self.case("a wrong outer checksum", &outer().wrong_checksum(), short()),
+            self.case("an outer header of 16 bytes", &outer().header_words(4), self.unopened(short())),
+            self.case("an outer total length below its header", &outer().total_length(19), short()),
+            self.case("an outer total length beyond the frame", &outer().total_length(1400), short()),
+            self.case("inner TTL zero", &self.wrapped(&plain.clone().ttl(0)), short()),
+        ]);
+        if self.encapsulation.keeps_header() {
+            cases.extend(self.headers(&plain));
+        }
+        let short_one = plain.clone().payload(0);
+        let frame = Frame::new(HOST, ROUTER).ipv4(&self.wrapped(&short_one));
+        let padding = 90 - frame.len();
+        cases.push(self.framed("padding is carried along and counts for nothing", frame.padded(90), {
+            let mut bytes = (self.leaving)(&short_one.clone().forwarded()).bytes();
+            bytes.resize(bytes.len() + padding, 0);
+            Expect::transmit(self.counter).bytes(bytes)
+        }));
+        cases.extend(self.truncated(&outer()));
+        cases
+    }
+
+    /// What to expect where only the kernel can look for the UDP header: that it is left to it.
+    fn unopened(&self, otherwise: Expect) -> Expect {
+        if self.encapsulation.ports().is_some() { Expect::pass(Counter::PassedControl) } else { otherwise }
+    }
+
+    /// Two headers, and each has its own fields.
+    fn headers(&self, plain: &Ipv4) -> Vec<Case> {
+        let outer = || self.wrapped(plain);
+        let good = || self.unwrapped(plain);
+        let short = || Expect::drop(Counter::DroppedShort);
+        vec![
             self.case("the outer TOS stays outside", &outer().tos(0xfc), good()),
             self.case("the outer identification stays outside", &outer().identification(0x7777), good()),
             self.case("the outer DF stays outside", &outer().may_fragment().identification(3), good()),
-            self.case("a first outer fragment is the kernel's", &outer().fragment(0, true), {
-                Expect::pass(Counter::SlowFragment)
-            }),
-            self.case("a last outer fragment is the kernel's", &outer().fragment(9, false), {
-                Expect::pass(Counter::SlowFragment)
-            }),
-            self.case("outer options are the kernel's", &outer().options(), Expect::pass(Counter::SlowOptions)),
-            self.case("a wrong outer checksum", &outer().wrong_checksum(), short()),
-            self.case("an outer header of 16 bytes", &outer().header_words(4), short()),
-            self.case("an outer total length below its header", &outer().total_length(19), short()),
-            self.case("an outer total length beyond the frame", &outer().total_length(1400), short()),
+            self.case("the outer TTL does not matter here", &outer().ttl(1), good()),
             self.case("inner version 6", &self.wrapped(&plain.clone().version(6)), short()),
             self.case(
                 "an inner total length below its header",
@@ -106,31 +136,25 @@ impl Tunnel {
                 &{ self.wrapped(&plain.clone().total_length(plain.len() as u16 + 1)) },
                 short(),
             ),
-            self.case("inner TTL zero", &self.wrapped(&plain.clone().ttl(0)), short()),
-        ]);
-        let short_one = plain.clone().payload(0);
-        let frame = Frame::new(HOST, ROUTER).ipv4(&self.wrapped(&short_one));
-        let padding = 90 - frame.len();
-        cases.push(self.framed("padding is carried along and counts for nothing", frame.padded(90), {
-            let mut bytes = (self.leaving)(&short_one.clone().forwarded()).bytes();
-            bytes.resize(bytes.len() + padding, 0);
-            Expect::transmit(self.counter).bytes(bytes)
-        }));
-        cases.extend(self.truncated(&outer()));
-        cases
+        ]
     }
 
     /// The packet cut short at every length: by the wire, and by its sender.
     fn truncated(self, outer: &Ipv4) -> impl Iterator<Item = Case> {
         let short = || Expect::drop(Counter::DroppedShort);
         let (wire, sender) = (outer.clone(), outer.clone());
+        let udp = if self.encapsulation.ports().is_some() { 12 } else { 0 };
         let cut = (34..14 + outer.len()).map(move |length| {
             let what = format!("cut off after {length} bytes");
-            self.framed(&what, Frame::new(HOST, ROUTER).ipv4(&wire).cut(length), short())
+            let expect = if length < 34 + udp { self.unopened(short()) } else { short() };
+            self.framed(&what, Frame::new(HOST, ROUTER).ipv4(&wire).cut(length), expect)
         });
-        let claimed = (0..outer.len() - 20).map(move |length| {
+        // A packet whose header is taken apart is a shorter one then, and UDP says how long it was.
+        let longest = if self.encapsulation.keeps_header() || udp > 0 { outer.len() - 20 } else { 12 };
+        let claimed = (0..longest).map(move |length| {
             let what = format!("{length} bytes behind the outer header");
-            self.case(&what, &sender.clone().payload(length), short())
+            let expect = if length < udp { self.unopened(short()) } else { short() };
+            self.case(&what, &sender.clone().payload(length), expect)
         });
         cut.chain(claimed)
     }
@@ -146,7 +170,6 @@ pub fn down() -> Vec<Case> {
         let stranger = Ipv4::udp((CORRESPONDENT, 9), (NEIGHBOUR, 9), 4);
         let ours = encapsulation.reversed();
         cases.extend([
-            tunnel.case("the outer TTL does not matter here", &tunnel.wrapped(&plain).ttl(1), tunnel.unwrapped(&plain)),
             tunnel.case("a destination that is no visitor is dropped silently", &tunnel.wrapped(&stranger), {
                 Expect::drop(Counter::DroppedNoVisitor)
             }),
@@ -164,7 +187,7 @@ pub fn down() -> Vec<Case> {
                 Expect::pass(Counter::PassedNoTunnel),
             ),
         ]);
-        for &other in Encapsulation::ALL.iter().filter(|other| **other != encapsulation) {
+        for &other in Encapsulation::ALL.iter().filter(|other| !encapsulation.accepts(**other)) {
             let what = format!("{} although it is not agreed", other.name());
             let packet = other.reversed().arriving(VISITORS_AGENT, CARE_OF, &plain);
             cases.push(tunnel.case(&what, &packet, Expect::drop(Counter::DroppedEncapsulation)));
@@ -186,7 +209,7 @@ pub fn back() -> Vec<Case> {
             Expect::drop(Counter::DroppedTunnelSource),
         ));
         for &other in Encapsulation::ALL {
-            if other != encapsulation {
+            if !encapsulation.accepts(other) {
                 let what = format!("{} although it is not agreed", other.name());
                 let packet = other.arriving(FAR_AGENT, HOME_AGENT, &plain);
                 cases.push(tunnel.case(&what, &packet, Expect::drop(Counter::DroppedEncapsulation)));

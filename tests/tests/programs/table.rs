@@ -10,8 +10,8 @@ use mipd_lab::packets::bench;
 use crate::case::{Answer, Case};
 use crate::rig::Rig;
 use crate::{
-    away_clients, decapsulation, encapsulation, gre, home_arp, icmp_filter, isolation, radio, reverse_tunnel, rig,
-    routing, tunnel_devices, uplink, visitors,
+    away_clients, decapsulation, encapsulation, gre, home_arp, icmp_filter, isolation, minimal, radio, reverse_tunnel,
+    rig, routing, tunnel_devices, udp_tunnels, uplink, visitors,
 };
 
 /// A program at its hook.
@@ -88,6 +88,10 @@ families! {
     fn every_encapsulation_brings_packets_back_from_away_clients() at ROUTER: decapsulation::back;
     #[test]
     fn gre_headers_must_be_as_agreed() at ROUTER: gre::cases;
+    #[test]
+    fn minimal_headers_must_be_right() at ROUTER: minimal::cases;
+    #[test]
+    fn tunnels_over_udp_must_be_as_agreed() at ROUTER: udp_tunnels::cases;
     #[test]
     fn requests_for_away_clients_are_answered_and_nothing_else() at ROUTER: home_arp::cases;
     #[test]

@@ -84,7 +84,7 @@ fn exchange(chain: &Chain, encapsulation: Encapsulation, captures: &[Capture], s
         Way {
             packets: packets(CORRESPONDENT, CLIENT),
             ends: [HOME_AGENT, CARE_OF],
-            encapsulation,
+            encapsulation: encapsulation.reversed().reversed(),
             receiver: CLIENT_MAC,
         },
         Way {
