@@ -1,6 +1,6 @@
 //! The commands that work on the kernel: what the command line asks of daemon and data plane.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use mipd_agent::{
     cli::{Backend, Failure, Finding},
@@ -49,7 +49,7 @@ impl Backend for Kernel {
             What::Bindings => Report::Bindings(bindings(&maps)?),
             What::Visitors => Report::Visitors(visitors(&maps)?),
             What::Clients => Report::Clients(clients(&maps)?),
-            What::Tunnels => Report::Tunnels(report::tunnels(maps.tunnels()?)),
+            What::Tunnels => Report::Tunnels(report::tunnels(maps.tunnels()?, &BTreeMap::new())),
             What::Interfaces => Report::Interfaces(interfaces(&maps)?),
             What::Counters => Report::Counters(report::data_path(&maps.counters()?).collect()),
             What::Agents | What::SubnetMap | What::AccessPoints | What::Associations | What::Violations => {

@@ -18,9 +18,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use etherparse::{Icmpv4Type, PacketBuilder, icmpv4::DestUnreachableHeader};
 use mipd_agent::dataplane::{
-    BindingRoute, DataPlane, DataPlaneError, Encapsulation, Event, FromUdp, GreKeys, Inspection, Refusal, Settings,
-    SightingKind, StationEntry, TunnelExit, TunnelMode, UdpArrival, UdpEnds, VisitorRoute,
+    BindingRoute, DataPlane, DataPlaneError, Encapsulation, Event, FromUdp, GreKeys, Inspection, PathMtuSource,
+    Refusal, Settings, SightingKind, StationEntry, TunnelExit, TunnelMode, UdpArrival, UdpEnds, VisitorRoute,
     settings::{
         AccessPointSettings, FastPath, HomeRoutes, HomeSettings, HomeSubnetSettings, InterfaceSettings, Mark, Roles,
         VisitSettings,
@@ -217,11 +218,13 @@ impl Router {
                 maximum_tunnels: 64,
                 maximum_bindings: 64,
                 maximum_slots: 1 << 22,
+                mss_clamp: true,
             }),
             visit: Some(VisitSettings {
                 care_of_address: CARE_OF,
                 maximum_visitors: 64,
                 maximum_tunnels: 64,
+                mss_clamp: true,
                 mark: Mark::default(),
                 table: VisitSettings::DEFAULT_TABLE,
             }),
@@ -721,7 +724,7 @@ fn packets_for_a_client_with_several_care_of_addresses_are_copied_to_each() {
         arrive(b"from the router");
         let core_mac = data_plane.interfaces().into_iter().find(|report| report.name == "core").unwrap().mac;
         let mut frame = Vec::new();
-        let packet = etherparse::PacketBuilder::ethernet2([2, 0, 0, 0, 0, 0x99], core_mac.0);
+        let packet = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 0x99], core_mac.0);
         packet.ipv4([192, 0, 2, 9], CLIENT.octets(), 9).udp(9, 9).write(&mut frame, b"from far away").unwrap();
         (&mut &core).write_all(&frame).unwrap();
         arrive(b"from far away");
@@ -962,7 +965,7 @@ fn a_foreign_client_is_reported_and_its_frame_comes_to_the_agent_and_goes_on_whe
         let wire = router.beyond.packet_socket("eth0");
         let mut frame = Vec::new();
         let gateway = MacAddress([2, 0, 0, 0, 9, 9]);
-        etherparse::PacketBuilder::ethernet2(CLIENT_MAC.0, gateway.0)
+        PacketBuilder::ethernet2(CLIENT_MAC.0, gateway.0)
             .ipv4(CLIENT.octets(), [192, 0, 2, 7], 64)
             .udp(1000, 2000)
             .write(&mut frame, b"first packet")
@@ -1013,7 +1016,7 @@ fn in_fragments(to: MacAddress, entry: Ipv4Addr, inner: &[u8]) -> [Vec<u8>; 2] {
 
 fn to_visitor(home_address: Ipv4Addr) -> Vec<u8> {
     let mut inner = Vec::new();
-    let packet = etherparse::PacketBuilder::ipv4([192, 0, 2, 9], home_address.octets(), 64).udp(1, 2);
+    let packet = PacketBuilder::ipv4([192, 0, 2, 9], home_address.octets(), 64).udp(1, 2);
     packet.write(&mut inner, &[7; 300]).unwrap();
     inner
 }
@@ -1047,7 +1050,7 @@ fn fragments(packet: &[u8]) -> [Vec<u8>; 2] {
 
 fn datagram(source: [u8; 4], destination: Ipv4Addr, length: usize) -> Vec<u8> {
     let mut packet = Vec::new();
-    let builder = etherparse::PacketBuilder::ipv4(source, destination.octets(), 64).udp(1, 2);
+    let builder = PacketBuilder::ipv4(source, destination.octets(), 64).udp(1, 2);
     builder.write(&mut packet, &vec![7; length]).unwrap();
     packet
 }
@@ -1227,6 +1230,146 @@ fn a_tunnel_packet_in_fragments_reaches_the_visitor_that_the_kernel_does_not_kno
         assert_eq!(frame[..14], [&second.mac.0[..], &access_mac.0, &[8, 0]].concat());
         assert_eq!(frame[14 + 20..], inner[20..]);
         assert_eq!(frame[14 + 8], 63, "one hop");
+    });
+}
+
+/// The beginning of a packet of a tunnel, as a router quotes it, with a packet of a client in it.
+fn quoted(entry: Ipv4Addr, exit: Ipv4Addr, inner: (Ipv4Addr, Ipv4Addr)) -> Vec<u8> {
+    let mut inside = Vec::new();
+    let builder = PacketBuilder::ipv4(inner.0.octets(), inner.1.octets(), 63).udp(1000, 2000);
+    builder.write(&mut inside, &[7; 1452]).unwrap();
+    let mut packet = Vec::new();
+    PacketBuilder::ipv4(entry.octets(), exit.octets(), 60).write(&mut packet, 4.into(), &inside).unwrap();
+    packet[6] = 0x40;
+    packet.truncate(200);
+    packet
+}
+
+/// An ICMP error of a router, sent from beyond.
+fn report(router: &Router, to: Ipv4Addr, kind: Icmpv4Type, quoted: Vec<u8>) {
+    router.beyond.enter(move || {
+        let mut message = Vec::new();
+        etherparse::Icmpv4Header::with_checksum(kind, &quoted).write(&mut message).unwrap();
+        message.extend(quoted);
+        let icmp = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::RAW, Some(socket2::Protocol::ICMPV4));
+        let to = SocketAddrV4::new(to, 0);
+        icmp.unwrap().send_to(&message, &to.into()).unwrap();
+    });
+}
+
+fn too_big(mtu: u16) -> Icmpv4Type {
+    Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: mtu })
+}
+
+#[test]
+fn a_router_on_the_way_sets_the_mtu_of_the_tunnel_and_its_routes_and_the_sender_is_told() {
+    in_namespaces(|router| async move {
+        router.beyond.run("ip route add 10.1.0.1 via 10.0.0.1");
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        data_plane.install_binding(&binding(CLIENT, FAR_AGENT)).unwrap();
+        until(&mut data_plane, |data_plane| data_plane.tunnels()[0].resolved).await;
+        let sender = Ipv4Addr::new(10, 0, 0, 2);
+        let (core, id) = (router.beyond.packet_socket("core"), data_plane.tunnels()[0].id);
+        report(&router, HOME_AGENT, too_big(1400), quoted(HOME_AGENT, FAR_AGENT, (sender, CLIENT)));
+        until(&mut data_plane, |data_plane| data_plane.icmp_counters().relayed == 1).await;
+        assert_eq!((data_plane.tunnels()[0].inner_mtu, data_plane.icmp_counters().mtu_lowered), (1380, 1));
+        assert!(contains(&sh("ip route"), "10.1.0.5 dev mip-home proto 143 scope link mtu 1380"));
+        let path = data_plane.path_mtus()[&id];
+        assert_eq!(path.mtu, 1400);
+        assert!(matches!(path.source, PathMtuSource::Icmp { router, remaining }
+            if router == sender && remaining > Duration::from_mins(9)));
+        let frame = receive(&core, |frame| frame[26..30] == HOME_AGENT.octets() && frame[34..36] == [3, 4]);
+        assert_eq!((frame[23], &frame[30..34]), (1, &sender.octets()[..]));
+        assert_eq!(frame[40..42], 1380_u16.to_be_bytes(), "the MTU of the tunnel less its header");
+        assert_eq!(frame[54..62], [10, 0, 0, 2, 10, 1, 0, 5], "about the packet inside");
+
+        // A change of the routes does not bring back what the kernel has learned by itself, nor forget what we have.
+        sh("ip route add 10.9.0.0/16 via 10.0.0.2 mtu 1450");
+        until(&mut data_plane, |data_plane| data_plane.tunnels()[0].resolved).await;
+        assert_eq!(data_plane.tunnels()[0].inner_mtu, 1380);
+    });
+}
+
+#[test]
+fn forged_errors_change_nothing_and_are_counted() {
+    in_namespaces(|router| async move {
+        router.beyond.run("ip route add 10.1.0.1 via 10.0.0.1");
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        data_plane.install_binding(&binding(CLIENT, FAR_AGENT)).unwrap();
+        until(&mut data_plane, |data_plane| data_plane.tunnels()[0].resolved).await;
+        let sender = Ipv4Addr::new(10, 0, 0, 2);
+        let stranger = Ipv4Addr::new(10, 66, 0, 1);
+        let of_tunnel = |inner| quoted(HOME_AGENT, FAR_AGENT, inner);
+        report(&router, HOME_AGENT, too_big(1400), quoted(HOME_AGENT, stranger, (sender, CLIENT)));
+        report(&router, HOME_AGENT, too_big(1400), quoted(stranger, FAR_AGENT, (sender, CLIENT)));
+        report(&router, HOME_AGENT, too_big(20), of_tunnel((sender, CLIENT)));
+        report(&router, HOME_AGENT, too_big(1500), of_tunnel((sender, CLIENT)));
+        let unreachable = || Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::Host);
+        report(&router, HOME_AGENT, unreachable(), of_tunnel((sender, stranger)));
+        until(&mut data_plane, |data_plane| {
+            let counted = data_plane.icmp_counters();
+            (counted.strange, counted.refused) == (2, 3)
+        })
+        .await;
+        let path = data_plane.path_mtus()[&data_plane.tunnels()[0].id];
+        assert_eq!((path.mtu, path.source), (1500, PathMtuSource::Interface));
+        let counted = data_plane.icmp_counters();
+        assert_eq!((counted.relayed, counted.mtu_lowered, counted.absorbed), (0, 0, 0));
+    });
+}
+
+#[test]
+fn a_visitor_is_told_of_errors_in_the_reverse_tunnel_on_its_own_link() {
+    in_namespaces(|router| async move {
+        let mut data_plane = DataPlane::start(router.settings()).unwrap();
+        router.beyond.run("ip route add 10.2.0.1 via 10.0.0.1 dev core");
+        let home_address = Ipv4Addr::new(10, 9, 0, 7);
+        data_plane.install_visitor(visitor(FAR_AGENT, home_address, true)).unwrap();
+        until(&mut data_plane, |data_plane| data_plane.tunnels()[0].resolved).await;
+        let access = router.beyond.packet_socket("lan1");
+        let correspondent = Ipv4Addr::new(192, 0, 2, 9);
+        let expired = Icmpv4Type::TimeExceeded(etherparse::icmpv4::TimeExceededCode::TtlExceededInTransit);
+        report(&router, CARE_OF, expired, quoted(CARE_OF, FAR_AGENT, (home_address, correspondent)));
+        until(&mut data_plane, |data_plane| data_plane.icmp_counters().relayed == 1).await;
+        let frame = receive(&access, |frame| frame[..6] == CLIENT_MAC.0);
+        assert_eq!((&frame[26..30], &frame[30..34]), (&CARE_OF.octets()[..], &home_address.octets()[..]));
+        assert_eq!(frame[34..36], [3, 1], "a loop in the tunnel is no business of the visitor's");
+
+        report(&router, CARE_OF, too_big(1300), quoted(CARE_OF, FAR_AGENT, (home_address, correspondent)));
+        until(&mut data_plane, |data_plane| data_plane.icmp_counters().relayed == 2).await;
+        assert!(contains(&sh("ip route show table 435"), "default dev mip-visit proto 143 scope link mtu 1280"));
+    });
+}
+
+#[test]
+fn in_a_subnet_with_one_route_only_who_is_behind_a_narrow_path_has_another_one() {
+    in_namespaces(|router| async move {
+        router.beyond.run("ip route add 10.1.0.1 via 10.0.0.1");
+        let mut settings = router.settings();
+        let home = settings.home.as_mut().unwrap();
+        home.subnets.push(HomeSubnetSettings { routes: HomeRoutes::Subnet, ..home_subnet("10.64.0.0/16") });
+        let mut data_plane = DataPlane::start(settings).unwrap();
+        let other_agent = Ipv4Addr::new(10, 9, 0, 2);
+        let (narrow, wide) = (Ipv4Addr::new(10, 64, 0, 1), Ipv4Addr::new(10, 64, 0, 2));
+        data_plane.install_binding(&binding(narrow, FAR_AGENT)).unwrap();
+        data_plane.install_binding(&binding(wide, other_agent)).unwrap();
+        let routes = || sh("ip route").lines().filter(|line| line.starts_with("10.64")).collect::<Vec<_>>().join("\n");
+        assert_eq!(routes().trim(), "10.64.0.0/16 dev mip-home proto 143 scope link mtu 1480");
+        let sender = Ipv4Addr::new(10, 0, 0, 2);
+        report(&router, HOME_AGENT, too_big(1400), quoted(HOME_AGENT, FAR_AGENT, (sender, narrow)));
+        until(&mut data_plane, |data_plane| data_plane.icmp_counters().mtu_lowered == 1).await;
+        assert!(contains(&routes(), "10.64.0.0/16 dev mip-home proto 143 scope link mtu 1480"));
+        assert!(contains(&routes(), "10.64.0.1 dev mip-home proto 143 scope link mtu 1380"));
+
+        // All tunnels become as narrow: so does the subnet.
+        sh("ip link set core mtu 1400");
+        until(&mut data_plane, |_| contains(&routes(), "10.64.0.0/16 dev mip-home proto 143 scope link mtu 1380"))
+            .await;
+        until(&mut data_plane, |_| !routes().contains("10.64.0.1 ")).await;
+        sh("ip link set core mtu 1500");
+        until(&mut data_plane, |_| contains(&routes(), "10.64.0.1 dev mip-home proto 143 scope link mtu 1380")).await;
+        data_plane.remove_binding(narrow).unwrap();
+        assert_eq!(routes().trim(), "10.64.0.0/16 dev mip-home proto 143 scope link mtu 1480");
     });
 }
 

@@ -554,7 +554,7 @@ counters! {
     DroppedNoAgent = "dropped_no_agent", Dropped, "meant for the agent, which is not running";
     DroppedIcmp = "dropped_icmp", Dropped, "our kernel's ICMP unreachable about a tunnel packet: never sent";
     DroppedError = "dropped_error", Dropped, "a BPF helper failed after the packet was changed";
-    DroppedTooBig = "dropped_too_big", Dropped, "tunnel device: larger than the tunnel's MTU although the kernel should have fragmented it";
+    DroppedTooBig = "dropped_too_big", Dropped, "tunnel device: larger than the tunnel's MTU, and not to be fragmented";
     DroppedUnresolved = "dropped_unresolved", Dropped, "tunnel device: no next hop is known to the exit of the tunnel";
     Reinjected = "reinjected", Slow, "frame of the agent put back on the radio's ingress";
     SlowCopies = "slow_copies", Slow, "home agent: a client with several care-of addresses, copied on the tunnel device";

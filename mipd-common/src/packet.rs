@@ -66,6 +66,8 @@ pub mod udp {
 pub const ETHERNET_LENGTH: usize = 14;
 /// Length of an IPv4 header without options.
 pub const IPV4_LENGTH: usize = 20;
+/// Length of a TCP header without options.
+pub const TCP_LENGTH: usize = 20;
 /// Length of an ARP packet for IPv4 over Ethernet (RFC 826).
 pub const ARP_LENGTH: usize = 28;
 
@@ -143,6 +145,14 @@ pub const fn checksum_after_hop(checksum: u16) -> u16 {
     (raised + (raised >= 0xffff) as u32) as u16
 }
 
+/// A checksum after a word of what it covers changed (RFC 1624 §3, equation 3: `HC' = ~(~HC + ~m + m')`). A wrong checksum
+/// stays wrong.
+#[inline(always)]
+#[must_use]
+pub const fn checksum_after_change(checksum: u16, from: u16, to: u16) -> u16 {
+    Sum::new(!checksum).add(!from).add(to).checksum()
+}
+
 /// What an outer header takes from the inner packet (RFC 2003 §3.1); everything else comes from the template.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OuterFields {
@@ -183,7 +193,9 @@ impl OuterFields {
 
 #[cfg(test)]
 mod tests {
-    use super::{DONT_FRAGMENT, IPV4_LENGTH, OuterFields, checksum_after_hop, checksum_is_valid, sum};
+    use super::{
+        DONT_FRAGMENT, IPV4_LENGTH, OuterFields, checksum_after_change, checksum_after_hop, checksum_is_valid, sum,
+    };
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     /// RFC 1071 over bytes, written for clarity and sharing nothing with the code under test.
@@ -239,6 +251,17 @@ mod tests {
             let mut header = with_checksum(header);
             let after = checksum_after_hop(u16::from_ne_bytes([header[10], header[11]]));
             header[8] -= 1;
+            header[10..12].copy_from_slice(&after.to_ne_bytes());
+            prop_assert!(checksum_is_valid(pieces(header)));
+        }
+
+        #[test]
+        fn header_is_valid_after_any_change(header in any::<[u8; IPV4_LENGTH]>(), at in 0_usize..9, to: [u8; 2]) {
+            let mut header = with_checksum(header);
+            let at = if at < 5 { at * 2 } else { at * 2 + 2 };
+            let from = u16::from_ne_bytes([header[at], header[at + 1]]);
+            let after = checksum_after_change(u16::from_ne_bytes([header[10], header[11]]), from, u16::from_ne_bytes(to));
+            header[at..at + 2].copy_from_slice(&to);
             header[10..12].copy_from_slice(&after.to_ne_bytes());
             prop_assert!(checksum_is_valid(pieces(header)));
         }

@@ -7,7 +7,8 @@
 //!   and [`udp_tunnel`] know their headers in both directions.
 //! * Routers: [`router`] finds what a frame is; [`home_encapsulate`], [`tunnel_arrival`], [`visitor_deliver`],
 //!   [`reverse_decapsulate`], [`visitor_uplink`], [`visitor_arp`], [`home_arp`] are the paths, which plan what [`surgery`] carries out;
-//!   [`tun_send`], [`tun_copies`] and [`tun_receive`] join them to the kernel's slow path; [`icmp_filter`] guards it, [`icmp_error`] answers in its place.
+//!   [`tun_send`], [`tun_copies`] and [`tun_receive`] join them to the kernel's slow path; [`icmp_filter`] guards it, [`icmp_error`] answers in its place;
+//!   [`segment_limit`] spares TCP that.
 //! * Access points: [`radio`] finds what a frame is; [`station_ipv4`], [`station_arp`], [`newcomer`], [`punt`],
 //!   [`uplink`] are the paths; [`sightings`] reports to the agent.
 #![no_std]
@@ -35,6 +36,7 @@ mod punt;
 mod radio;
 mod reverse_decapsulate;
 mod router;
+mod segment_limit;
 mod sightings;
 mod station_arp;
 mod station_ipv4;

@@ -2,9 +2,12 @@
 
 use core::mem::MaybeUninit;
 
-use mipd_common::maps::{
-    COPIES_LENGTH, Counter, Interface, Tunnel,
-    tunnel_kind::{COPIES, DIRECT},
+use mipd_common::{
+    maps::{
+        COPIES_LENGTH, Counter, Interface, Tunnel,
+        tunnel_kind::{COPIES, DIRECT},
+    },
+    packet::protocol,
 };
 
 use crate::{
@@ -35,17 +38,25 @@ pub fn decide<'a, H: Hook>(
         Way::Form => return Plan::drop(Counter::DroppedEncapsulation),
         Way::End => return Plan::drop(Counter::DroppedTunnelSource),
     }
+    // What it announces is sent into the tunnel to this client.
+    let segment_limit = match maps::tunnel(id) {
+        Some(tunnel) if carried.packet.protocol() == protocol::TCP => tunnel.segment_limit,
+        _ => 0,
+    };
     let reason = match maps::tunnel_id(carried.packet.destination()) {
         Some(onward) => match to_away_client(hook, interface, carried, onward) {
-            Ok(plan) => return plan,
+            Ok(plan) => return plan.limited(carried, segment_limit),
             Err(reason) => reason,
         },
         None => match next_hop::find(hook, interface, carried, place) {
-            Ok(next_hop) => return Plan::route(Counter::ReverseDecapsulated, carried, next_hop),
+            Ok(next_hop) => {
+                return Plan::route(Counter::ReverseDecapsulated, carried, next_hop).limited(carried, segment_limit);
+            }
             Err(reason) => reason,
         },
     };
     tun_receive::hand_over::<H>(maps::router().map(|router| router.home_tun), carried, reason)
+        .limited(carried, segment_limit)
 }
 
 /// Both ends are away: out of one tunnel, into the other.

@@ -13,6 +13,7 @@ use crate::{
     hook::{Hook, Layers},
     ipv4::{Ipv4, hop},
     next_hop::NextHop,
+    segment_limit,
     verdict::Verdict,
     wrap::{self, Failure},
 };
@@ -74,12 +75,22 @@ pub struct Plan<'a> {
     /// The Ethernet header, if it is ready; otherwise there is a next hop.
     ethernet: Option<&'static [u8; ETHERNET_LENGTH]>,
     next_hop: Option<&'a NextHop>,
+    /// Largest segment that it may announce, if it is a TCP SYN; 0 = whatever it does.
+    segment_limit: u16,
 }
 
 impl From<Verdict> for Plan<'_> {
     #[inline(always)]
     fn from(verdict: Verdict) -> Self {
-        Self { verdict, operation: Operation::Leave, carried: None, tunnel: None, ethernet: None, next_hop: None }
+        Self {
+            verdict,
+            operation: Operation::Leave,
+            carried: None,
+            tunnel: None,
+            ethernet: None,
+            next_hop: None,
+            segment_limit: 0,
+        }
     }
 }
 
@@ -114,7 +125,19 @@ impl<'a> Plan<'a> {
     /// Into a tunnel whose next hop is known.
     #[inline(always)]
     pub fn encapsulate(counter: Counter, carried: Carried<'a>, tunnel: &'static Tunnel) -> Self {
-        Self { tunnel: Some(tunnel), ..Self::forward(counter, carried, tunnel.ifindex) }
+        let segment_limit = tunnel.segment_limit;
+        Self { tunnel: Some(tunnel), segment_limit, ..Self::forward(counter, carried, tunnel.ifindex) }
+    }
+
+    /// Lowers the largest segment that the packet may announce, whatever becomes of it; 0 = no limit.
+    #[inline(always)]
+    pub fn limited(self, carried: Carried<'a>, limit: u16) -> Self {
+        // 0 is above all others here.
+        if limit.wrapping_sub(1) < self.segment_limit.wrapping_sub(1) {
+            Self { carried: Some(carried), segment_limit: limit, ..self }
+        } else {
+            self
+        }
     }
 
     /// To an away client: into its tunnel, or straight to it if its care-of address is our own.
@@ -188,10 +211,11 @@ impl<'a> Carried<'a> {
 /// Does what is planned, and says what becomes of the packet.
 #[inline(always)]
 pub fn carry_out<H: Hook>(hook: H, plan: Plan<'_>) -> Verdict {
+    let Some(carried) = plan.carried else { return plan.verdict };
+    segment_limit::apply(hook.frame(), carried.offset(), carried.packet, plan.segment_limit);
     if plan.operation == Operation::Leave {
         return plan.verdict;
     }
-    let Some(carried) = plan.carried else { return Verdict::drop(Counter::DroppedError) };
     // Whatever the programs forward comes by here, its packet still at `carried.offset()`.
     if plan.operation == Operation::Forward
         && let Some(tunnel) = plan.tunnel

@@ -7,10 +7,12 @@ use mipd_common::{
         tunnel_flags::ADJACENT,
         tunnel_kind::{COPIES, DIRECT},
     },
-    packet::{ETHERNET_LENGTH, IPV4_LENGTH},
+    packet::{DONT_FRAGMENT, ETHERNET_LENGTH, IPV4_LENGTH},
 };
 
-use crate::{bytes::Bytes, hook::Hook, ipv4::Ipv4, maps, tc::Tc, tun_copies, verdict::Verdict, wrap::Wrapping};
+use crate::{
+    bytes::Bytes, hook::Hook, ipv4::Ipv4, maps, segment_limit, tc::Tc, tun_copies, verdict::Verdict, wrap::Wrapping,
+};
 
 /// A packet that leaves by `mip-home`: the tunnel is that of the destination.
 #[inline(always)]
@@ -68,9 +70,11 @@ fn send(hook: Tc, id: u32, counter: Counter) -> Verdict {
     if tunnel.ifindex == 0 {
         return Verdict::drop(Counter::DroppedUnresolved);
     }
-    if !hook.is_segmented() && packet.total_length() > tunnel.inner_mtu {
+    // What may be fragmented is, on its way.
+    if !hook.is_segmented() && packet.total_length() > tunnel.inner_mtu && packet.fragment_word() & DONT_FRAGMENT != 0 {
         return Verdict::drop(Counter::DroppedTooBig);
     }
+    segment_limit::apply(hook.frame(), 0, packet, tunnel.segment_limit);
     let mut counter = counter;
     if tunnel.kind == DIRECT {
         counter = Counter::DeliveredDirect;

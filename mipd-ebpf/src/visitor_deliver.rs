@@ -31,14 +31,16 @@ pub fn decide<'a, H: Hook>(
     if !H::XDP && visitor.flags & NOT_IN_KERNEL != 0 {
         return without_kernel(hook, arrival.carried, visitor);
     }
-    match obstacle(hook, interface, arrival.carried, visitor) {
+    let plan = match obstacle(hook, interface, arrival.carried, visitor) {
         // The kernel cannot transmit there from XDP, but TC can.
         Some(Counter::SlowNotXdpTarget) => Plan::pass(Counter::SlowNotXdpTarget),
         Some(reason) => {
             tun_receive::hand_over::<H>(maps::router().map(|router| router.visit_tun), arrival.carried, reason)
         }
         None => Plan::deliver(arrival.carried, visitor),
-    }
+    };
+    // What it announces is sent into the reverse tunnel.
+    plan.limited(arrival.carried, visitor.segment_limit)
 }
 
 /// Another visitor with the same address is the one that the kernel would deliver to. So TC delivers whatever it can itself,
@@ -51,7 +53,7 @@ fn without_kernel<'a, H: Hook>(hook: H, carried: Carried<'a>, visitor: &'static 
     if is_too_big(hook, carried, visitor) {
         return Plan::pass(Counter::SlowTooBig);
     }
-    Plan::deliver(carried, visitor)
+    Plan::deliver(carried, visitor).limited(carried, visitor.segment_limit)
 }
 
 #[inline(always)]

@@ -63,13 +63,16 @@ pub fn decide<'a, H: Hook>(
     if source.tunnel != 0 {
         return reverse_tunnel(hook, interface, carried, source.tunnel);
     }
-    if let Some(id) = maps::tunnel_id(destination) {
-        return home_encapsulate::decide(hook, interface, packet, id);
-    }
-    match next_hop::find(hook, interface, carried, &mut scratch.next_hop) {
-        Ok(next_hop) => Plan::route(Counter::VisitorForwarded, carried, next_hop),
-        Err(reason) => Plan::pass(reason),
-    }
+    let plan = if let Some(id) = maps::tunnel_id(destination) {
+        home_encapsulate::decide(hook, interface, packet, id)
+    } else {
+        match next_hop::find(hook, interface, carried, &mut scratch.next_hop) {
+            Ok(next_hop) => Plan::route(Counter::VisitorForwarded, carried, next_hop),
+            Err(reason) => Plan::pass(reason),
+        }
+    };
+    // What it announces is sent into the tunnel that leads here.
+    plan.limited(carried, source.segment_limit)
 }
 
 /// A frame with a group address on an access interface. TC only.

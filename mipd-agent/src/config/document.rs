@@ -161,6 +161,8 @@ pub(super) struct ForeignAgentSection {
     pub revocation: bool,
     #[serde(default)]
     pub strict_flags: bool,
+    #[serde(default = "yes")]
+    pub mss_clamp: bool,
     pub gre_key: Option<Spanned<GreKeyPolicy>>,
     #[serde(default)]
     pub udp_tunnel: UdpTunnelPolicy,
@@ -185,6 +187,8 @@ pub(super) struct HomeAgentSection {
     pub revocation: bool,
     #[serde(default = "yes")]
     pub answer_broadcast_probes: bool,
+    #[serde(default = "yes")]
+    pub mss_clamp: bool,
     pub allowed_proxies: Option<Vec<AddressRange>>,
     #[serde(default)]
     pub identities: Vec<Spanned<IdentityEntry>>,

@@ -393,7 +393,7 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(home_agent.replay_window, Duration::from_secs(7));
     assert_eq!(home_agent.advertisement_interval, Duration::from_secs(3));
     assert_eq!(home_agent.reverse_tunnel, ReverseTunnel::Offered);
-    assert!(home_agent.revocation && home_agent.answer_broadcast_probes);
+    assert!(home_agent.revocation && home_agent.answer_broadcast_probes && home_agent.mss_clamp);
     assert_eq!((home_agent.allowed_proxies, home_agent.identities.len()), (None, 0));
     assert_eq!(home_agent.subnets[0].routes, None);
     let fitting = |prefix: &str, has_link| HomeRoutes::fitting(prefix.parse().unwrap(), has_link);
@@ -401,6 +401,7 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(fitting("10.0.0.0/12", false), HomeRoutes::Subnet);
     assert_eq!(fitting("10.0.0.0/24", false), HomeRoutes::Host);
     let foreign_agent = config.foreign_agent.unwrap();
+    assert!(foreign_agent.mss_clamp);
     assert_eq!(foreign_agent.pending_timeout, Duration::from_secs(7));
     let access_point = parse(ACCESS_POINT).unwrap().access_point.unwrap();
     assert_eq!(access_point.registration_lifetime, Lifetime(600));

@@ -39,6 +39,14 @@ catalogue! {
         broadcasts_forwarded: "copies of home broadcasts sent to away clients";
         broadcasts_limited: "copies not sent: too many per second";
         broadcasts_failed: "copies that could not be sent";
+        icmp_errors_strange: "ICMP errors about a tunnel's packet, but of no tunnel here";
+        icmp_errors_refused: "ICMP errors that cannot be true: an impossible MTU, or of no client of that tunnel";
+        icmp_errors_relayed: "ICMP errors from inside a tunnel told to the sender of the packet in it";
+        icmp_errors_absorbed: "ICMP errors from inside a tunnel that do not concern that sender, or quote too little";
+        icmp_errors_limited: "ICMP errors not heeded or not relayed: too many";
+        icmp_errors_failed: "ICMP errors that could not be sent";
+        path_mtu_lowered: "smaller path MTUs of tunnels learned from routers";
+        path_mtu_expired: "learned path MTUs forgotten after ten minutes";
     }
     /// Tunnel packets that no kernel program takes: outer fragments, outer options, GRE with checksum or sequence number.
     TUNNELS {

@@ -223,6 +223,14 @@ pub struct Tunnel {
     pub next_hop: Option<String>,
     /// Largest packet inside, bytes.
     pub mtu: u16,
+    /// Largest outer packet on the way to the other end, bytes; `null` without a tunnel, and from the maps.
+    pub path_mtu: Option<u16>,
+    /// How that is known: `interface`, `route`, or `icmp` for a router on the way.
+    pub path_mtu_source: Option<String>,
+    /// The router that told.
+    pub path_mtu_router: Option<Ipv4Addr>,
+    /// When what it told is forgotten.
+    pub path_mtu_remaining_s: Option<u64>,
 }
 
 /// An interface that `mipd` works on.

@@ -116,11 +116,13 @@ impl Plan {
                 maximum_tunnels: home_agent.maximum_tunnels,
                 maximum_bindings: home_agent.maximum_bindings,
                 maximum_slots: home_agent.maximum_slots,
+                mss_clamp: home_agent.mss_clamp,
             }),
             visit: config.foreign_agent.as_ref().map(|foreign_agent| VisitSettings {
                 care_of_address: foreign_agent.care_of_address.0,
                 maximum_visitors: foreign_agent.maximum_visitors,
                 maximum_tunnels: foreign_agent.maximum_tunnels,
+                mss_clamp: foreign_agent.mss_clamp,
                 mark: Mark::default(),
                 table: VisitSettings::DEFAULT_TABLE,
             }),

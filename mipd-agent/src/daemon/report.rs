@@ -1,6 +1,9 @@
 //! The answers to `mipd show`.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use mipd_common::maps::Action;
 
@@ -17,7 +20,7 @@ use crate::{
             Agent, Association, Binding, Client, Counter, Interface, Report, SubnetMapEntry, Tunnel, Violation, Visitor,
         },
     },
-    dataplane::{CounterReport, DataPlane, Hook, TunnelReport},
+    dataplane::{CounterReport, DataPlane, Hook, PathMtuReport, PathMtuSource, TunnelReport},
     mobility::{
         foreign_agent::ForeignAgent,
         home_agent::HomeAgent,
@@ -41,7 +44,7 @@ impl Daemon {
             What::AccessPoints => {
                 Report::AccessPoints(self.subnet_map.as_ref().map(SubnetMapService::access_points).unwrap_or_default())
             }
-            What::Tunnels => Report::Tunnels(tunnels(self.dataplane.tunnels())),
+            What::Tunnels => Report::Tunnels(tunnels(self.dataplane.tunnels(), &self.dataplane.path_mtus())),
             What::Interfaces => Report::Interfaces(interfaces(&self.dataplane)),
             What::Counters => Report::Counters(self.counters()),
             What::Associations => Report::Associations(self.associations(now)),
@@ -221,7 +224,18 @@ impl Daemon {
                     ("broadcasts_failed", counted.failed),
                 ]
             });
-            let own = own.into_iter().chain(broadcasts).map(|(name, value)| (name.to_owned(), value));
+            let icmp = self.dataplane.icmp_counters();
+            let icmp = [
+                ("icmp_errors_strange", icmp.strange),
+                ("icmp_errors_refused", icmp.refused),
+                ("icmp_errors_relayed", icmp.relayed),
+                ("icmp_errors_absorbed", icmp.absorbed),
+                ("icmp_errors_limited", icmp.limited),
+                ("icmp_errors_failed", icmp.failed),
+                ("path_mtu_lowered", icmp.mtu_lowered),
+                ("path_mtu_expired", icmp.mtu_expired),
+            ];
+            let own = own.into_iter().chain(broadcasts).chain(icmp).map(|(name, value)| (name.to_owned(), value));
             rows.extend(rows_of("router", own));
             let tunnels = self.dataplane.tunnel_socket_counters();
             rows.extend(rows_of("tunnels", tunnels.entries().map(|(name, value)| (name.to_owned(), value))));
@@ -336,11 +350,12 @@ fn read_counters(dataplane: &DataPlane) -> Vec<CounterReport> {
     })
 }
 
-/// The data plane's tunnels as rows of `mipd show tunnels`.
-pub fn tunnels(reports: Vec<TunnelReport>) -> Vec<Tunnel> {
+/// The data plane's tunnels as rows of `mipd show tunnels`, with what is known of their ways.
+pub fn tunnels(reports: Vec<TunnelReport>, path_mtus: &BTreeMap<u32, PathMtuReport>) -> Vec<Tunnel> {
     reports
         .into_iter()
-        .map(|tunnel| Tunnel {
+        .map(|tunnel| (path_mtus.get(&tunnel.id), tunnel))
+        .map(|(path, tunnel)| Tunnel {
             tunnel_id: tunnel.id,
             local: tunnel.local,
             remote: tunnel.remote,
@@ -352,6 +367,23 @@ pub fn tunnels(reports: Vec<TunnelReport>) -> Vec<Tunnel> {
             interface: tunnel.interface,
             next_hop: tunnel.next_hop_mac,
             mtu: tunnel.inner_mtu,
+            path_mtu: path.map(|path| path.mtu),
+            path_mtu_source: path.map(|path| {
+                match path.source {
+                    PathMtuSource::Interface => "interface",
+                    PathMtuSource::Route => "route",
+                    PathMtuSource::Icmp { .. } => "icmp",
+                }
+                .into()
+            }),
+            path_mtu_router: path.and_then(|path| match path.source {
+                PathMtuSource::Icmp { router, .. } => Some(router),
+                PathMtuSource::Interface | PathMtuSource::Route => None,
+            }),
+            path_mtu_remaining_s: path.and_then(|path| match path.source {
+                PathMtuSource::Icmp { remaining, .. } => Some(remaining.as_secs()),
+                PathMtuSource::Interface | PathMtuSource::Route => None,
+            }),
         })
         .collect()
 }

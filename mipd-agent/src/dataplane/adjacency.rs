@@ -22,6 +22,10 @@ const TURN: usize = 256;
 /// Neighbours that were looked up a moment ago.
 type Resolved = HashMap<(u32, Ipv4Addr), Option<MacAddress>>;
 
+/// Smallest MTU of the route into the reverse tunnels: what the kernel believes at least of a path
+/// (`net.ipv4.route.min_pmtu`). What is larger than a tunnel's MTU then is fragmented on its way.
+const SMALLEST_REVERSE_MTU: u16 = 552;
+
 impl DataPlane {
     /// Looks up the next hop of every marked tunnel.
     pub(super) fn settle(&mut self) -> Result<(), DataPlaneError> {
@@ -38,7 +42,7 @@ impl DataPlane {
             limits_changed |= self.refresh_tunnel(id, &mut resolved)?;
         }
         if limits_changed {
-            self.set_reverse_route()?;
+            self.adapt_shared_routes()?;
         }
         Ok(self.tunnels.has_stale())
     }
@@ -52,7 +56,13 @@ impl DataPlane {
                 limits_changed |= self.refresh_tunnel(id, &mut Resolved::new())?;
             }
         }
-        if limits_changed { self.set_reverse_route() } else { Ok(()) }
+        if limits_changed { self.adapt_shared_routes() } else { Ok(()) }
+    }
+
+    /// Brings the routes that lead into many tunnels in step with them.
+    fn adapt_shared_routes(&mut self) -> Result<(), DataPlaneError> {
+        self.set_reverse_route()?;
+        self.adapt_subnet_routes()
     }
 
     /// Returns whether the tunnel takes smaller or larger packets now.
@@ -75,12 +85,14 @@ impl DataPlane {
                 (None, visitor.map_or_else(Adjacency::default, |(mac, device)| self.adjacency(device, Some(mac))))
             }
         };
-        let limit_changed = self.tunnels.set_adjacency(id, next_hop, adjacency)?;
+        let learned = key.path().and_then(|path| self.path_mtus.get(&path)).map(|learned| learned.mtu);
+        let limit_changed = self.tunnels.set_adjacency(id, next_hop, adjacency, learned)?;
         if limit_changed {
             self.reroute_bindings(id)?;
             for copies in self.tunnels.copying_into(id) {
                 self.refresh_tunnel(copies, resolved)?;
             }
+            self.limit_visitors(id)?;
         }
         Ok(limit_changed)
     }
@@ -124,7 +136,9 @@ impl DataPlane {
         }
     }
 
-    /// Sets the route that reverse-tunnelled packets of the slow path take, with the smallest MTU of all reverse tunnels.
+    /// Sets the route that reverse-tunnelled packets of the slow path take, with the smallest MTU of all reverse tunnels, so
+    /// that packets are fragmented before they go into any. (Who forbids that is told its own tunnel's MTU by the programs.)
+    /// A router that claims to have an absurdly small one does not make crumbs of everybody's packets.
     pub(super) fn set_reverse_route(&mut self) -> Result<(), DataPlaneError> {
         let Some(visit) = self.settings.visit.as_ref() else { return Ok(()) };
         let local = visit.care_of_address;
@@ -134,7 +148,8 @@ impl DataPlane {
             .filter(|(_, state)| matches!(state.key, TunnelKey::Between { local: entry, .. } if entry == local))
             .map(|(_, state)| state.entry.inner_mtu)
             .min()
-            .unwrap_or(DEFAULT_INNER_MTU);
+            .unwrap_or(DEFAULT_INNER_MTU)
+            .max(SMALLEST_REVERSE_MTU);
         if self.reverse_mtu == Some(mtu) {
             return Ok(());
         }

@@ -87,12 +87,23 @@ pub(super) struct Bindings {
     home_macs: BpfHashMap<MapData, Address, Mac>,
     installed: HashMap<Ipv4Addr, Installed>,
     routes: HostRoutes,
+    /// Clients with a route of their own in a subnet that has one for all, since their tunnels take less.
+    exceptions: HashSet<Ipv4Addr>,
+    /// MTU of the routes of whole subnets.
+    subnet_mtu: u16,
 }
 
 impl Bindings {
     pub fn new(table: BindingTable, home_macs: BpfHashMap<MapData, Address, Mac>, settings: &Settings) -> Self {
         let subnets = settings.home.iter().flat_map(|home| &home.subnets);
-        Self { table, home_macs, installed: HashMap::new(), routes: HostRoutes::new(subnets) }
+        Self {
+            table,
+            home_macs,
+            installed: HashMap::new(),
+            routes: HostRoutes::new(subnets),
+            exceptions: HashSet::new(),
+            subnet_mtu: DEFAULT_INNER_MTU,
+        }
     }
 
     /// Takes note of what a binding leads to, and returns what it led to before.
@@ -115,6 +126,11 @@ impl Bindings {
         let state = self.installed.get(&home_address).and_then(|installed| tunnels.get(installed.tunnel));
         let parts = state.into_iter().flat_map(|state| &state.parts).filter_map(|part| tunnels.get(*part));
         state.into_iter().chain(parts).map(|state| &state.key)
+    }
+
+    /// The tunnel, or the entry that copies into several, for a client's packets.
+    pub fn tunnel_of(&self, home_address: Ipv4Addr) -> Option<TunnelId> {
+        self.installed.get(&home_address).map(|installed| installed.tunnel)
     }
 }
 
@@ -230,7 +246,7 @@ impl DataPlane {
     }
 
     fn unroute_binding(&mut self, home_address: Ipv4Addr) -> Result<(), DataPlaneError> {
-        if self.bindings.routes.cover(home_address) {
+        if self.bindings.routes.cover(home_address) || self.bindings.exceptions.remove(&home_address) {
             absent_is_fine(self.netlink.delete_route(Ipv4Net::from(home_address), MAIN_TABLE))?;
         }
         Ok(())
@@ -257,6 +273,11 @@ impl DataPlane {
         }
     }
 
+    /// Whether an address is of a home subnet.
+    pub(super) fn is_home_address(&self, address: Ipv4Addr) -> bool {
+        self.bindings.table.serves(address)
+    }
+
     /// The subnets that are routed as a whole.
     fn routed_subnets(&self) -> impl Iterator<Item = &HomeSubnetSettings> {
         let subnets = self.settings.home.iter().flat_map(|home| &home.subnets);
@@ -268,7 +289,7 @@ impl DataPlane {
     pub(super) fn route_binding(&mut self, home_address: Ipv4Addr) -> Result<(), DataPlaneError> {
         let Some(installed) = self.bindings.installed.get(&home_address).copied() else { return Ok(()) };
         if !self.bindings.routes.cover(home_address) {
-            return Ok(());
+            return self.route_exception(home_address, installed.tunnel);
         }
         let access = match self.tunnels.get(installed.tunnel).map(|state| state.key) {
             Some(TunnelKey::Direct { home_agent, home_address }) => {
@@ -287,27 +308,74 @@ impl DataPlane {
         Ok(())
     }
 
+    /// Gives a client of a subnet that is routed as a whole a route of its own, if its tunnel takes less than that route
+    /// says, so that its senders are told.
+    fn route_exception(&mut self, home_address: Ipv4Addr, tunnel: TunnelId) -> Result<(), DataPlaneError> {
+        self.lower_subnet_routes(tunnel)?;
+        let mtu = self.tunnels.inner_mtu(tunnel);
+        let destination = Ipv4Net::from(home_address);
+        if mtu < self.bindings.subnet_mtu {
+            let device = self.devices.home_index();
+            self.netlink.set_route(DeviceRoute { destination, table: MAIN_TABLE, device, mtu: Some(mtu.into()) })?;
+            self.bindings.exceptions.insert(home_address);
+        } else if self.bindings.exceptions.remove(&home_address) {
+            absent_is_fine(self.netlink.delete_route(destination, MAIN_TABLE))?;
+        }
+        Ok(())
+    }
+
     /// Rewrites the routes of all bindings that use a tunnel, whose MTU has changed.
     pub(super) fn reroute_bindings(&mut self, tunnel: TunnelId) -> Result<(), DataPlaneError> {
-        let addresses = self.bindings.routes.of(tunnel);
+        let mut addresses = self.bindings.routes.of(tunnel);
+        if self.routed_subnets().next().is_some() {
+            // Few tunnels ever are narrower than the rest: their clients are looked for then.
+            let there = self.bindings.installed.iter().filter(|(_, installed)| installed.tunnel == tunnel);
+            addresses
+                .extend(there.map(|(address, _)| *address).filter(|address| !self.bindings.routes.cover(*address)));
+        }
         addresses.into_iter().try_for_each(|address| self.route_binding(address))
     }
 
     /// Routes for whole subnets, where the home network has no link.
     pub(super) fn route_home_subnets(&mut self) -> Result<(), DataPlaneError> {
-        let subnets: Vec<_> = self.routed_subnets().cloned().collect();
-        for HomeSubnetSettings { prefix, interface, .. } in subnets {
+        for HomeSubnetSettings { prefix, interface, .. } in self.routed_subnets().cloned().collect::<Vec<_>>() {
             if self.netlink.connected(prefix)?.is_some() {
                 return Err(DataPlaneError::SubnetRouteOnLink { prefix, interface });
             }
-            self.netlink.set_route(DeviceRoute {
-                destination: prefix,
-                table: MAIN_TABLE,
-                device: self.devices.home_index(),
-                mtu: Some(DEFAULT_INNER_MTU.into()),
-            })?;
+        }
+        self.write_subnet_routes(DEFAULT_INNER_MTU)
+    }
+
+    fn write_subnet_routes(&mut self, mtu: u16) -> Result<(), DataPlaneError> {
+        let prefixes: Vec<_> = self.routed_subnets().map(|subnet| subnet.prefix).collect();
+        let device = self.devices.home_index();
+        for destination in prefixes {
+            self.netlink.set_route(DeviceRoute { destination, table: MAIN_TABLE, device, mtu: Some(mtu.into()) })?;
+        }
+        self.bindings.subnet_mtu = mtu;
+        Ok(())
+    }
+
+    /// Brings the routes of whole subnets in step with the tunnels: the smallest MTU that the tunnels have by nature. What
+    /// routers have told of single paths is for the routes of single clients.
+    pub(super) fn adapt_subnet_routes(&mut self) -> Result<(), DataPlaneError> {
+        let former = self.bindings.subnet_mtu;
+        let mtu = self.tunnels.smallest_native_mtu().unwrap_or(DEFAULT_INNER_MTU);
+        if mtu == former || self.routed_subnets().next().is_none() {
+            return Ok(());
+        }
+        self.write_subnet_routes(mtu)?;
+        let between = former.min(mtu)..former.max(mtu);
+        for tunnel in self.tunnels.with_inner_mtu(|mtu| between.contains(&mtu)) {
+            self.reroute_bindings(tunnel)?;
         }
         Ok(())
+    }
+
+    /// The same, for a tunnel that is new.
+    fn lower_subnet_routes(&mut self, tunnel: TunnelId) -> Result<(), DataPlaneError> {
+        let native = self.tunnels.get(tunnel).map(|state| state.native_mtu);
+        if native.is_some_and(|native| native < self.bindings.subnet_mtu) { self.adapt_subnet_routes() } else { Ok(()) }
     }
 
     /// Takes over the bindings that an earlier agent left in the maps.
@@ -341,7 +409,10 @@ impl DataPlane {
             self.remove_binding(*home_address)?;
         }
         self.bindings.routes.forget_found();
-        let bound = self.bindings.installed.keys().copied().map(Ipv4Net::from);
+        let bound = self.bindings.installed.keys().copied();
+        let bound = bound
+            .filter(|address| self.bindings.routes.cover(*address) || self.bindings.exceptions.contains(address))
+            .map(Ipv4Net::from);
         let wanted: HashSet<_> = bound.chain(self.routed_subnets().map(|subnet| subnet.prefix)).collect();
         for route in self.netlink.own_routes()? {
             if route.table == MAIN_TABLE && !wanted.contains(&route.destination) {

@@ -93,6 +93,8 @@ enum Ready {
     Punt,
     Monitor,
     Tunnels(usize),
+    Icmp,
+    PathMtu,
     Tick,
 }
 
@@ -123,7 +125,8 @@ impl DataPlane {
                 Ready::Ring => self.drain_ring(),
                 Ready::Punt => self.drain_punt(),
                 Ready::Monitor => self.drain_monitor(),
-                Ready::Tunnels(_) => {}
+                Ready::Tunnels(_) | Ready::Icmp => {}
+                Ready::PathMtu => self.expire_path_mtus(),
                 Ready::Tick => self.confirm_next_hops(),
             }
         }
@@ -131,7 +134,14 @@ impl DataPlane {
 
     /// Waits until a source has something. Readiness of sources that empty themselves is cleared here.
     async fn ready(&mut self) -> Ready {
-        let Self { ring, devices, monitor, tunnel_sockets, tick, .. } = self;
+        let expiry = self.path_mtus.deadline().map(|deadline| self.start + deadline.0);
+        let Self { ring, devices, monitor, tunnel_sockets, icmp, tick, .. } = self;
+        let expired = async {
+            match expiry {
+                Some(expiry) => tokio::time::sleep_until(expiry).await,
+                None => std::future::pending().await,
+            }
+        };
         let ready = tokio::select! {
             () = readable(ring.as_ref()) => Ready::Ring,
             () = readable(devices.punt.as_ref()) => Ready::Punt,
@@ -139,12 +149,21 @@ impl DataPlane {
             () = readable(tunnel_sockets.socket(0)) => Ready::Tunnels(0),
             () = readable(tunnel_sockets.socket(1)) => Ready::Tunnels(1),
             () = readable(tunnel_sockets.socket(2)) => Ready::Tunnels(2),
+            () = readable(Some(icmp.socket())) => Ready::Icmp,
+            () = expired => Ready::PathMtu,
             _ = tick.tick() => Ready::Tick,
         };
         if let Ready::Tunnels(place) = ready
             && self.drain_tunnel_socket(place)
         {
             clear(self.tunnel_sockets.socket(place));
+        }
+        if matches!(ready, Ready::Icmp) {
+            match self.heed_icmp_errors() {
+                Ok(true) => clear(Some(self.icmp.socket())),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "a path MTU could not be followed"),
+            }
         }
         ready
     }

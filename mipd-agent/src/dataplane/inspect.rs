@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     net::{Ipv4Addr, SocketAddrV4},
     path::Path,
+    time::Duration,
 };
 
 use mipd_common::{
@@ -23,12 +24,14 @@ use super::{
     maps::{Maps, name},
     mode::{GreKeys, TunnelMode},
     netlink::Netlink,
+    path_mtu::Learned,
     pins::Pins,
     serialize_display,
     stations::monotonic,
-    tunnels::{self, ethernet_destination},
+    tunnels::{self, TunnelState, ethernet_destination},
     visitors::mode_of_arrivals,
 };
+use crate::mobility::time::Instant;
 
 /// A tunnel as the programs see it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -81,6 +84,46 @@ impl TunnelReport {
             inner_mtu: tunnel.inner_mtu,
             xdp: tunnel.flags & tunnel_flags::XDP_TARGET != 0,
         })
+    }
+}
+
+/// How large a packet the way of a tunnel takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PathMtuReport {
+    /// Largest outer packet, bytes.
+    pub mtu: u16,
+    /// How that is known.
+    pub source: PathMtuSource,
+}
+
+/// What limits the packets of a tunnel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PathMtuSource {
+    /// The outgoing interface.
+    Interface,
+    /// The route.
+    Route,
+    /// A router on the way told so.
+    Icmp {
+        /// Which one.
+        router: Ipv4Addr,
+        /// How long this will be remembered.
+        remaining: Duration,
+    },
+}
+
+impl PathMtuReport {
+    pub(super) fn new(state: &TunnelState, learned: Option<Learned>, now: Instant) -> Self {
+        let mtu = state.outer_mtu();
+        let route = state.next_hop.and_then(|hop| hop.mtu);
+        let source = match learned {
+            Some(learned) if learned.mtu <= mtu => {
+                PathMtuSource::Icmp { router: learned.router, remaining: learned.expires.since(now) }
+            }
+            _ if route == Some(mtu.into()) => PathMtuSource::Route,
+            _ => PathMtuSource::Interface,
+        };
+        Self { mtu, source }
     }
 }
 

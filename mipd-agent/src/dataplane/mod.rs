@@ -14,13 +14,15 @@
 //! * `tunnels`, `adjacency`, `monitor`: ready next hops, kept so from routing events;
 //! * `tunnel_sockets`: tunnel packets that no kernel program takes; `raw_delivery`: those for visitors that the kernel does
 //!   not know;
+//! * `path_mtu`, `icmp_error`, [`icmp_relay`]: what routers on the tunnels' ways say, and who is told;
+//! * `segments`: how large a segment TCP connections may announce;
 //! * [`error`]: what can go wrong.
 //!
 //! Dropping a [`DataPlane`], and stopping the agent, leaves everything in place: the traffic goes on, and the next
 //! [`DataPlane::start`] adopts it. Only [`unload()`] removes it.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     fmt::Display,
     fs::File,
     net::Ipv4Addr,
@@ -48,6 +50,8 @@ pub mod events;
 mod filters;
 pub(crate) mod home_subnets;
 mod host_routes;
+mod icmp_error;
+pub mod icmp_relay;
 pub mod inspect;
 pub mod interfaces;
 mod journal;
@@ -57,9 +61,11 @@ pub mod mode;
 mod monitor;
 mod netlink;
 pub mod network;
+mod path_mtu;
 mod pins;
 mod raw_delivery;
 mod routes;
+mod segments;
 pub mod settings;
 pub mod stations;
 pub mod sysctl;
@@ -75,7 +81,8 @@ pub use self::{
     devices::{HOME_TUN, PUNT_TAP, VISIT_TUN},
     error::DataPlaneError,
     events::{Event, Sighting, SightingKind},
-    inspect::{Inspection, TunnelReport},
+    icmp_relay::IcmpCounters,
+    inspect::{Inspection, PathMtuReport, PathMtuSource, TunnelReport},
     interfaces::{Attached, InterfaceReport},
     mode::{Encapsulation, GreKeys, TunnelMode, UdpEnds},
     netlink::NetlinkError,
@@ -95,19 +102,23 @@ use self::{
     binding_table::BindingTable,
     bindings::Bindings,
     devices::Devices,
+    icmp_relay::IcmpRelay,
     interfaces::{Interfaces, counter_rows},
     journal::Journal,
     maps::{Maps, name},
     monitor::Monitor,
     netlink::{InterfaceAddress, Netlink},
+    path_mtu::PathMtus,
     pins::Pins,
     raw_delivery::RawDelivery,
     routes::{Rule, Selector},
+    segments::Clamping,
     stations::Stations,
     tunnel_sockets::TunnelSockets,
-    tunnels::{TunnelId, Tunnels},
+    tunnels::{TunnelId, TunnelState, Tunnels},
     visitors::Visitors,
 };
+use crate::mobility::time::Instant;
 
 /// How often the kernel is asked to confirm the next hops of tunnels.
 const CONFIRM_NEXT_HOPS: Duration = Duration::from_secs(5);
@@ -127,6 +138,10 @@ pub struct DataPlane {
     stations: Stations,
     raw_delivery: RawDelivery,
     tunnel_sockets: TunnelSockets,
+    icmp: IcmpRelay,
+    path_mtus: PathMtus,
+    /// Where [`Self::now`] counts from.
+    start: tokio::time::Instant,
     access_point: Array<MapData, AccessPoint>,
     own_addresses: Array<MapData, AddressList>,
     own_subnets: Array<MapData, SubnetList>,
@@ -181,6 +196,7 @@ impl DataPlane {
         // Before anything is looked at, so that no change is missed.
         let monitor = Monitor::open()?;
         let tunnel_sockets = TunnelSockets::open(&settings)?;
+        let icmp = IcmpRelay::open()?;
         let devices = Devices::open(&settings, &mut netlink, &mut journal)?;
         sysctl::apply(sysctl::required(&settings, &Devices::names(&settings))?, &mut journal)?;
         let links = netlink.links()?;
@@ -219,7 +235,7 @@ impl DataPlane {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut this = Self {
             interfaces: Interfaces::new(&settings, interfaces, links)?,
-            tunnels: Tunnels::new(tunnels),
+            tunnels: Tunnels::new(tunnels, Clamping::new(&settings)),
             bindings: Bindings::new(BindingTable::new(layout, slots, bindings), home_macs, &settings),
             visitors: Visitors::new(visitors, visitor_macs),
             stations: Stations::new(stations, seen),
@@ -231,6 +247,9 @@ impl DataPlane {
             devices,
             raw_delivery: RawDelivery::open()?,
             tunnel_sockets,
+            icmp,
+            path_mtus: PathMtus::new(),
+            start: tokio::time::Instant::now(),
             access_point,
             own_addresses,
             own_subnets,
@@ -316,6 +335,20 @@ impl DataPlane {
             self.tunnels.iter().filter_map(|(id, state)| TunnelReport::new(id.0, &state.entry)).collect();
         reports.sort_by_key(|report| report.id);
         reports
+    }
+
+    /// What the ways of the tunnels take, by number of the tunnel.
+    pub fn path_mtus(&self) -> BTreeMap<u32, PathMtuReport> {
+        let report = |state: &TunnelState| {
+            let learned = self.path_mtus.get(&state.key.path()?);
+            Some(PathMtuReport::new(state, learned, self.now()))
+        };
+        self.tunnels.iter().filter_map(|(id, state)| Some((id.0, report(state)?))).collect()
+    }
+
+    /// The time, by the data plane's own clock.
+    fn now(&self) -> Instant {
+        Instant(self.start.elapsed())
     }
 
     /// The rules that lead to the visitors' tables.

@@ -9,7 +9,8 @@ use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
     route::{
-        RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
+        RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
+        RouteType,
     },
     rule::{RuleAction, RuleAttribute, RuleMessage},
 };
@@ -52,7 +53,8 @@ pub(super) struct NextHop {
     pub device: u32,
     /// The neighbour to send to: the gateway, or the destination itself.
     pub address: Ipv4Addr,
-    /// Path MTU, where the kernel knows one smaller than the device's.
+    /// MTU of the route, where one smaller than the device's is set. Not what the kernel has learned for itself: when it
+    /// forgets that, it tells nobody.
     pub mtu: Option<u32>,
 }
 
@@ -126,39 +128,46 @@ impl Netlink {
 
     /// Asks the kernel how it would send to `destination` from `source`. `None`: not at all, or to itself.
     pub fn next_hop(&mut self, destination: Ipv4Addr, source: Ipv4Addr) -> Result<Option<NextHop>, NetlinkError> {
-        let mut message = RouteMessage::default();
-        message.header.address_family = AddressFamily::Inet;
-        message.header.destination_prefix_length = 32;
-        message.header.source_prefix_length = 32;
-        message.attributes = vec![
-            RouteAttribute::Destination(RouteAddress::Inet(destination)),
-            RouteAttribute::Source(RouteAddress::Inet(source)),
-        ];
-        let answer =
-            match self.get(|| format!("look up the route to {destination}"), RouteNetlinkMessage::GetRoute(message)) {
-                Ok(RouteNetlinkMessage::NewRoute(route)) => route,
-                Ok(_) => return Ok(None),
-                Err(error) if error.is_absent() || error.errno() == Some(libc::EINVAL) => return Ok(None),
-                Err(error) => return Err(error),
-            };
-        if answer.header.kind != RouteType::Unicast {
-            return Ok(None);
-        }
-        let mut hop = NextHop { device: 0, address: destination, mtu: None };
+        let Some(answer) = self.route_to(destination, source, RouteFlags::empty())? else { return Ok(None) };
+        let mut hop = NextHop { device: 0, address: destination, mtu: mtu_of(&answer.attributes) };
+        let mut learned = false;
         for attribute in &answer.attributes {
             match attribute {
                 RouteAttribute::Oif(device) => hop.device = *device,
                 RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => hop.address = *gateway,
-                RouteAttribute::Metrics(metrics) => {
-                    hop.mtu = metrics.iter().find_map(|metric| match metric {
-                        RouteMetric::Mtu(mtu) => Some(*mtu),
-                        _ => None,
-                    });
-                }
+                RouteAttribute::CacheInfo(cache) => learned = cache.expires != 0,
                 _ => {}
             }
         }
+        if learned && hop.mtu.is_some() {
+            let route = self.route_to(destination, source, RouteFlags::FibMatch)?;
+            hop.mtu = route.and_then(|route| mtu_of(&route.attributes));
+        }
         Ok((hop.device != 0).then_some(hop))
+    }
+
+    /// The route that the kernel would take; with `FibMatch`, as it is in the table.
+    fn route_to(
+        &mut self,
+        destination: Ipv4Addr,
+        source: Ipv4Addr,
+        flags: RouteFlags,
+    ) -> Result<Option<RouteMessage>, NetlinkError> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = AddressFamily::Inet;
+        message.header.destination_prefix_length = 32;
+        message.header.source_prefix_length = 32;
+        message.header.flags = flags;
+        message.attributes = vec![
+            RouteAttribute::Destination(RouteAddress::Inet(destination)),
+            RouteAttribute::Source(RouteAddress::Inet(source)),
+        ];
+        match self.get(|| format!("look up the route to {destination}"), RouteNetlinkMessage::GetRoute(message)) {
+            Ok(RouteNetlinkMessage::NewRoute(route)) if route.header.kind == RouteType::Unicast => Ok(Some(route)),
+            Ok(_) => Ok(None),
+            Err(error) if error.is_absent() || error.errno() == Some(libc::EINVAL) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Adds a rule; one that exists already is left.
@@ -346,24 +355,33 @@ fn route_message(route: DeviceRoute) -> RouteMessage {
 
 pub(super) fn read_route(message: &RouteMessage) -> DeviceRoute {
     let mut destination = Ipv4Addr::UNSPECIFIED;
-    let mut route =
-        DeviceRoute { destination: Ipv4Net::default(), table: message.header.table.into(), device: 0, mtu: None };
+    let mut route = DeviceRoute {
+        destination: Ipv4Net::default(),
+        table: message.header.table.into(),
+        device: 0,
+        mtu: mtu_of(&message.attributes),
+    };
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Destination(RouteAddress::Inet(address)) => destination = *address,
             RouteAttribute::Table(table) => route.table = *table,
             RouteAttribute::Oif(device) => route.device = *device,
-            RouteAttribute::Metrics(metrics) => {
-                route.mtu = metrics.iter().find_map(|metric| match metric {
-                    RouteMetric::Mtu(mtu) => Some(*mtu),
-                    _ => None,
-                });
-            }
             _ => {}
         }
     }
     route.destination = Ipv4Net::new(destination, message.header.destination_prefix_length).unwrap_or_default();
     route
+}
+
+/// The path MTU among a route's metrics.
+fn mtu_of(attributes: &[RouteAttribute]) -> Option<u32> {
+    attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Metrics(metrics) => metrics.iter().find_map(|metric| match metric {
+            RouteMetric::Mtu(mtu) => Some(*mtu),
+            _ => None,
+        }),
+        _ => None,
+    })
 }
 
 fn rule_message(rule: &Rule) -> RuleMessage {

@@ -115,6 +115,8 @@ pub struct HomeSettings {
     pub maximum_bindings: u32,
     /// Up to how many addresses the home subnets together have a slot for each; beyond, the largest are hashed.
     pub maximum_slots: u32,
+    /// Lower the segment size that TCP connections through the tunnels announce to what fits.
+    pub mss_clamp: bool,
 }
 
 impl HomeSettings {
@@ -154,6 +156,8 @@ pub struct VisitSettings {
     pub maximum_visitors: u32,
     /// How many reverse tunnels there can be: one for each home agent and encapsulation of visitors that have one.
     pub maximum_tunnels: u32,
+    /// Lower the segment size that visitors' TCP connections announce to what fits their tunnels.
+    pub mss_clamp: bool,
     /// Firewall mark of reverse-tunnelled packets and its mask; the tunnel's number goes into the other bits.
     pub mark: Mark,
     /// Routing table of visitors. The next one is for reverse tunnels; both numbers are also the rules' priorities.

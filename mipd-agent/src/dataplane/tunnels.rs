@@ -14,14 +14,21 @@ use mipd_common::{
     maps::{COPIES_LENGTH, Tunnel, tunnel_flags, tunnel_kind},
 };
 
-use super::{bulk, error::DataPlaneError, maps::name, mode::TunnelMode, routes::NextHop, tunnel_sockets::Arrival};
+use super::{
+    bulk,
+    error::DataPlaneError,
+    maps::name,
+    mode::TunnelMode,
+    path_mtu::{MINIMUM_MTU, Path},
+    routes::NextHop,
+    segments::Clamping,
+    tunnel_sockets::Arrival,
+};
 
 /// MTU of the way to a tunnel's exit until the next hop is known: Ethernet's.
 const DEFAULT_MTU: u16 = 1_500;
 /// Inner MTU of a tunnel of the usual kind until the next hop is known.
 pub(super) const DEFAULT_INNER_MTU: u16 = DEFAULT_MTU - 20;
-/// Smallest MTU that IPv4 allows (RFC 791).
-const MINIMUM_MTU: u32 = 68;
 const OUTER_TTL: u8 = 64;
 
 /// Index in the tunnel table; never 0.
@@ -68,6 +75,16 @@ impl TunnelKey {
             }),
         }
     }
+
+    /// The way its packets take; `None` without a tunnel.
+    pub fn path(&self) -> Option<Path> {
+        match *self {
+            Self::Between { local, remote, mode } => {
+                Some(Path { local, remote, ports: mode.udp.map(|udp| (udp.port, udp.peer.port())) })
+            }
+            Self::Direct { .. } | Self::Copies { .. } => None,
+        }
+    }
 }
 
 /// A tunnel in use.
@@ -76,9 +93,18 @@ pub(super) struct TunnelState {
     pub key: TunnelKey,
     pub entry: Tunnel,
     pub next_hop: Option<NextHop>,
+    /// Largest inner packet as far as interface and route are concerned.
+    pub native_mtu: u16,
     /// Of [`TunnelKey::Copies`]: where the copies go.
     pub parts: Vec<TunnelId>,
     references: u32,
+}
+
+impl TunnelState {
+    /// The largest outer packet.
+    pub fn outer_mtu(&self) -> u16 {
+        self.entry.inner_mtu.saturating_add(self.entry.overhead)
+    }
 }
 
 /// How a tunnel reaches its next hop.
@@ -94,10 +120,13 @@ pub(super) struct Adjacency {
 /// All tunnels, in memory and in the map.
 pub(super) struct Tunnels {
     map: Array<MapData, Tunnel>,
+    clamping: Clamping,
     states: HashMap<TunnelId, TunnelState>,
     ids: HashMap<TunnelKey, TunnelId>,
     /// Those over UDP, by our address and what can be told of them by a packet out of them.
     over_udp: HashMap<(Ipv4Addr, TunnelMode), TunnelId>,
+    /// Which tunnels take a path.
+    paths: HashMap<Path, Vec<TunnelId>>,
     free: FreeList,
     /// Which entries copy into each tunnel: the tunnel, the entry.
     copied: BTreeSet<(TunnelId, TunnelId)>,
@@ -107,10 +136,19 @@ pub(super) struct Tunnels {
 
 impl Tunnels {
     /// Starts with no tunnels in memory, whatever is in the map.
-    pub fn new(map: Array<MapData, Tunnel>) -> Self {
+    pub fn new(map: Array<MapData, Tunnel>, clamping: Clamping) -> Self {
         let free = FreeList::new(map.len());
-        let (states, ids, over_udp) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { map, states, ids, over_udp, free, copied: BTreeSet::new(), stale: BTreeSet::new() }
+        Self {
+            map,
+            clamping,
+            states: HashMap::new(),
+            ids: HashMap::new(),
+            over_udp: HashMap::new(),
+            paths: HashMap::new(),
+            free,
+            copied: BTreeSet::new(),
+            stale: BTreeSet::new(),
+        }
     }
 
     /// Takes over tunnels that an earlier agent left in the map. They have no users yet. Entries of a single client do not
@@ -138,11 +176,9 @@ impl Tunnels {
                 continue;
             };
             self.free.take(index);
-            self.enlist(key, id);
-            let parts: Vec<_> = if entry.kind == tunnel_kind::COPIES { parts(&entry).collect() } else { Vec::new() };
-            self.copied.extend(parts.iter().map(|part| (*part, id)));
-            self.states.insert(id, TunnelState { key, entry, next_hop: None, parts, references: 0 });
-            self.stale.insert(id);
+            let parts = if entry.kind == tunnel_kind::COPIES { parts(&entry).collect() } else { Vec::new() };
+            let native_mtu = entry.inner_mtu;
+            self.insert(id, TunnelState { key, entry, next_hop: None, native_mtu, parts, references: 0 });
         }
         Ok(())
     }
@@ -181,7 +217,11 @@ impl Tunnels {
                         self.copied.remove(&(*part, id));
                     }
                     self.copied.extend(parts.iter().map(|part| (*part, id)));
-                    state.entry = copies(parts);
+                    state.entry = Tunnel {
+                        inner_mtu: state.entry.inner_mtu,
+                        segment_limit: state.entry.segment_limit,
+                        ..copies(parts)
+                    };
                     let entry = state.entry;
                     self.write(id, &entry)?;
                     self.limit_copies(id)?;
@@ -191,17 +231,26 @@ impl Tunnels {
             return Ok(id);
         }
         let id = TunnelId(self.free.next().ok_or(DataPlaneError::TunnelsExhausted(self.map.len() - 1))?);
-        let entry = parts.map_or_else(|| template(key), copies);
+        let mut entry = parts.map_or_else(|| template(key), copies);
+        entry.segment_limit = self.clamping.limit(&key, entry.inner_mtu);
         let parts = parts.unwrap_or_default().to_vec();
         if let Err(error) = self.write(id, &entry) {
             self.free.give_back(id.0);
             return Err(error);
         }
-        self.enlist(key, id);
-        self.copied.extend(parts.iter().map(|part| (*part, id)));
-        self.states.insert(id, TunnelState { key, entry, next_hop: None, parts, references: 1 });
-        self.stale.insert(id);
+        let native_mtu = entry.inner_mtu;
+        self.insert(id, TunnelState { key, entry, next_hop: None, native_mtu, parts, references: 1 });
         Ok(id)
+    }
+
+    fn insert(&mut self, id: TunnelId, state: TunnelState) {
+        self.enlist(state.key, id);
+        if let Some(path) = state.key.path() {
+            self.paths.entry(path).or_default().push(id);
+        }
+        self.copied.extend(state.parts.iter().map(|part| (*part, id)));
+        self.states.insert(id, state);
+        self.stale.insert(id);
     }
 
     /// One user less; without users the tunnel is removed.
@@ -224,6 +273,7 @@ impl Tunnels {
     fn remove(&mut self, id: TunnelId) -> Result<(), DataPlaneError> {
         if let Some(state) = self.states.remove(&id) {
             self.strike_off(state.key, id);
+            self.leave_path(id, state.key.path());
             self.stale.remove(&id);
             for part in &state.parts {
                 self.copied.remove(&(*part, id));
@@ -260,6 +310,38 @@ impl Tunnels {
         }
     }
 
+    fn leave_path(&mut self, id: TunnelId, path: Option<Path>) {
+        let Some(path) = path else { return };
+        if let Some(others) = self.paths.get_mut(&path) {
+            others.retain(|other| *other != id);
+            if others.is_empty() {
+                self.paths.remove(&path);
+            }
+        }
+    }
+
+    /// The tunnels whose packets take a path.
+    pub fn on_path(&self, path: &Path) -> &[TunnelId] {
+        self.paths.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    /// The smallest inner MTU that a tunnel has by its interface and route.
+    pub fn smallest_native_mtu(&self) -> Option<u16> {
+        let tunnels = self.states.values().filter(|state| state.key.path().is_some());
+        tunnels.map(|state| state.native_mtu).min()
+    }
+
+    /// The tunnels whose inner MTU meets a condition.
+    pub fn with_inner_mtu(&self, condition: impl Fn(u16) -> bool) -> Vec<TunnelId> {
+        self.states.iter().filter(|(_, state)| condition(state.entry.inner_mtu)).map(|(id, _)| *id).collect()
+    }
+
+    /// The largest outer packet that may be sent on a path.
+    pub fn outer_mtu(&self, path: &Path) -> u16 {
+        let states = self.on_path(path).iter().filter_map(|id| self.states.get(id));
+        states.map(TunnelState::outer_mtu).max().unwrap_or(u16::MAX)
+    }
+
     /// One user more of each tunnel that an adopted entry copies into.
     pub fn adopt_parts(&mut self, id: TunnelId) {
         let parts = self.states.get(&id).map(|state| state.parts.clone()).unwrap_or_default();
@@ -278,7 +360,8 @@ impl Tunnels {
         if mtu == state.entry.inner_mtu {
             return Ok(false);
         }
-        let entry = Tunnel { inner_mtu: mtu, ..state.entry };
+        let segment_limit = self.clamping.limit(&state.key, mtu);
+        let entry = Tunnel { inner_mtu: mtu, segment_limit, ..state.entry };
         self.write(id, &entry)?;
         if let Some(state) = self.states.get_mut(&id) {
             state.entry = entry;
@@ -311,22 +394,30 @@ impl Tunnels {
         self.states.get(&id).map_or(DEFAULT_INNER_MTU, |state| state.entry.inner_mtu)
     }
 
-    /// Sets how a tunnel reaches its next hop. Returns whether its inner MTU is another one now.
+    /// Sets how a tunnel reaches its next hop, and what routers beyond have told of the path's MTU. Returns whether its
+    /// inner MTU, native or not, is another one now.
     pub fn set_adjacency(
         &mut self,
         id: TunnelId,
         next_hop: Option<NextHop>,
         adjacency: Adjacency,
+        learned_mtu: Option<u16>,
     ) -> Result<bool, DataPlaneError> {
         let Some(state) = self.states.get_mut(&id) else { return Ok(false) };
         state.next_hop = next_hop;
         let old = state.entry;
-        let entry = with_adjacency(old, next_hop.and_then(|hop| hop.mtu), adjacency);
+        let mut entry = with_adjacency(old, next_hop.and_then(|hop| hop.mtu), adjacency);
+        let native = entry.inner_mtu;
+        let former_native = std::mem::replace(&mut state.native_mtu, native);
+        if let Some(learned) = learned_mtu {
+            entry.inner_mtu = learned.saturating_sub(entry.overhead).max(MINIMUM_MTU).min(entry.inner_mtu);
+        }
+        entry.segment_limit = self.clamping.limit(&state.key, entry.inner_mtu);
         if entry != old {
             state.entry = entry;
             self.write(id, &entry)?;
         }
-        Ok(entry.inner_mtu != old.inner_mtu)
+        Ok((entry.inner_mtu, native) != (old.inner_mtu, former_native))
     }
 
     /// Marks tunnels whose adjacency has to be looked up again.
@@ -337,6 +428,11 @@ impl Tunnels {
     /// Marks one tunnel.
     pub fn mark(&mut self, id: TunnelId) {
         self.stale.insert(id);
+    }
+
+    /// The same for the tunnels whose packets take a path.
+    pub fn mark_path_stale(&mut self, path: &Path) {
+        self.stale.extend(self.paths.get(path).into_iter().flatten());
     }
 
     /// A tunnel whose adjacency has to be looked up.
@@ -416,7 +512,7 @@ fn with_adjacency(mut entry: Tunnel, path_mtu: Option<u32>, adjacency: Adjacency
     entry.ifindex = adjacency.device;
     if adjacency.device_mtu != 0 {
         let mtu = path_mtu.unwrap_or(u32::MAX).min(adjacency.device_mtu).saturating_sub(u32::from(entry.overhead));
-        entry.inner_mtu = mtu.clamp(MINIMUM_MTU, u32::from(u16::MAX)) as u16;
+        entry.inner_mtu = mtu.clamp(MINIMUM_MTU.into(), u16::MAX.into()) as u16;
     }
     if let Some((destination, source)) = adjacency.macs {
         entry.ethernet = ethernet_header(destination, source);

@@ -20,6 +20,7 @@ use super::{
     mode::{Encapsulation, GreKeys, TunnelMode, UdpEnds},
     netlink::absent_is_fine,
     routes::{DeviceRoute, MAIN_TABLE},
+    segments::VisitorLimits,
     settings::VisitSettings,
     tunnels::{TunnelId, TunnelKey, ethernet_destination, ethernet_header},
 };
@@ -72,6 +73,7 @@ impl VisitorRoute {
 struct Installed {
     route: VisitorRoute,
     tunnel: Option<TunnelId>,
+    limits: VisitorLimits,
     /// Installed by this agent, not only found in the map.
     claimed: bool,
 }
@@ -82,6 +84,7 @@ impl Installed {
         VisitorSource {
             home_address: self.route.home_address.octets(),
             tunnel: self.tunnel.map_or(0, |tunnel| tunnel.0),
+            segment_limit: self.limits.announced,
             ..VisitorSource::default()
         }
     }
@@ -144,6 +147,11 @@ impl Visitors {
         self.installed.get(&id).map(|installed| &installed.route)
     }
 
+    /// The tunnel that a visitor's own packets take.
+    pub fn reverse_tunnel(&self, id: VisitorId) -> Option<TunnelId> {
+        self.installed.get(&id)?.tunnel
+    }
+
     /// The interface to which the kernel too delivers this visitor's packets.
     pub fn kernel_interface(&self, id: VisitorId) -> Option<u32> {
         self.is_in_kernel(id).then(|| self.get(id).map(|route| route.interface))?
@@ -160,8 +168,8 @@ impl Visitors {
         self.entry(route, interfaces)
     }
 
-    /// `None` if the access interface is gone.
-    fn entry(&self, route: &VisitorRoute, interfaces: &Interfaces) -> Option<Visitor> {
+    /// The map's entry of a visitor. `None` if the access interface is gone.
+    pub fn entry(&self, route: &VisitorRoute, interfaces: &Interfaces) -> Option<Visitor> {
         let access = interfaces.link(route.interface)?;
         let xdp_target = if interfaces.is_xdp_target(route.interface) { tunnel_flags::XDP_TARGET } else { 0 };
         let kernel = if self.is_in_kernel(route.id()) { 0 } else { tunnel_flags::NOT_IN_KERNEL };
@@ -173,7 +181,7 @@ impl Visitors {
             care_of_address: route.care_of_address.octets(),
             receive_key: route.mode.encapsulation.keys().map_or(0, |keys| keys.receive).to_be_bytes(),
             port: route.mode.udp.map_or(0, |udp| udp.peer.port()).to_be_bytes(),
-            ..Visitor::default()
+            segment_limit: self.installed.get(&route.id()).map_or(0, |installed| installed.limits.told),
         })
     }
 
@@ -237,7 +245,7 @@ impl DataPlane {
         let to_ourselves = self.settings.home.as_ref().is_some_and(|home| home.address == route.home_agent);
         let tunnel =
             (route.reverse_tunnel && !to_ourselves).then(|| self.tunnels.acquire(route.reverse_key())).transpose()?;
-        let installed = Installed { route, tunnel, claimed: true };
+        let installed = Installed { route, tunnel, limits: VisitorLimits::default(), claimed: true };
         let previous = self.visitors.installed.insert(id, installed);
         self.visitors.namesakes.add(id);
         let Err(error) = self.apply_visitor(installed, entry, previous) else {
@@ -265,8 +273,8 @@ impl DataPlane {
 
     fn apply_visitor(
         &mut self,
-        installed: Installed,
-        entry: Visitor,
+        mut installed: Installed,
+        mut entry: Visitor,
         previous: Option<Installed>,
     ) -> Result<(), DataPlaneError> {
         let route = installed.route;
@@ -275,6 +283,9 @@ impl DataPlane {
             self.settle_tunnel(tunnel)?;
             self.set_reverse_route()?;
         }
+        installed.limits = self.visitor_limits(&route, installed.tunnel)?;
+        self.visitors.installed.insert(id, installed);
+        entry.segment_limit = installed.limits.told;
         let full = |name, error| DataPlaneError::full_or("visitors", "maximum-visitors", name, error);
         self.visitors.map.insert(id.key(), entry, 0).map_err(|error| full(name::VISITORS, error))?;
         let source = installed.source();
@@ -335,6 +346,21 @@ impl DataPlane {
     pub(super) fn rewrite_visitors(&mut self, interface: u32) -> Result<(), DataPlaneError> {
         let there = self.visitors.installed.values().filter(|installed| installed.route.interface == interface);
         there.copied().collect::<Vec<_>>().iter().try_for_each(|installed| self.rewrite_visitor(&installed.route))
+    }
+
+    /// Brings the limits of the visitors with a reverse tunnel in step with it, whose MTU has changed.
+    pub(super) fn limit_visitors(&mut self, tunnel: TunnelId) -> Result<(), DataPlaneError> {
+        let with_tunnel = self.visitors.installed.values().filter(|installed| installed.tunnel == Some(tunnel));
+        for mut installed in with_tunnel.copied().collect::<Vec<_>>() {
+            installed.limits = self.visitor_limits(&installed.route, Some(tunnel))?;
+            self.visitors.installed.insert(installed.route.id(), installed);
+            self.rewrite_visitor(&installed.route)?;
+            self.visitors
+                .macs
+                .insert(Mac::new(installed.route.mac.0), installed.source(), 0)
+                .map_err(DataPlaneError::map("write", name::VISITOR_MACS))?;
+        }
+        Ok(())
     }
 
     fn rewrite_visitor(&mut self, route: &VisitorRoute) -> Result<(), DataPlaneError> {
@@ -398,7 +424,11 @@ impl DataPlane {
             } else {
                 self.visitors.namesakes.add(route.id());
             }
-            self.visitors.installed.insert(route.id(), Installed { route, tunnel, claimed: false });
+            let limits = VisitorLimits {
+                told: visitor.segment_limit,
+                announced: source.map_or(0, |source| source.segment_limit),
+            };
+            self.visitors.installed.insert(route.id(), Installed { route, tunnel, limits, claimed: false });
         }
         Ok(())
     }

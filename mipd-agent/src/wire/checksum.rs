@@ -2,7 +2,7 @@
 
 /// The checksum of `parts` put one after the other; every part but the last has an even length. Over data that
 /// contains a right checksum it is zero.
-pub(super) fn internet(parts: &[&[u8]]) -> u16 {
+pub(crate) fn internet(parts: &[&[u8]]) -> u16 {
     let words = parts.iter().flat_map(|part| part.chunks(2));
     let sum: u64 = words.map(|word| u64::from(word[0]) << 8 | word.get(1).copied().map_or(0, u64::from)).sum();
     let mut folded = sum;

@@ -19,7 +19,7 @@ pub mod advertisement;
 pub mod arp;
 pub mod authentication;
 pub mod challenge;
-mod checksum;
+pub(crate) mod checksum;
 pub mod dhcp;
 pub mod dynamic_home_agent;
 pub mod echo;

@@ -85,6 +85,8 @@ pub struct Settings {
     pub home_agents_slots: Option<u32>,
     /// What is said of encapsulations.
     pub tunnels: Tunnels,
+    /// Whether routers tell TCP connections which segments fit the tunnels.
+    pub mss_clamp: bool,
     /// The clients that the security association covers.
     pub clients: String,
     /// Its SPI.
@@ -124,6 +126,7 @@ impl Settings {
             routers_tunnels: None,
             home_agents_slots: None,
             tunnels: Tunnels::default(),
+            mss_clamp: true,
             clients: "10.1.0.0/24".to_owned(),
             spi: 256,
             key: random_key(),
@@ -212,6 +215,7 @@ fn write_role(text: &mut String, role: &Role, settings: &Settings) -> std::fmt::
                 writeln!(text, "gre-key = {:?}", settings.tunnels.gre_key)?;
             }
             write_tunnels(text, &settings.tunnels)?;
+            writeln!(text, "mss-clamp = {}", settings.mss_clamp)?;
             let tunnels =
                 settings.routers_tunnels.map(|number| format!("maximum-tunnels = {number}")).unwrap_or_default();
             writeln!(text, "{tunnels}\n\n[home-agent]\n{tunnels}")?;
@@ -223,6 +227,7 @@ fn write_role(text: &mut String, role: &Role, settings: &Settings) -> std::fmt::
             writeln!(text, "subnets = [{}]", subnets.join(", "))?;
             writeln!(text, "maximum-lifetime = {:?}", settings.maximum_lifetime)?;
             writeln!(text, "broadcast = {}", settings.broadcast)?;
+            writeln!(text, "mss-clamp = {}", settings.mss_clamp)?;
             writeln!(text, "reverse-tunnel = {:?}", settings.routers_reverse_tunnel)?;
             writeln!(text, "advertisement-interval = \"1s\"")
         }

@@ -108,6 +108,7 @@ fn home_agent(config: &Config, role: &HomeAgent) -> String {
     if !role.answer_broadcast_probes {
         lines.push("is not found by requests to a broadcast address".to_owned());
     }
+    lines.extend(without_mss_clamp(role.mss_clamp));
     section(&format!("Home agent {}", role.address), lines)
 }
 
@@ -124,6 +125,11 @@ fn advertised(interval: Duration, advertisement: &Advertisement) -> String {
         text.push_str(", as a router for everybody");
     }
     text
+}
+
+fn without_mss_clamp(mss_clamp: bool) -> Option<String> {
+    let text = "leaves TCP to find out by ICMP how large a packet the tunnels take";
+    (!mss_clamp).then(|| text.to_owned())
 }
 
 fn foreign_agent(config: &Config, role: &ForeignAgent) -> String {
@@ -166,6 +172,7 @@ fn foreign_agent(config: &Config, role: &ForeignAgent) -> String {
     if role.strict_flags {
         lines.push("refuses requests with reserved flags".to_owned());
     }
+    lines.extend(without_mss_clamp(role.mss_clamp));
     section(&format!("Foreign agent with care-of address {}", role.care_of_address), lines)
 }
 

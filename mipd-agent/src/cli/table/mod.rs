@@ -252,6 +252,8 @@ impl Row for Tunnel {
         "INTERFACE",
         "NEXT HOP",
         "#MTU",
+        "#PATH MTU",
+        "FROM",
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -267,6 +269,11 @@ impl Row for Tunnel {
             or_dash(self.interface.as_ref()),
             or_dash(self.next_hop.as_ref()),
             self.mtu.to_string(),
+            or_dash(self.path_mtu),
+            match (self.path_mtu_router, self.path_mtu_remaining_s) {
+                (Some(router), Some(seconds)) => format!("{router} ({seconds} s)"),
+                _ => or_dash(self.path_mtu_source.as_ref()),
+            },
         ]
     }
 }

@@ -208,9 +208,29 @@ fn tunnels() {
         interface: Some("core0".into()),
         next_hop: Some(MAC.into()),
         mtu: 1480,
+        path_mtu: Some(1500),
+        path_mtu_source: Some("interface".into()),
+        path_mtu_router: None,
+        path_mtu_remaining_s: None,
     };
-    let unresolved =
-        Tunnel { tunnel_id: 12, state: "unresolved".into(), interface: None, next_hop: None, ..ready.clone() };
+    let narrow = Tunnel {
+        tunnel_id: 2,
+        mtu: 1380,
+        path_mtu: Some(1400),
+        path_mtu_source: Some("icmp".into()),
+        path_mtu_router: Some(CARE_OF_ADDRESS),
+        path_mtu_remaining_s: Some(593),
+        ..ready.clone()
+    };
+    let unresolved = Tunnel {
+        tunnel_id: 12,
+        state: "unresolved".into(),
+        interface: None,
+        next_hop: None,
+        path_mtu: None,
+        path_mtu_source: None,
+        ..ready.clone()
+    };
     let translated = Tunnel {
         tunnel_id: 13,
         encapsulation: "udp/gre".into(),
@@ -218,22 +238,30 @@ fn tunnels() {
         receive_key: Some(u32::MAX),
         udp_peer: Some(SocketAddrV4::new(CARE_OF_ADDRESS, 40_000)),
         mtu: 1460,
+        path_mtu_source: Some("route".into()),
         ..ready.clone()
     };
     assert_shown(
-        &Report::Tunnels(vec![ready, unresolved, translated]),
+        &Report::Tunnels(vec![ready, narrow, unresolved, translated]),
         "\
-ID  LOCAL     REMOTE    ENCAPSULATION  SEND KEY    RECEIVE KEY  UDP PEER        STATE       INTERFACE  NEXT HOP            MTU
- 1  10.1.0.1  10.2.0.1  ipip           -           -            -               ready       core0      02:00:00:00:00:05  1480
-12  10.1.0.1  10.2.0.1  ipip           -           -            -               unresolved  -          -                  1480
-13  10.1.0.1  10.2.0.1  udp/gre        0x00000011  0xffffffff   10.2.0.1:40000  ready       core0      02:00:00:00:00:05  1460",
+ID  LOCAL     REMOTE    ENCAPSULATION  SEND KEY    RECEIVE KEY  UDP PEER        STATE       INTERFACE  NEXT HOP            MTU  PATH MTU  FROM
+ 1  10.1.0.1  10.2.0.1  ipip           -           -            -               ready       core0      02:00:00:00:00:05  1480      1500  interface
+ 2  10.1.0.1  10.2.0.1  ipip           -           -            -               ready       core0      02:00:00:00:00:05  1380      1400  10.2.0.1 (593 s)
+12  10.1.0.1  10.2.0.1  ipip           -           -            -               unresolved  -          -                  1480         -  -
+13  10.1.0.1  10.2.0.1  udp/gre        0x00000011  0xffffffff   10.2.0.1:40000  ready       core0      02:00:00:00:00:05  1460      1500  route",
         r#"[{"tunnel_id":1,"local":"10.1.0.1","remote":"10.2.0.1","encapsulation":"ipip","send_key":null,
-        "receive_key":null,"udp_peer":null,"state":"ready","interface":"core0","next_hop":"02:00:00:00:00:05","mtu":1480},
+        "receive_key":null,"udp_peer":null,"state":"ready","interface":"core0","next_hop":"02:00:00:00:00:05","mtu":1480,
+        "path_mtu":1500,"path_mtu_source":"interface","path_mtu_router":null,"path_mtu_remaining_s":null},
+        {"tunnel_id":2,"local":"10.1.0.1","remote":"10.2.0.1","encapsulation":"ipip","send_key":null,
+        "receive_key":null,"udp_peer":null,"state":"ready","interface":"core0","next_hop":"02:00:00:00:00:05","mtu":1380,
+        "path_mtu":1400,"path_mtu_source":"icmp","path_mtu_router":"10.2.0.1","path_mtu_remaining_s":593},
         {"tunnel_id":12,"local":"10.1.0.1","remote":"10.2.0.1","encapsulation":"ipip","send_key":null,
-        "receive_key":null,"udp_peer":null,"state":"unresolved","interface":null,"next_hop":null,"mtu":1480},
+        "receive_key":null,"udp_peer":null,"state":"unresolved","interface":null,"next_hop":null,"mtu":1480,
+        "path_mtu":null,"path_mtu_source":null,"path_mtu_router":null,"path_mtu_remaining_s":null},
         {"tunnel_id":13,"local":"10.1.0.1","remote":"10.2.0.1","encapsulation":"udp/gre","send_key":17,
         "receive_key":4294967295,"udp_peer":"10.2.0.1:40000","state":"ready","interface":"core0",
-        "next_hop":"02:00:00:00:00:05","mtu":1460}]"#,
+        "next_hop":"02:00:00:00:00:05","mtu":1460,"path_mtu":1500,"path_mtu_source":"route","path_mtu_router":null,
+        "path_mtu_remaining_s":null}]"#,
     );
 }
 

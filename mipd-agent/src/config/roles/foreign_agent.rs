@@ -43,6 +43,8 @@ pub struct ForeignAgent {
     pub revocation: bool,
     /// Whether requests with reserved flags are refused.
     pub strict_flags: bool,
+    /// Whether TCP connections of visitors are told to use smaller segments, where packets must be.
+    pub mss_clamp: bool,
     /// Longest time between two advertisements.
     pub advertisement_interval: Duration,
     /// Registrations beyond this number are denied.
@@ -87,6 +89,7 @@ pub(in crate::config) fn validate(
         challenge: section.challenge,
         revocation: section.revocation,
         strict_flags: section.strict_flags,
+        mss_clamp: section.mss_clamp,
         advertisement_interval: advertisement_interval(source, section.advertisement_interval.as_ref())?,
         maximum_visitors: count(
             source,

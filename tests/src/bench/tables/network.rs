@@ -118,6 +118,7 @@ impl Network {
                 maximum_tunnels: tunnels,
                 maximum_bindings: bindings,
                 maximum_slots: 1 << 22,
+                mss_clamp: true,
             }),
             visit: None,
             access_point: None,
