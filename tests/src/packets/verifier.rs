@@ -102,7 +102,7 @@ fn cost(kind: u32, instructions: &[bpf_insn], license: &CStr) -> Result<Cost> {
     Ok(Cost {
         instructions: instructions.len(),
         verified: number_after(&log, "processed ").context("the verifier did not say what it processed")?,
-        stack: stack(&log).context("the verifier did not say how deep the stack is")?,
+        stack: stack(&log).with_context(|| format!("the verifier did not say how deep the stack is:\n{log}"))?,
         verifier_us: number_after(&log, "verification time ").context("the verifier did not say how long it took")?,
         machine_code: info.machine_code,
     })
@@ -114,9 +114,11 @@ fn number_after(log: &str, words: &str) -> Option<u64> {
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// The sum of `stack depth 136+0+16`: the functions of a program.
+/// The sum of `stack depth 136+0+16`, the functions of a program, or the number of `stack depth max 152`, as kernels say
+/// since 7.x.
 fn stack(log: &str) -> Option<u32> {
     let depths = log.lines().find_map(|line| line.strip_prefix("stack depth "))?;
+    let depths = depths.strip_prefix("max ").unwrap_or(depths);
     let depths = depths.split(|c: char| c != '+' && !c.is_ascii_digit()).next()?;
     depths.split('+').map(|depth| depth.parse::<u32>().ok()).sum()
 }
@@ -169,7 +171,10 @@ mod tests {
         assert_eq!(number_after(log, "verification time "), Some(9312));
         assert_eq!(number_after(log, "processed "), Some(5734));
         assert_eq!(stack(log), Some(152));
-        assert_eq!(stack("stack depth 8 max 8\n"), Some(8));
+        assert_eq!(
+            stack("stack depth max 16\nsubprog 0 (<unknown>) main insns_self 3 insns_total 3 stack 16\n"),
+            Some(16)
+        );
         assert_eq!(number_after("", "processed "), None);
     }
 }
