@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use mipd_common::maps::{Counter, tunnel_flags, tunnel_kind};
 use mipd_lab::packets::bench::SocketBuffer;
+use mipd_lab::packets::encapsulation::Encapsulation;
 use mipd_lab::packets::expect::Expect;
 use mipd_lab::packets::frame::Frame;
 use mipd_lab::packets::ipv4::Ipv4;
@@ -36,7 +37,7 @@ fn received() -> SocketBuffer {
 pub fn home() -> Vec<Case> {
     let tunnelled =
         |inner: &Ipv4| Expect::transmit(Counter::Encapsulated).bytes(out(&Ipv4::tunnel(HOME_AGENT, FAR_AGENT, inner)));
-    vec![
+    let mut cases = vec![
         case("a packet for an away client is encapsulated", &to(AWAY), tunnelled(&to(AWAY))),
         case("a forwarded one too, after its hop", forwarded(&to(AWAY)), tunnelled(&to(AWAY).forwarded()))
             .buffer(received()),
@@ -140,7 +141,49 @@ pub fn home() -> Vec<Case> {
                 &to(ALSO_AWAY),
             ))),
         ),
-    ]
+    ];
+    for &encapsulation in Encapsulation::ALL {
+        cases.extend(wrapped_at_home(encapsulation));
+    }
+    cases
+}
+
+/// What the kernel sends to away clients in each encapsulation, and in two at once.
+fn wrapped_at_home(encapsulation: Encapsulation) -> Vec<Case> {
+    let name = encapsulation.name();
+    let sent = |inner: &Ipv4| {
+        let bytes = out(&encapsulation.sent(HOME_AGENT, FAR_AGENT, inner));
+        Expect::transmit(Counter::Encapsulated).bytes(bytes)
+    };
+    let one = |what: &str, inner: &Ipv4, expect: Expect| {
+        case(format!("{name}: {what}"), inner, expect).when(move |world| world.wrap(encapsulation, encapsulation))
+    };
+    let ours = Ipv4::udp((HOME_AGENT, 9), (AWAY, 9), 32);
+    let largest = to(AWAY).payload(usize::from(encapsulation.largest()) - 20);
+    let mut cases = vec![
+        one("a packet for an away client", &to(AWAY), sent(&to(AWAY))),
+        one("our own", &ours, sent(&ours)),
+        one("options stay inside", &to(AWAY).options(), sent(&to(AWAY).options())),
+        one("a fragment", &to(AWAY).fragment(40, true), sent(&to(AWAY).fragment(40, true)).any_identification()),
+        one("the last TTL", &to(AWAY).ttl(1), sent(&to(AWAY).ttl(1))),
+        one("the largest packet that fits", &largest, sent(&largest)),
+    ];
+    for &other in Encapsulation::ALL {
+        cases.push(
+            case(
+                format!("a copy by {name}, and one by {}", other.name()),
+                &to(AWAY),
+                Expect::transmit(Counter::EncapsulatedCopies)
+                    .bytes(out(&encapsulation.sent(HOME_AGENT, FAR_AGENT, &to(AWAY))))
+                    .copy(Counter::EncapsulatedCopies, out(&other.sent(HOME_AGENT, FARTHER_AGENT, &to(AWAY)))),
+            )
+            .when(move |world| {
+                world.wrap(encapsulation, other);
+                world.copies();
+            }),
+        );
+    }
+    cases
 }
 
 pub fn visit() -> Vec<Case> {
@@ -149,7 +192,7 @@ pub fn visit() -> Vec<Case> {
         Expect::transmit(Counter::ReverseEncapsulated).bytes(out(&Ipv4::tunnel(CARE_OF, VISITORS_AGENT, inner)))
     };
     let marked = |mark| SocketBuffer { mark, ..SocketBuffer::default() };
-    vec![
+    let mut cases = vec![
         case("the mark names the tunnel", &packet(), tunnelled(&packet())).buffer(marked(MARK | REVERSE_TUNNEL)),
         case("without a tunnel in the mark it is dropped", &packet(), Expect::drop(Counter::DroppedNoVisitor))
             .buffer(marked(MARK)),
@@ -164,5 +207,18 @@ pub fn visit() -> Vec<Case> {
         })
         .buffer(marked(MARK | REVERSE_TUNNEL)),
         case("IPv6 is passed", vec![0x60; 40], Expect::pass(Counter::PassedOther)),
-    ]
+    ];
+    for &encapsulation in Encapsulation::ALL {
+        let sent = encapsulation.reversed().sent(CARE_OF, VISITORS_AGENT, &packet());
+        cases.push(
+            case(
+                format!("{}: a visitor's packet", encapsulation.name()),
+                &packet(),
+                Expect::transmit(Counter::ReverseEncapsulated).bytes(out(&sent)),
+            )
+            .when(move |world| world.wrap_visitor(encapsulation))
+            .buffer(marked(MARK | REVERSE_TUNNEL)),
+        );
+    }
+    cases
 }
