@@ -62,8 +62,22 @@ pub struct TunnelReport {
 }
 
 impl TunnelReport {
+    /// Those of many entries, ascending. There may be thousands, most of them by way of the same interface.
+    pub(super) fn all<'a>(entries: impl IntoIterator<Item = (&'a u32, &'a Tunnel)>) -> Vec<Self> {
+        let mut names = HashMap::new();
+        let mut reports: Vec<_> = entries
+            .into_iter()
+            .filter_map(|(id, entry)| {
+                let name = names.entry(entry.ifindex).or_insert_with(|| interface_name(entry.ifindex));
+                Self::new(*id, entry, name.clone())
+            })
+            .collect();
+        reports.sort_by_key(|report| report.id);
+        reports
+    }
+
     /// `None` for an entry that is not in use.
-    pub(super) fn new(id: u32, tunnel: &Tunnel) -> Option<Self> {
+    fn new(id: u32, tunnel: &Tunnel, interface: Option<String>) -> Option<Self> {
         let mode = TunnelMode::of_entry(tunnel);
         let encapsulation = match tunnel.kind {
             tunnel_kind::DIRECT => "direct",
@@ -79,7 +93,7 @@ impl TunnelReport {
             local: mode.map(|_| tunnel.local().into()),
             remote: mode.map(|_| tunnel.remote().into()),
             resolved,
-            interface: interface_name(tunnel.ifindex),
+            interface,
             next_hop_mac: resolved.then(|| ethernet_destination(&tunnel.ethernet).to_string()),
             inner_mtu: tunnel.inner_mtu,
             xdp: tunnel.flags & tunnel_flags::XDP_TARGET != 0,
@@ -219,17 +233,18 @@ impl Inspection {
     /// The mobility bindings.
     pub fn bindings(&self) -> Result<Vec<BindingReport>, DataPlaneError> {
         let entries: HashMap<u32, Tunnel> = self.tunnel_entries()?.into_iter().collect();
-        let entry = |id: u32| entries.get(&id).copied().unwrap_or_default();
+        let reports: HashMap<u32, TunnelReport> =
+            TunnelReport::all(&entries).into_iter().map(|report| (report.id, report)).collect();
         let mut bindings = Vec::new();
         for (home_address, id) in BindingTable::open(|map| self.pins.map(map))?.in_use()? {
-            let tunnel = entry(id);
+            let tunnel = entries.get(&id).copied().unwrap_or_default();
             let copies = tunnels::parts(&tunnel).filter(|_| tunnel.kind == tunnel_kind::COPIES);
             let mut ids: Vec<u32> = copies.map(|part| part.0).collect();
             if ids.is_empty() {
                 ids.push(id);
             }
             for id in ids {
-                bindings.extend(TunnelReport::new(id, &entry(id)).map(|tunnel| BindingReport {
+                bindings.extend(reports.get(&id).map(|tunnel| BindingReport {
                     home_address,
                     care_of_address: tunnel.remote,
                     tunnel: id,
@@ -254,7 +269,7 @@ impl Inspection {
 
     /// The tunnels.
     pub fn tunnels(&self) -> Result<Vec<TunnelReport>, DataPlaneError> {
-        Ok(self.tunnel_entries()?.iter().filter_map(|(id, entry)| TunnelReport::new(*id, entry)).collect())
+        Ok(TunnelReport::all(self.tunnel_entries()?.iter().map(|(id, entry)| (id, entry))))
     }
 
     /// The visitors.

@@ -331,10 +331,7 @@ impl DataPlane {
 
     /// The tunnels in use.
     pub fn tunnels(&self) -> Vec<TunnelReport> {
-        let mut reports: Vec<_> =
-            self.tunnels.iter().filter_map(|(id, state)| TunnelReport::new(id.0, &state.entry)).collect();
-        reports.sort_by_key(|report| report.id);
-        reports
+        TunnelReport::all(self.tunnels.entries())
     }
 
     /// What the ways of the tunnels take, by number of the tunnel.

@@ -389,6 +389,11 @@ impl Tunnels {
         self.states.iter().map(|(id, state)| (*id, state))
     }
 
+    /// The entries of all tunnels in use, by number.
+    pub fn entries(&self) -> impl Iterator<Item = (&u32, &Tunnel)> {
+        self.states.iter().map(|(id, state)| (&id.0, &state.entry))
+    }
+
     /// Largest inner packet of a tunnel.
     pub fn inner_mtu(&self, id: TunnelId) -> u16 {
         self.states.get(&id).map_or(DEFAULT_INNER_MTU, |state| state.entry.inner_mtu)

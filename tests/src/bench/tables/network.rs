@@ -162,8 +162,9 @@ async fn follow(plane: &mut DataPlane, mac: MacAddress) -> Result<()> {
     let (wanted, deadline) = (mac.to_string(), Instant::now() + PATIENCE);
     loop {
         let _ = tokio::time::timeout(Duration::from_millis(5), plane.next_event()).await;
-        let there = plane.tunnels().iter().filter(|tunnel| tunnel.next_hop_mac.as_ref() == Some(&wanted)).count();
-        if there == plane.tunnels().len() {
+        let tunnels = plane.tunnels();
+        let there = tunnels.iter().filter(|tunnel| tunnel.next_hop_mac.as_ref() == Some(&wanted)).count();
+        if there == tunnels.len() {
             return Ok(());
         }
         ensure!(Instant::now() < deadline, "only {there} tunnels lead to {wanted} after {PATIENCE:?}");
