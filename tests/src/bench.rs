@@ -1,6 +1,6 @@
 //! Benchmarks of kernel programs and agents, on the lab's networks.
 //!
-//! `programs` measures each path through the kernel programs by itself, `forwarding` whole boxes, `transfer` TCP through all of
+//! `programs` measures each path through the kernel programs by itself, `encapsulations` each way to wrap, `forwarding` whole boxes, `transfer` TCP through all of
 //! them with their agents; `registrations` drives home agent and foreign agent over UDP, and `tables` holds a million bindings in the
 //! data path.
 //!
@@ -12,6 +12,7 @@ mod arguments;
 mod boxes;
 mod document;
 mod durations;
+mod encapsulations;
 mod forwarding;
 mod headers;
 mod machine;

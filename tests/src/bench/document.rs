@@ -50,11 +50,12 @@ pub(super) fn rewrite(directory: &Path) -> Result<()> {
 /// What stands between two marks, by the name in the first one.
 type Section = (&'static str, fn(&Figures) -> String);
 
-const SECTIONS: [Section; 8] = [
+const SECTIONS: [Section; 9] = [
     ("machine", Figures::machine),
     ("goals", Figures::goals),
     ("programs", |figures| figures.costs("xdp")),
     ("single", |figures| figures.costs("xdp-single") + "\n" + &figures.costs("tc")),
+    ("encapsulations", Figures::encapsulations),
     ("forwarding", Figures::forwarding),
     ("instructions", Figures::instructions),
     ("transfer", Figures::transfer),
@@ -118,6 +119,33 @@ impl Figures {
             let (goal, measured) = (number(goal), number(figure.p50));
             let _ =
                 writeln!(table, "| `{}` | {relation} {goal} {} | {measured} | {verdict} |", figure.name, figure.unit);
+        }
+        table
+    }
+
+    /// Encapsulations, by hook and direction: median, and the hundredth slowest.
+    fn encapsulations(&self) -> String {
+        const COLUMNS: [(&str, &str); 4] = [
+            ("into it, XDP", "xdp/home-agent/encapsulate"),
+            ("out of it, XDP", "xdp/foreign-agent/decapsulate"),
+            ("into it, TC", "tc/home-agent/encapsulate"),
+            ("out of it, TC", "tc/foreign-agent/decapsulate"),
+        ];
+        let mut table = String::from("| One client, ns |");
+        for (heading, _) in COLUMNS {
+            let _ = write!(table, " {heading} |");
+        }
+        table += "\n| --- | ---: | ---: | ---: | ---: |\n";
+        let first = format!("encapsulations/{}/", COLUMNS[0].1);
+        for label in self.benchmarks.iter().filter_map(|figure| figure.name.strip_prefix(&first)) {
+            let _ = write!(table, "| {label} |");
+            for (_, path) in COLUMNS {
+                let _ = match self.find(&format!("encapsulations/{path}/{label}")) {
+                    Some(figure) => write!(table, " {} ({}) |", number(figure.p50), number(figure.p99)),
+                    None => write!(table, " |"),
+                };
+            }
+            table += "\n";
         }
         table
     }

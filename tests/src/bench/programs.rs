@@ -22,6 +22,7 @@ use super::{
     arguments::Programs,
     boxes::{self, Bindings, Hook, MOST_TUNNELS, Ports, Role},
     durations::Durations,
+    encapsulations,
     machine::{self, Cores},
     path::{Fate, PATHS, Path},
     report::{Benchmark, Report, quantile},
@@ -54,7 +55,8 @@ pub(super) fn measure(arguments: &Programs, report: &mut Report) -> Result<()> {
     router.add_default_route("10.99.0.2".parse()?)?;
     router.namespace().enter(|| {
         machine::pin(cores.agents)?;
-        arguments.bindings.iter().try_for_each(|&bindings| at(bindings, egress, arguments, report))
+        arguments.bindings.iter().try_for_each(|&bindings| at(bindings, egress, arguments, report))?;
+        encapsulations::measure(&ports(egress, false), arguments, report)
     })?
 }
 
@@ -126,7 +128,7 @@ struct Case {
 }
 
 /// A program and how long it took: the mean of each round, and every call.
-struct Measured {
+pub(super) struct Measured {
     run: TestRun,
     means: Vec<f64>,
     all: Durations,
@@ -210,28 +212,50 @@ impl World {
 }
 
 impl Measured {
-    fn new(object: &mut Ebpf, program: &str, frame: Vec<u8>) -> Result<Self> {
+    /// A program of an object, loaded if need be, and the frame that it gets.
+    pub fn new(object: &mut Ebpf, program: &str, frame: Vec<u8>) -> Result<Self> {
         object::load_program(object, program)?;
         Ok(Self { run: TestRun::new(object, program, frame)?, means: Vec::new(), all: Durations::new() })
+    }
+
+    /// A round of calls with one packet each. Gives the first verdict that is not the one wanted.
+    pub fn round_of_single_calls(&mut self, calls: u32, wanted: u32) -> Result<Option<u32>> {
+        let mut durations = Durations::new();
+        for _ in 0..calls {
+            let outcome = self.run.repeat(1)?;
+            if outcome.return_value != wanted {
+                return Ok(Some(outcome.return_value));
+            }
+            durations.add(outcome.duration);
+        }
+        self.means.push(durations.mean());
+        self.all.add_all(&durations);
+        Ok(None)
+    }
+
+    /// What it took more than the empty program.
+    pub fn against(&self, floor: &Self, name: String, goal: Option<f64>) -> Benchmark {
+        let mut net: Vec<f64> = self.means.iter().zip(&floor.means).map(|(own, floor)| own - floor).collect();
+        let floor_p50 = quantile(&mut floor.means.clone(), 0.5);
+        Benchmark {
+            name,
+            unit: "ns".into(),
+            p50: quantile(&mut net, 0.5),
+            p99: self.all.quantile(0.99) - floor_p50,
+            floor_p50: Some(floor_p50),
+            goal,
+            compared_with: [("lowest".into(), quantile(&mut net, 0.0)), ("highest".into(), quantile(&mut net, 1.0))]
+                .into(),
+        }
     }
 }
 
 impl Case {
     fn report(&self, bindings: u32, report: &mut Report) {
         let path = &self.path;
-        let mut net: Vec<f64> = self.own.means.iter().zip(&self.floor.means).map(|(own, floor)| own - floor).collect();
-        let floor_p50 = quantile(&mut self.floor.means.clone(), 0.5);
         let goal = path.goals.iter().find(|(size, _)| *size == bindings && self.style == Style::Repeated);
-        report.add(Benchmark {
-            name: format!("programs/{}/{}/{}/{bindings}", self.style.label(), path.role.label(), path.name),
-            unit: "ns".into(),
-            p50: quantile(&mut net, 0.5),
-            p99: self.own.all.quantile(0.99) - floor_p50,
-            floor_p50: Some(floor_p50),
-            goal: goal.map(|(_, goal)| *goal),
-            compared_with: [("lowest".into(), quantile(&mut net, 0.0)), ("highest".into(), quantile(&mut net, 1.0))]
-                .into(),
-        });
+        let name = format!("programs/{}/{}/{}/{bindings}", self.style.label(), path.role.label(), path.name);
+        report.add(self.own.against(&self.floor, name, goal.map(|(_, goal)| *goal)));
     }
 }
 
