@@ -24,6 +24,10 @@ pub fn decide<'a, H: Hook>(hook: H, interface: &Interface, outer: Ipv4<'a>, scra
     if arrival.is_loop() {
         return Plan::drop(Counter::DroppedLoop);
     }
+    // A keepalive or its answer (RFC 3519 §4.9): the agent knows what to do with it.
+    if arrival.is_over_udp() && arrival.inner().destination() == outer.destination() {
+        return Plan::pass(Counter::PassedControl);
+    }
     match maps::visitor(outer.source(), arrival.inner().destination()) {
         Some(visitor) => visitor_deliver::decide(hook, interface, arrival, visitor),
         None => reverse_decapsulate::decide(hook, interface, arrival, next_hop),

@@ -29,6 +29,7 @@ pub fn cases() -> Vec<Case> {
     let udp = |what: &'static str, header: UdpTunnel, expect: Expect| {
         case(what, arriving(&header), expect).when(|world| world.wrap_visitor(Encapsulation::UDP))
     };
+    let echo = Ipv4::echo(VISITORS_AGENT, CARE_OF, 8);
     vec![
         udp("as agreed", UdpTunnel::new(), delivered()),
         udp("a reserved field is ignored", UdpTunnel::new().reserved([0xff; 2]), delivered()),
@@ -36,6 +37,11 @@ pub fn cases() -> Vec<Case> {
         udp("another destination port is somebody else's", UdpTunnel::new().ports(434, 435), control()),
         udp("a registration request is for the agent", UdpTunnel::new().kind(1), control()),
         udp("a registration reply is for the agent", UdpTunnel::new().kind(3), control()),
+        case(
+            "a keepalive's answer is for the agent",
+            Frame::new(HOST, ROUTER).ipv4(&UdpTunnel::new().tunnel(VISITORS_AGENT, CARE_OF, &echo, &echo.bytes())),
+            control(),
+        ),
         udp("a next header that nobody knows", UdpTunnel::new().next_header(6), dropped()),
         udp("UDP in UDP", UdpTunnel::new().next_header(17), dropped()),
         udp("a UDP length beyond the packet", UdpTunnel::new().too_long_by(1), Expect::drop(Counter::DroppedShort)),
