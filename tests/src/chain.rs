@@ -166,7 +166,7 @@ fn foreign_agent(host: Host, path: Path) -> Result<Router> {
     router.roles(false)?;
     let mut maps = router.maps();
     maps.own_addresses(&[CARE_OF])?;
-    maps.visitor_source(CLIENT_MAC, CLIENT, TUNNEL)?;
+    maps.visitor_source(CLIENT_MAC, CLIENT, TUNNEL, 0)?;
     router.route(Ipv4Net::from(CLIENT), "lan0")?;
     router.route_marked("mip-visit")?;
     Ok(router)

@@ -181,7 +181,7 @@ pub(super) fn foreign_agent(open: Open, ports: &Ports, visitors: u32) -> Result<
             ..Visitor::default()
         };
         maps.visitor(HOME_AGENT, home_address, visitor)?;
-        maps.visitor_source(client_mac(home_address), home_address, 1)?;
+        maps.visitor_source(client_mac(home_address), home_address, 1, 0)?;
     }
     Ok(object)
 }

@@ -107,11 +107,17 @@ impl Maps<'_> {
     }
 
     /// Adds a visitor, uplink.
-    pub fn visitor_source(&mut self, mac: MacAddress, home_address: Ipv4Addr, tunnel: u32) -> Result<()> {
+    pub fn visitor_source(
+        &mut self,
+        mac: MacAddress,
+        home_address: Ipv4Addr,
+        tunnel: u32,
+        segment_limit: u16,
+    ) -> Result<()> {
         self.insert(
             "VISITOR_MACS",
             Mac::new(mac.0),
-            VisitorSource { home_address: home_address.octets(), tunnel, ..VisitorSource::default() },
+            VisitorSource { home_address: home_address.octets(), tunnel, segment_limit, ..VisitorSource::default() },
         )
     }
 

@@ -66,6 +66,24 @@ impl Ipv4 {
         Self::new(source.0, destination.0).protocol(6).payload_bytes(&segment)
     }
 
+    /// A TCP packet as stacks leave it that count on the hardware: the sum of the pseudo-header in place of the checksum.
+    #[must_use]
+    pub fn checksum_left_to_hardware(mut self) -> Self {
+        let mut pseudo_header = Vec::new();
+        pseudo_header.extend(self.source.octets());
+        pseudo_header.extend(self.destination.octets());
+        pseudo_header.extend([0, 6]);
+        pseudo_header.extend((self.payload.len() as u16).to_be_bytes());
+        let [high, low] = checksum(&pseudo_header);
+        self.payload[16..18].copy_from_slice(&[!high, !low]);
+        self
+    }
+
+    /// The checksum of a TCP packet.
+    pub fn tcp_checksum(&self) -> u16 {
+        u16::from_be_bytes([self.payload[16], self.payload[17]])
+    }
+
     /// An ICMP message: type, code, and what follows the first eight bytes.
     pub fn icmp(source: Ipv4Addr, destination: Ipv4Addr, kind: u8, code: u8, data: &[u8]) -> Self {
         Self::icmp_about(source, destination, (kind, code), [0; 4], data)

@@ -16,6 +16,7 @@ mod radio;
 mod reverse_tunnel;
 mod rig;
 mod routing;
+mod segments;
 mod table;
 mod tunnel_devices;
 mod udp_tunnels;

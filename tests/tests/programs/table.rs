@@ -11,7 +11,7 @@ use crate::case::{Answer, Case};
 use crate::rig::Rig;
 use crate::{
     away_clients, decapsulation, encapsulation, gre, home_arp, icmp_filter, isolation, minimal, radio, reverse_tunnel,
-    rig, routing, tunnel_devices, udp_tunnels, uplink, visitors,
+    rig, routing, segments, tunnel_devices, udp_tunnels, uplink, visitors,
 };
 
 /// A program at its hook.
@@ -110,6 +110,12 @@ families! {
     fn a_visitors_arp_speaks_for_itself_alone_at_the_access_point() at RADIO: isolation::claims_by_radio;
     #[test]
     fn the_kernels_routes_are_followed() at ROUTER: routing::cases;
+    #[test]
+    fn a_connection_announces_no_segments_that_do_not_fit_its_tunnel() at ROUTER: segments::forwarded;
+    #[test]
+    fn nor_does_one_of_the_kernel_to_an_away_client() at HOME_TUNNEL: segments::home;
+    #[test]
+    fn nor_does_one_that_the_kernel_sends_to_a_home_agent() at VISIT_TUNNEL: segments::visit;
     #[test]
     fn the_kernels_packets_for_away_clients_are_tunnelled() at HOME_TUNNEL: tunnel_devices::home;
     #[test]

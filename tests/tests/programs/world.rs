@@ -103,6 +103,8 @@ pub struct World {
     pub home_macs: Vec<(Ipv4Addr, MacAddress)>,
     pub visitors: Vec<(Ipv4Addr, Ipv4Addr, Visitor)>,
     pub visitor_sources: Vec<(MacAddress, Ipv4Addr, u32)>,
+    /// Largest TCP segment that visitors may announce.
+    pub visitor_segment_limit: u16,
     /// The interface that the route to `ROUTED` and the tunnels lead to.
     pub egress: Interface,
     /// The tunnel devices.
@@ -161,6 +163,7 @@ impl Default for World {
                 },
             )],
             visitor_sources: vec![(CLIENT, VISITOR, 0)],
+            visitor_segment_limit: 0,
             egress: Interface { mac: EGRESS.0, flags: FAST | XDP_TARGET, row: 3, mtu: 1500 },
             tunnel_device: Interface { flags: FAST, row: 3, mtu: 1500, ..Interface::default() },
             access_point: AccessPoint {
@@ -274,7 +277,7 @@ impl World {
             maps.visitor(home_agent, home_address, visitor)?;
         }
         for &(mac, home_address, tunnel) in &self.visitor_sources {
-            maps.visitor_source(mac, home_address, tunnel)?;
+            maps.visitor_source(mac, home_address, tunnel, self.visitor_segment_limit)?;
         }
         maps.access_point(self.access_point)?;
         for &(mac, station) in &self.stations {
