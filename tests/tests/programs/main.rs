@@ -13,6 +13,7 @@ mod icmp_filter;
 mod isolation;
 mod minimal;
 mod radio;
+mod random;
 mod reverse_tunnel;
 mod rig;
 mod routing;

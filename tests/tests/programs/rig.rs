@@ -9,10 +9,11 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use aya::Ebpf;
 use aya::programs::{SchedClassifier, TcAttachType, tc};
-use mipd_lab::packets::bench::{self, SocketBuffer};
+use mipd_common::maps::Counter;
+use mipd_lab::packets::bench::{self, Outcome, SocketBuffer};
 use mipd_lab::packets::clear::clear;
 use mipd_lab::packets::expect::{Expect, compare, compare_sent};
 use mipd_lab::packets::maps::Maps;
@@ -82,6 +83,17 @@ impl Rig {
         }
         let outcome = bench::run(&mut self.object, place.program, packet, buffer)?;
         compare(&mut self.object, place.hook, packet, &outcome, expect)
+    }
+
+    /// Runs a packet through a program in a world (from within the box's namespace): what comes out, and the one counter
+    /// that says why.
+    pub fn run(&mut self, program: &str, world: &World, packet: &[u8]) -> Result<(Outcome, Counter)> {
+        clear(&mut self.object)?;
+        world.write(&mut self.object)?;
+        let outcome = bench::run(&mut self.object, program, packet, SocketBuffer::default())?;
+        let counted = Maps(&mut self.object).counted()?;
+        let [(_, _, counter, 1)] = counted[..] else { bail!("counted {counted:?}") };
+        Ok((outcome, counter))
     }
 
     /// Has a packet leave by a tunnel device.
