@@ -1,6 +1,6 @@
 //! Out of tunnels, by each encapsulation: at the foreign agent for its visitors, at the home agent from its clients.
 
-use mipd_common::maps::Counter;
+use mipd_common::maps::{Counter, interface_flags};
 use mipd_lab::packets::encapsulation::Encapsulation;
 use mipd_lab::packets::expect::Expect;
 use mipd_lab::packets::frame::Frame;
@@ -64,6 +64,27 @@ impl Tunnel {
         Expect::transmit(self.counter).bytes((self.leaving)(&inner.clone().forwarded()).bytes())
     }
 
+    /// What XDP leaves to TC, and TC to the kernel, which gets what is inside.
+    fn slowly(&self, plain: &Ipv4, without_device: fn(&mut World)) -> [Case; 3] {
+        // A test run shows the frame before the redirection takes the Ethernet header off.
+        let received =
+            |inner: &Ipv4| Expect::receive(Counter::SlowToTun).bytes(Frame::new(HOST, ROUTER).ipv4(inner).bytes());
+        let expiring = plain.clone().ttl(1);
+        [
+            self.case("with the fast path off the kernel forwards it", &self.wrapped(plain), {
+                Expect::pass(Counter::SlowFastPathOff)
+            })
+            .tc(received(plain))
+            .when(|world| world.interface.flags &= !interface_flags::FAST),
+            self.case("expiring, the kernel answers", &self.wrapped(&expiring), Expect::pass(Counter::SlowTtl))
+                .tc(received(&expiring)),
+            self.case("without a device the agent's socket gets it", &self.wrapped(&expiring), {
+                Expect::pass(Counter::SlowTtl)
+            })
+            .when(without_device),
+        ]
+    }
+
     /// What the outer header may look like, and what must not be inside.
     fn cases(&self, packets: Vec<(&'static str, Ipv4)>) -> Vec<Case> {
         let (_, plain) = packets[0].clone();
@@ -91,6 +112,10 @@ impl Tunnel {
         ]);
         if self.encapsulation.keeps_header() {
             cases.extend(self.headers(&plain));
+        } else {
+            let arriving = outer().tos(0xfc).identification(0x7777).may_fragment();
+            let leaving = plain.clone().tos(0xfc).identification(0x7777).may_fragment();
+            cases.push(self.case("what the outer header says is the packet's", &arriving, self.unwrapped(&leaving)));
         }
         let short_one = plain.clone().payload(0);
         let frame = Frame::new(HOST, ROUTER).ipv4(&self.wrapped(&short_one));
@@ -192,6 +217,7 @@ pub fn down() -> Vec<Case> {
             let packet = other.reversed().arriving(VISITORS_AGENT, CARE_OF, &plain);
             cases.push(tunnel.case(&what, &packet, Expect::drop(Counter::DroppedEncapsulation)));
         }
+        cases.extend(tunnel.slowly(&plain, |world| world.router.visit_tun = 0));
     }
     cases
 }
@@ -215,7 +241,9 @@ pub fn back() -> Vec<Case> {
                 cases.push(tunnel.case(&what, &packet, Expect::drop(Counter::DroppedEncapsulation)));
             }
             cases.push(across(encapsulation, other));
+            cases.push(from_both(encapsulation, other));
         }
+        cases.extend(tunnel.slowly(&plain, |world| world.router.home_tun = 0));
     }
     cases
 }
@@ -230,4 +258,19 @@ fn across(from: Encapsulation, into: Encapsulation) -> Case {
         Expect::transmit(Counter::Encapsulated).bytes(Frame::new(EGRESS, NEXT_HOP).ipv4(&sent).bytes()),
     )
     .when(move |world| world.wrap(from, into))
+}
+
+/// From a client with two care-of addresses, each with an encapsulation of its own.
+fn from_both(one: Encapsulation, other: Encapsulation) -> Case {
+    let inner = Ipv4::udp((AWAY, 9), (ROUTED, 9), 20);
+    case(
+        format!("a copy's tunnel brings {} although the first one's brings {}", other.name(), one.name()),
+        Frame::new(HOST, ROUTER).ipv4(&other.arriving(FARTHER_AGENT, HOME_AGENT, &inner)),
+        Expect::transmit(Counter::ReverseDecapsulated)
+            .bytes(Frame::new(EGRESS, NEXT_HOP).ipv4(&inner.clone().forwarded()).bytes()),
+    )
+    .when(move |world| {
+        world.wrap(one, other);
+        world.copies();
+    })
 }
