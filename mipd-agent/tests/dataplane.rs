@@ -320,6 +320,7 @@ fn visitor(home_agent: Ipv4Addr, home_address: Ipv4Addr, reverse_tunnel: bool) -
         interface: index("lan1"),
         mode: TunnelMode::default(),
         reverse_tunnel,
+        encapsulating_delivery: false,
     }
 }
 
@@ -849,7 +850,8 @@ fn an_access_point_keeps_forwarding_entries_for_visitors_only() {
         let mut data_plane = DataPlane::start(settings.clone()).unwrap();
         let radio = index("wlan0");
         let agent_mac = MacAddress([2, 0, 0, 0, 0, 1]);
-        let forward = StationEntry::Forward { home_address: CLIENT, agent_mac, broadcasts_from: None, radio };
+        let forward =
+            StationEntry::Forward { home_address: CLIENT, agent_mac, wrapped_for: None, broadcasts_from: None, radio };
         data_plane.set_station(CLIENT_MAC, StationEntry::Hold { home_address: CLIENT, radio }).unwrap();
         data_plane.set_station(CLIENT_MAC, forward).unwrap();
         let entries = sh("bridge fdb show dev wlan0");
@@ -988,7 +990,8 @@ fn a_foreign_client_is_reported_and_its_frame_comes_to_the_agent_and_goes_on_whe
         assert_eq!(data_plane.radio_of(CLIENT_MAC), Some(radio));
 
         let agent_mac = MacAddress([2, 0, 0, 0, 0, 1]);
-        let forward = StationEntry::Forward { home_address: CLIENT, agent_mac, broadcasts_from: None, radio };
+        let forward =
+            StationEntry::Forward { home_address: CLIENT, agent_mac, wrapped_for: None, broadcasts_from: None, radio };
         data_plane.set_station(CLIENT_MAC, forward).unwrap();
         data_plane.inject(&frame).unwrap();
         let forwarded = receive(&wire, |frame| frame[6..12] == CLIENT_MAC.0);

@@ -566,6 +566,9 @@ counters! {
     AnsweredTooBig = "answered_too_big", Fast, "a visitor's packet is too large for the tunnel and must not be fragmented: the visitor is told";
     AnsweredTtl = "answered_ttl", Fast, "a visitor's packet for the reverse tunnel whose TTL expires here: the visitor is told";
     SlowUdpChecksum = "slow_udp_checksum", Slow, "tunnel over UDP with a checksum: verified by the kernel on the way to the agent";
+    SlowGroup = "slow_group", Slow, "a broadcast or multicast for a reverse tunnel: left to TC; out of one: sent out on the home link by the agent";
+    SlowWrapped = "slow_wrapped", Slow, "access point: encapsulating delivery: left to TC, which wraps the packet for the foreign agent";
+    StationWrapped = "station_wrapped", Fast, "access point: visitor's packet wrapped for the foreign agent (encapsulating delivery)";
 }
 
 macro_rules! assert_layout {

@@ -134,6 +134,13 @@ impl<'a> Arrival<'a> {
         self.flags & UDP != 0
     }
 
+    /// Whether a visitor may hand over what it has wrapped like this: IP-in-IP, or GRE without a key where the tunnel is
+    /// GRE (RFC 3024 §5.2).
+    #[inline(always)]
+    pub fn is_delivery(&self, kind: u8) -> bool {
+        self.flags == 0 && (self.kind == IP_IN_IP || (self.kind == GRE && kind == GRE))
+    }
+
     /// Whether it would go round: inside is a packet for the router that has wrapped it (RFC 2784 §3).
     #[inline(always)]
     pub fn is_loop(&self) -> bool {

@@ -125,6 +125,14 @@ pub fn is_no_host(address: u32) -> bool {
     first == 0 || first == 127 || first >= 224
 }
 
+/// Undoes what forwarding is about to do to a header: one hop more. A full TTL goes round through zero.
+#[inline(always)]
+pub fn unhop(header: BytesMut<IPV4_LENGTH>) {
+    header.set_byte::<8>(header.byte::<8>().wrapping_add(1));
+    // The complement of a sum from which 0x0100 is taken.
+    header.set_half::<10>(!checksum_after_hop(!header.half::<10>()));
+}
+
 /// Does to a header what forwarding does: one hop less (RFC 1812 §5.3.1). The TTL must not be zero.
 #[inline(always)]
 pub fn hop(header: BytesMut<IPV4_LENGTH>) {

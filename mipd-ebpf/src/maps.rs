@@ -111,6 +111,12 @@ pub fn tunnel_id(home_address: u32) -> Option<u32> {
     if id == 0 { None } else { Some(id) }
 }
 
+/// Whether an address (memory order) is the broadcast address of a home subnet.
+#[inline(always)]
+pub fn is_home_broadcast(wanted: u32) -> bool {
+    home_subnet(wanted).is_some_and(|home| wanted | address(&home.subnet.mask) == u32::MAX)
+}
+
 /// The home subnet that an address (memory order) is in.
 #[inline(always)]
 fn home_subnet(wanted: u32) -> Option<&'static HomeSubnet> {

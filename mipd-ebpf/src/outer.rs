@@ -3,13 +3,18 @@
 use aya_ebpf::helpers::bpf_get_prandom_u32;
 use mipd_common::{
     maps::Tunnel,
-    packet::{DONT_FRAGMENT, IPV4_LENGTH, OuterFields, Sum},
+    packet::{DONT_FRAGMENT, IPV4_LENGTH, OuterFields, Sum, VERSION_4_IHL_5, protocol},
 };
 
 use crate::{
     bytes::{Bytes, BytesMut},
     ipv4::Ipv4,
 };
+
+/// Version and header length, without TOS.
+const VERSION: u16 = u16::from_ne_bytes([VERSION_4_IHL_5, 0]);
+/// TTL and protocol of a wrapper.
+const TTL_IP_IN_IP: u16 = u16::from_ne_bytes([64, protocol::IP_IN_IP]);
 
 /// The fields that the outer header takes from an inner packet to which the tunnel adds `overhead` bytes, read before the
 /// packet is changed.
@@ -52,4 +57,18 @@ fn write_with(header: BytesMut<IPV4_LENGTH>, tunnel: &Tunnel, fields: OuterField
     header.set_half::<10>(fields.checksum(partial));
     header.set_word::<12>(template.word::<12>());
     header.set_word::<16>(template.word::<16>());
+}
+
+/// Writes the header of an IP-in-IP packet between two addresses (memory order), without a template.
+#[inline(always)]
+pub fn write_between(header: BytesMut<IPV4_LENGTH>, source: u32, destination: u32, fields: OuterFields) {
+    let base = Sum::new(VERSION).add(TTL_IP_IN_IP).add_pair(source).add_pair(destination).fold();
+    header.set_half::<0>(fields.version_tos);
+    header.set_half::<2>(fields.total_length);
+    header.set_half::<4>(fields.identification);
+    header.set_half::<6>(fields.flags);
+    header.set_half::<8>(TTL_IP_IN_IP);
+    header.set_half::<10>(fields.checksum(base));
+    header.set_word::<12>(source);
+    header.set_word::<16>(destination);
 }

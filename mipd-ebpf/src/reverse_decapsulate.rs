@@ -15,6 +15,7 @@ use crate::{
     bytes::Bytes,
     home_encapsulate,
     hook::Hook,
+    ipv4::is_group,
     maps,
     next_hop::{self, NextHop},
     surgery::{Carried, Plan},
@@ -38,6 +39,9 @@ pub fn decide<'a, H: Hook>(
         Way::Form => return Plan::drop(Counter::DroppedEncapsulation),
         Way::End => return Plan::drop(Counter::DroppedTunnelSource),
     }
+    if is_group(carried.packet.destination()) {
+        return Plan::pass(Counter::SlowGroup);
+    }
     // What it announces is sent into the tunnel to this client.
     let segment_limit = match maps::tunnel(id) {
         Some(tunnel) if carried.packet.protocol() == protocol::TCP => tunnel.segment_limit,
@@ -52,6 +56,7 @@ pub fn decide<'a, H: Hook>(
             Ok(next_hop) => {
                 return Plan::route(Counter::ReverseDecapsulated, carried, next_hop).limited(carried, segment_limit);
             }
+            Err(_) if maps::is_home_broadcast(carried.packet.destination()) => return Plan::pass(Counter::SlowGroup),
             Err(reason) => reason,
         },
     };

@@ -4,6 +4,7 @@ use mipd_common::{
     maps::{
         Counter, Interface,
         interface_flags::{ACCESS, HOME},
+        visitor_flags::ENCAPSULATING,
     },
     packet::{ETHERNET_LENGTH, IPV4_LENGTH, ether_type, protocol},
 };
@@ -63,13 +64,18 @@ fn plan<'a, H: Hook>(hook: H, interface: &Interface, scratch: &'a mut Scratch) -
         }
         return Plan::pass(Counter::PassedNotForUs);
     }
+    let tunnelled = is_tunnel_protocol(packet.protocol()) && maps::is_own_address(packet.destination());
+    let mut delivery = None;
     if interface.flags & ACCESS != 0 {
         if let Some(source) = maps::visitor_source(&headers.mac::<6>()) {
-            return visitor_uplink::decide(hook, interface, packet, source, scratch);
+            if source.flags & ENCAPSULATING == 0 || !tunnelled {
+                return visitor_uplink::decide(hook, interface, packet, source, scratch);
+            }
+            delivery = Some(source);
         }
     }
-    let destination = packet.destination();
-    if !is_tunnel_protocol(packet.protocol()) || !maps::is_own_address(destination) {
+    if !tunnelled {
+        let destination = packet.destination();
         if let Some(id) = maps::tunnel_id(destination) {
             return home_encapsulate::decide(hook, interface, packet, id);
         }
@@ -80,5 +86,5 @@ fn plan<'a, H: Hook>(hook: H, interface: &Interface, scratch: &'a mut Scratch) -
             return Plan::pass(Counter::PassedControl);
         }
     }
-    tunnel_arrival::decide(hook, interface, packet, scratch)
+    tunnel_arrival::decide(hook, interface, packet, delivery, scratch)
 }

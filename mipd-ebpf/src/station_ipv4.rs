@@ -5,15 +5,17 @@ use mipd_common::{
     maps::{
         Counter, Interface, Station, interface_flags::FAST, station_event, station_state, tunnel_flags::XDP_TARGET,
     },
-    packet::{ETHERNET_LENGTH, IPV4_LENGTH, ether_type, protocol},
+    packet::{DONT_FRAGMENT, ETHERNET_LENGTH, IPV4_LENGTH, ether_type, protocol},
 };
 
 use crate::{
     bytes::{Bytes, BytesMut, address},
-    hook::Hook,
-    ipv4::Ipv4,
-    maps, punt, radio,
+    hook::{Hook, Layers},
+    icmp_error,
+    ipv4::{Ipv4, is_group},
+    maps, outer, punt, radio,
     sightings::{self, Again},
+    surgery::Carried,
     tc::Tc,
     verdict::Verdict,
     xdp::Xdp,
@@ -34,11 +36,20 @@ pub fn decide(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, station: &Station) 
     if packet.source() != address(&station.home_address) {
         return not_its_own(hook, ethernet, packet);
     }
+    let wrapped = station.agent_address != [0; 4];
     if headers.byte::<0>() & 1 != 0 {
-        return if is_dhcp_request(hook, packet) { punt::to_agent() } else { Verdict::drop(Counter::DroppedBroadcast) };
+        if is_dhcp_request(hook, packet) {
+            return punt::to_agent();
+        }
+        if !wrapped || station.state == station_state::HOLD {
+            return Verdict::drop(Counter::DroppedBroadcast);
+        }
     }
     if station.state == station_state::HOLD {
         return punt::to_agent();
+    }
+    if wrapped {
+        return wrap(hook, packet, station);
     }
     forward(headers, station)
 }
@@ -65,6 +76,9 @@ pub fn decide_xdp(hook: Xdp, interface: &Interface) -> Verdict {
     if station.flags & XDP_TARGET == 0 {
         return Verdict::pass(Counter::SlowNotXdpTarget);
     }
+    if station.agent_address != [0; 4] {
+        return Verdict::pass(Counter::SlowWrapped);
+    }
     sightings::touch(station, mac, hook.ifindex());
     forward(headers, station)
 }
@@ -73,6 +87,40 @@ pub fn decide_xdp(hook: Xdp, interface: &Interface) -> Verdict {
 fn forward(headers: BytesMut<HEADERS>, station: &Station) -> Verdict {
     headers.set_mac::<0>(Bytes::of(&station.agent_mac));
     Verdict::transmit(Counter::StationForwarded, station.uplink_ifindex)
+}
+
+/// Encapsulating delivery (RFC 3024 §5.2): whatever the visitor sends goes to the foreign agent in IP-in-IP, and from there
+/// into the reverse tunnel. What is too large is answered, or cut into fragments by the agent.
+#[inline(always)]
+fn wrap(hook: Tc, packet: Ipv4<'_>, station: &Station) -> Verdict {
+    if !packet.lengths_fit(hook.length().wrapping_sub(ETHERNET_LENGTH as u32)) {
+        return Verdict::drop(Counter::DroppedShort);
+    }
+    let (home_address, agent) = (address(&station.home_address), address(&station.agent_address));
+    let carried = Carried::plain(packet);
+    let mtu = maps::interface(station.uplink_ifindex).map_or(0, |uplink| uplink.mtu);
+    let room = mtu.saturating_sub(IPV4_LENGTH as u32);
+    if mtu != 0 && hook.largest_packet(carried) > room {
+        return if packet.fragment_word() & DONT_FRAGMENT == 0 {
+            punt::to_agent()
+        } else if is_group(packet.destination()) {
+            Verdict::drop(Counter::DroppedTooBig)
+        } else {
+            icmp_error::answer(hook, carried, agent, icmp_error::Error::too_big(room as u16))
+        };
+    }
+    let fields = outer::fields(packet, IPV4_LENGTH);
+    let Some(ethernet) = hook.frame().take::<ETHERNET_LENGTH>() else { return Verdict::drop(Counter::DroppedError) };
+    let sender = ethernet.mac::<6>();
+    if !hook.resize(0, IPV4_LENGTH, Layers::Ip) {
+        return Verdict::drop(Counter::DroppedError);
+    }
+    let Some(headers) = hook.frame().take::<HEADERS>() else { return Verdict::drop(Counter::DroppedError) };
+    headers.set_mac::<0>(Bytes::of(&station.agent_mac));
+    headers.set_mac::<6>(Bytes::of(&sender.octets));
+    headers.set_half::<12>(ether_type::IPV4);
+    outer::write_between(headers.part_mut::<ETHERNET_LENGTH, IPV4_LENGTH>(), home_address, agent, fields);
+    Verdict::transmit(Counter::StationWrapped, station.uplink_ifindex)
 }
 
 /// A visitor's MAC, but another source address than the registered one.

@@ -1,6 +1,6 @@
 //! Both agents: a tunnel packet for one of our own addresses.
 
-use mipd_common::maps::{Counter, Interface};
+use mipd_common::maps::{Counter, Interface, VisitorSource};
 
 use crate::{
     arrival::Arrival,
@@ -9,18 +9,28 @@ use crate::{
     maps, reverse_decapsulate,
     surgery::{Plan, Scratch},
     verdict::Refusal,
-    visitor_deliver,
+    visitor_deliver, visitor_uplink,
 };
 
-/// Finds out whether it comes down to a visitor or back from an away client.
+/// Finds out whether it comes down to a visitor or back from an away client. `delivery`: what a visitor may send that has
+/// wrapped this for us.
 #[inline(always)]
-pub fn decide<'a, H: Hook>(hook: H, interface: &Interface, outer: Ipv4<'a>, scratch: &'a mut Scratch) -> Plan<'a> {
+pub fn decide<'a, H: Hook>(
+    hook: H,
+    interface: &Interface,
+    outer: Ipv4<'a>,
+    delivery: Option<&VisitorSource>,
+    scratch: &'a mut Scratch,
+) -> Plan<'a> {
     let Scratch { next_hop, header } = scratch;
     let arrival = match Arrival::of(hook, outer, header) {
         Ok(arrival) => arrival,
         Err(Refusal::Slow(counter)) => return Plan::pass(counter),
         Err(Refusal::Drop(counter)) => return Plan::drop(counter),
     };
+    if let Some(source) = delivery {
+        return visitor_uplink::wrapped(hook, interface, arrival, source);
+    }
     if arrival.is_loop() {
         return Plan::drop(Counter::DroppedLoop);
     }

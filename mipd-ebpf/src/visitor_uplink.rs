@@ -1,20 +1,20 @@
 //! Foreign agent: what visitors send (RFC 5944 §4.2.2, RFC 3024 §4.2).
 
 use mipd_common::{
-    maps::{Counter, Interface, Mac, Tunnel, VisitorSource},
+    maps::{Counter, Interface, Mac, Tunnel, VisitorSource, tunnel_flags::ADJACENT, visitor_flags::ENCAPSULATING},
     packet::{DONT_FRAGMENT, ETHERNET_LENGTH, IPV4_LENGTH, protocol, udp},
 };
 
 use crate::{
-    arrival::is_tunnel_protocol,
+    arrival::{Arrival, is_tunnel_protocol},
     bytes::{Bytes, address},
     home_encapsulate::{self, check_path},
     hook::Hook,
     icmp_error,
-    ipv4::{Ipv4, is_group},
+    ipv4::{Ipv4, is_group, unhop},
     maps, next_hop,
     surgery::{Carried, Plan, Scratch},
-    udp_tunnel,
+    tun_receive, udp_tunnel,
     verdict::Verdict,
 };
 
@@ -41,7 +41,7 @@ pub fn decide<'a, H: Hook>(
     }
     let destination = packet.destination();
     if maps::is_own_address(destination) {
-        // A visitor is no tunnel end: only direct delivery is offered (RFC 3024 §3.1).
+        // A visitor is no tunnel end, but with encapsulating delivery.
         return if is_tunnel_protocol(packet.protocol())
             || (packet.protocol() == protocol::UDP && udp_tunnel::is_tunnel_data(hook.frame(), packet))
         {
@@ -60,7 +60,7 @@ pub fn decide<'a, H: Hook>(
         return Plan::drop(Counter::DroppedShort);
     }
     let carried = Carried::plain(packet);
-    if source.tunnel != 0 {
+    if source.tunnel != 0 && source.flags & ENCAPSULATING == 0 {
         return reverse_tunnel(hook, interface, carried, source.tunnel);
     }
     let plan = if let Some(id) = maps::tunnel_id(destination) {
@@ -73,6 +73,57 @@ pub fn decide<'a, H: Hook>(
     };
     // What it announces is sent into the tunnel that leads here.
     plan.limited(carried, source.segment_limit)
+}
+
+/// A visitor has wrapped a packet for us, as encapsulating delivery has it: into the reverse tunnel, broadcasts and multicasts
+/// too (RFC 3024 §5.2).
+#[inline(always)]
+pub fn wrapped<'a, H: Hook>(hook: H, interface: &Interface, arrival: Arrival<'a>, source: &VisitorSource) -> Plan<'a> {
+    let home_address = address(&source.home_address);
+    if arrival.outer.source() != home_address || arrival.inner().source() != home_address {
+        return Plan::drop(Counter::DroppedSpoofed);
+    }
+    if source.tunnel == 0 {
+        return to_ourselves::<H>(arrival.carried);
+    }
+    let Some(tunnel) = maps::tunnel(source.tunnel) else { return Plan::drop(Counter::DroppedUnresolved) };
+    if !arrival.is_delivery(tunnel.kind) {
+        return Plan::drop(Counter::DroppedEncapsulation);
+    }
+    let carried = arrival.carried;
+    if is_group(carried.packet.destination()) {
+        return group_into_tunnel(hook, carried, tunnel);
+    }
+    reverse_tunnel(hook, interface, carried, source.tunnel)
+}
+
+/// The visitor's home agent is this box: there is no tunnel, and the kernel routes what is inside.
+#[inline(always)]
+fn to_ourselves<'a, H: Hook>(carried: Carried<'a>) -> Plan<'a> {
+    if is_group(carried.packet.destination()) {
+        return Plan::drop(Counter::DroppedBroadcast);
+    }
+    tun_receive::hand_over::<H>(maps::router().map(|router| router.visit_tun), carried, Counter::SlowMarked)
+}
+
+/// A broadcast or multicast, which the kernel would not route. It arrives at home with the TTL that it was sent with, as on
+/// the home link itself.
+#[inline(always)]
+fn group_into_tunnel<'a, H: Hook>(hook: H, carried: Carried<'a>, tunnel: &'static Tunnel) -> Plan<'a> {
+    if H::XDP {
+        return Plan::pass(Counter::SlowGroup);
+    }
+    if tunnel.flags & ADJACENT == 0 {
+        return Plan::drop(Counter::DroppedUnresolved);
+    }
+    if hook.largest_packet(carried) > tunnel.inner_mtu as u32 {
+        return Plan::drop(Counter::DroppedTooBig);
+    }
+    let Some(header) = hook.frame().take_at::<IPV4_LENGTH>(carried.offset()) else {
+        return Plan::drop(Counter::DroppedError);
+    };
+    unhop(header);
+    Plan::encapsulate(Counter::ReverseEncapsulated, carried, tunnel)
 }
 
 /// A frame with a group address on an access interface. TC only.
@@ -123,7 +174,11 @@ fn reverse_tunnel<'a, H: Hook>(hook: H, interface: &Interface, carried: Carried<
     }
     let Some(router) = maps::router() else { return Plan::drop(Counter::DroppedError) };
     hook.mark(router.mark | id);
-    Plan::pass(Counter::SlowMarked)
+    if carried.strip == 0 {
+        return Plan::pass(Counter::SlowMarked);
+    }
+    // The kernel receives it as if it had come plain.
+    tun_receive::hand_over::<H>(Some(router.visit_tun), carried, Counter::SlowMarked)
 }
 
 /// What the visitor is told. The kernel's word would be routed to its home address, which may lead anywhere, or to another

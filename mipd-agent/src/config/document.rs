@@ -3,8 +3,11 @@
 //! No type here has `Debug`: sections hold keys.
 
 use crate::mobility::{
-    foreign_agent::GreKeyPolicy, proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel, security::AddressRange,
-    tunnel::Encapsulation,
+    foreign_agent::GreKeyPolicy,
+    proxy::ReverseTunnelPolicy,
+    reverse_tunnel::ReverseTunnel,
+    security::AddressRange,
+    tunnel::{Delivery, Encapsulation},
 };
 use std::path::PathBuf;
 
@@ -108,6 +111,8 @@ pub(super) struct AccessPointSection {
     #[serde(default)]
     pub reverse_tunnel: ReverseTunnelPolicy,
     #[serde(default)]
+    pub delivery: Delivery,
+    #[serde(default)]
     pub broadcast: bool,
     #[serde(default)]
     pub proxy_extensions: bool,
@@ -167,7 +172,8 @@ pub(super) struct ForeignAgentSection {
     #[serde(default)]
     pub udp_tunnel: UdpTunnelPolicy,
     pub everything_translated: Option<Spanned<bool>>,
-    pub delivery: Option<Spanned<String>>,
+    #[serde(default)]
+    pub delivery: Delivery,
 }
 
 #[derive(Deserialize)]

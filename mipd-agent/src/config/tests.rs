@@ -207,8 +207,8 @@ fn every_mistake_has_its_one_line() {
             "mipd.toml:6: everything-translated needs reverse tunnels: leave reverse-tunnel = \"off\" out",
         ),
         (
-            format!("{FOREIGN_AGENT}delivery = \"encapsulating\"\n"),
-            "mipd.toml:5: delivery `encapsulating` is not available yet: write \"direct\", or leave it out",
+            format!("{FOREIGN_AGENT}delivery = \"pigeon\"\n"),
+            "mipd.toml:5: unknown value `pigeon`: expected direct, encapsulating",
         ),
         (
             FOREIGN_AGENT.replace("[\"lan0\"]", "[\"lan0\", \"lan0\"]"),

@@ -451,9 +451,10 @@ impl AccessPoint {
         let entry = match station {
             StationState::Local => StationEntry::Local { radio },
             StationState::Hold { home_address } => StationEntry::Hold { home_address: home_address.0, radio },
-            StationState::Forward { home_address, agent_mac, home_agent } => StationEntry::Forward {
+            StationState::Forward { home_address, agent_mac, wrapped_for, home_agent } => StationEntry::Forward {
                 home_address: home_address.0,
                 agent_mac,
+                wrapped_for,
                 broadcasts_from: self.broadcast.then_some(home_agent.0),
                 radio,
             },

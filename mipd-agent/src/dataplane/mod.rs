@@ -31,7 +31,11 @@ use std::{
 
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use ipnet::Ipv4Net;
-use mipd_common::maps::{AccessPoint, AddressList, Counters, LIST_LENGTH, Router, Subnet, SubnetList};
+use mipd_common::{
+    mac::MacAddress,
+    maps::{AccessPoint, AddressList, Counters, LIST_LENGTH, Router, Subnet, SubnetList},
+    packet::ETHERNET_LENGTH,
+};
 use tokio::{
     io::unix::AsyncFd,
     time::{Interval, MissedTickBehavior, interval},
@@ -306,11 +310,30 @@ impl DataPlane {
     /// Writes a frame as if a client had sent it: a held packet that is released, or one that is none of ours after all.
     pub fn inject(&self, frame: &[u8]) -> Result<(), DataPlaneError> {
         let punt = self.devices.punt.as_ref().ok_or(DataPlaneError::RoleNotConfigured("access point"))?;
-        punt.get_ref().write(frame).map_err(|source| DataPlaneError::Device {
-            action: "write to",
-            name: PUNT_TAP.to_owned(),
-            source,
-        })
+        let write = |frame: &[u8]| {
+            punt.get_ref().write(frame).map_err(|source| DataPlaneError::Device {
+                action: "write to",
+                name: PUNT_TAP.to_owned(),
+                source,
+            })
+        };
+        match self.too_large_to_wrap(frame) {
+            // The program has answered those that must not be fragmented.
+            Some((packet, room)) => {
+                let pieces = raw_delivery::in_pieces(packet, room).unwrap_or_default();
+                pieces.iter().try_for_each(|piece| write(&[&frame[..ETHERNET_LENGTH], piece].concat()))
+            }
+            None => write(frame),
+        }
+    }
+
+    /// The packet of a frame whose station has its packets wrapped, and the room that there is for it, if it is too large.
+    fn too_large_to_wrap<'a>(&self, frame: &'a [u8]) -> Option<(&'a [u8], usize)> {
+        let (ethernet, rest) = frame.split_first_chunk::<ETHERNET_LENGTH>()?;
+        let sender = ethernet[6..12].first_chunk().filter(|_| ethernet[12..] == [0x08, 0x00])?;
+        let room = self.room_in_wrapper(MacAddress(*sender))? as usize;
+        let packet = rest.get(..crate::wire::encapsulation::whole_length(rest)?)?;
+        (packet.len() > room).then_some((packet, room))
     }
 
     /// Sets prefixes that count as local besides the configured ones and those of the access interfaces.

@@ -1,12 +1,13 @@
-//! Packets for a visitor whose address another one has too, and which the programs could not deliver: the kernel knows only
-//! the other one, so they go out as whole frames. What the kernel would do to them is done here: one hop, fragmentation.
+//! What the kernel would not send where it belongs, as whole frames: broadcasts and multicasts of away clients, out on their
+//! home link; and packets for a visitor whose address another one has too, and which the programs could not deliver, since
+//! the kernel knows only the other one. What the kernel would do to them is done here: one hop, fragmentation.
 
-use std::io;
+use std::{io, net::Ipv4Addr};
 
-use mipd_common::maps::Visitor;
+use mipd_common::{mac::MacAddress, maps::Visitor};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::error::DataPlaneError;
+use super::{error::DataPlaneError, netlink::Link, tunnels::ethernet_header};
 
 const HEADER: usize = 20;
 const DONT_FRAGMENT: u16 = 0x4000;
@@ -46,6 +47,12 @@ impl RawDelivery {
         open().map(Self).map_err(|source| DataPlaneError::Socket { what: "a packet socket for visitors", source })
     }
 
+    /// Sends a broadcast or multicast out on a link of ours, as if its sender were there: unchanged.
+    pub fn send_to_group(&self, link: &Link, destination: Ipv4Addr, packet: &[u8]) -> io::Result<()> {
+        let mac = group_mac(destination);
+        self.0.send_to(&[&ethernet_header(mac, link.mac), packet].concat(), &link_address(link.index)).map(drop)
+    }
+
     /// Sends a whole IPv4 packet to a visitor, in fragments if the link's MTU demands it and the packet allows it.
     pub fn send(&self, visitor: &Visitor, mtu: u32, packet: &[u8]) -> Result<(), Undelivered> {
         let to = link_address(visitor.ifindex);
@@ -56,13 +63,25 @@ impl RawDelivery {
     }
 }
 
-/// The packet one hop on, in pieces that fit (RFC 791 §3.2). It must be whole and well-formed.
+/// Where frames for a broadcast or multicast address go (RFC 1112 §6.4).
+fn group_mac(address: Ipv4Addr) -> MacAddress {
+    let [_, b, c, d] = address.octets();
+    if address.is_multicast() { MacAddress([1, 0, 0x5e, b & 0x7f, c, d]) } else { MacAddress::BROADCAST }
+}
+
+/// The packet one hop on, in pieces that fit. It must be whole and well-formed.
 fn hop(packet: &[u8], mtu: usize) -> Result<Vec<Vec<u8>>, Undelivered> {
-    let mut header = packet[..usize::from(packet[0] & 0x0f) * 4].to_vec();
-    if header[8] <= 1 {
+    let mut packet = packet.to_vec();
+    if packet[8] <= 1 {
         return Err(Undelivered::Expired);
     }
-    header[8] -= 1;
+    packet[8] -= 1;
+    in_pieces(&packet, mtu)
+}
+
+/// The packet in pieces that fit (RFC 791 §3.2). It must be whole and well-formed.
+pub(super) fn in_pieces(packet: &[u8], mtu: usize) -> Result<Vec<Vec<u8>>, Undelivered> {
+    let header = packet[..usize::from(packet[0] & 0x0f) * 4].to_vec();
     let data = &packet[header.len()..];
     if packet.len() <= mtu {
         return Ok(vec![finish(header, data)]);
@@ -156,6 +175,13 @@ mod tests {
         assert_eq!(header.header_checksum, header.calc_header_checksum());
         assert_eq!(usize::from(header.total_len), packet.len());
         (header, data)
+    }
+
+    #[test]
+    fn groups_have_the_ethernet_addresses_that_hosts_listen_to() {
+        assert_eq!(group_mac(Ipv4Addr::BROADCAST), MacAddress::BROADCAST);
+        assert_eq!(group_mac(Ipv4Addr::new(10, 1, 0, 255)), MacAddress::BROADCAST);
+        assert_eq!(group_mac(Ipv4Addr::new(239, 255, 255, 250)), MacAddress([1, 0, 0x5e, 0x7f, 0xff, 0xfa]));
     }
 
     #[test]

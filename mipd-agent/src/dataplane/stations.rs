@@ -9,7 +9,10 @@ use std::{
 use aya::maps::{HashMap as BpfHashMap, MapData, MapError};
 use mipd_common::{
     mac::MacAddress,
-    maps::{AccessPoint, Mac, Seen, Station, access_point_flags, station_state, tunnel_flags},
+    maps::{
+        AccessPoint, Address, Mac, Seen, Station, access_point_flags, station_state, tunnel_flags, tunnel_kind,
+        tunnel_overhead,
+    },
 };
 use nix::time::{ClockId, clock_gettime};
 
@@ -41,6 +44,8 @@ pub enum StationEntry {
         home_address: Ipv4Addr,
         /// The foreign agent's MAC.
         agent_mac: MacAddress,
+        /// With encapsulating delivery, the foreign agent's address: what the client sends is wrapped for it.
+        wrapped_for: Option<Ipv4Addr>,
         /// The home agent whose wrapped broadcasts are unwrapped for the client.
         broadcasts_from: Option<Ipv4Addr>,
         /// The bridge port.
@@ -89,12 +94,12 @@ impl DataPlane {
     /// Says what becomes of a station's packets from now on.
     pub fn set_station(&mut self, mac: MacAddress, entry: StationEntry) -> Result<(), DataPlaneError> {
         let uplink = self.uplink()?;
-        let nobody = (MacAddress::default(), None);
-        let (state, home_address, (agent_mac, broadcasts_from)) = match entry {
+        let nobody = (MacAddress::default(), None, None);
+        let (state, home_address, (agent_mac, broadcasts_from, wrapped_for)) = match entry {
             StationEntry::Local { .. } => (station_state::LOCAL, Ipv4Addr::UNSPECIFIED, nobody),
             StationEntry::Hold { home_address, .. } => (station_state::HOLD, home_address, nobody),
-            StationEntry::Forward { home_address, agent_mac, broadcasts_from, .. } => {
-                (station_state::FORWARD, home_address, (agent_mac, broadcasts_from))
+            StationEntry::Forward { home_address, agent_mac, broadcasts_from, wrapped_for, .. } => {
+                (station_state::FORWARD, home_address, (agent_mac, broadcasts_from, wrapped_for))
             }
         };
         let known = self.stations.get(mac)?;
@@ -106,7 +111,7 @@ impl DataPlane {
             uplink_ifindex: uplink,
             radio_ifindex: entry.radio(),
             broadcasts_from: broadcasts_from.map(|home_agent| home_agent.octets()).unwrap_or_default(),
-            agent_address: [0; 4],
+            agent_address: wrapped_for.map(|agent| agent.octets()).unwrap_or_default(),
             last_jiffy: known.map_or(0, |station| station.last_jiffy),
             last_seen: known.map_or_else(monotonic, |station| station.last_seen),
         };
@@ -116,6 +121,13 @@ impl DataPlane {
             .map_err(|error| DataPlaneError::full_or("stations", "maximum-clients", name::STATIONS, error))?;
         self.stations.unclaimed.remove(&mac);
         self.set_forwarding(mac, entry.is_visitor().then(|| entry.radio()))
+    }
+
+    /// What a wrapper leaves of the uplink's MTU to a station's packets, if they are wrapped.
+    pub(super) fn room_in_wrapper(&self, mac: MacAddress) -> Option<u32> {
+        let station = self.stations.get(mac).ok()?.filter(|station| station.agent_address != [0; 4])?;
+        let uplink = self.interfaces.link(station.uplink_ifindex)?;
+        uplink.mtu.checked_sub(tunnel_overhead(tunnel_kind::IP_IN_IP, 0).into())
     }
 
     /// Forgets a station. One that is not there is fine.
@@ -165,8 +177,8 @@ impl DataPlane {
                     station_state::FORWARD => StationEntry::Forward {
                         home_address,
                         agent_mac: MacAddress(station.agent_mac),
-                        broadcasts_from: Some(station.broadcasts_from.into())
-                            .filter(|from: &Ipv4Addr| !from.is_unspecified()),
+                        wrapped_for: some_address(station.agent_address),
+                        broadcasts_from: some_address(station.broadcasts_from),
                         radio,
                     },
                     station_state::HOLD => StationEntry::Hold { home_address, radio },
@@ -234,6 +246,10 @@ impl DataPlane {
         }
         Ok(unclaimed.len())
     }
+}
+
+fn some_address(address: Address) -> Option<Ipv4Addr> {
+    Some(Ipv4Addr::from(address)).filter(|address| !address.is_unspecified())
 }
 
 /// `CLOCK_MONOTONIC` in nanoseconds, the programs' clock.

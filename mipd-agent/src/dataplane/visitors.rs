@@ -9,7 +9,7 @@ use aya::maps::{HashMap as BpfHashMap, MapData, MapError};
 use ipnet::Ipv4Net;
 use mipd_common::{
     mac::MacAddress,
-    maps::{Mac, Visitor, VisitorKey, VisitorSource, tunnel_flags},
+    maps::{Mac, Visitor, VisitorKey, VisitorSource, tunnel_flags, visitor_flags},
 };
 
 use super::{
@@ -42,6 +42,8 @@ pub struct VisitorRoute {
     pub mode: TunnelMode,
     /// Send its packets through the tunnel too (RFC 3024).
     pub reverse_tunnel: bool,
+    /// Of its packets, only those that it has wrapped for us (RFC 3024 §5.2).
+    pub encapsulating_delivery: bool,
 }
 
 /// What identifies a visitor: two home networks may use the same address.
@@ -85,7 +87,7 @@ impl Installed {
             home_address: self.route.home_address.octets(),
             tunnel: self.tunnel.map_or(0, |tunnel| tunnel.0),
             segment_limit: self.limits.announced,
-            ..VisitorSource::default()
+            flags: if self.route.encapsulating_delivery { visitor_flags::ENCAPSULATING } else { 0 },
         }
     }
 }
@@ -417,6 +419,7 @@ impl DataPlane {
                 interface: visitor.ifindex,
                 mode: mode.unwrap_or_default(),
                 reverse_tunnel: tunnel.is_some(),
+                encapsulating_delivery: source.is_some_and(|source| source.flags & visitor_flags::ENCAPSULATING != 0),
             };
             let known_to_kernel = visitor.flags & tunnel_flags::NOT_IN_KERNEL == 0;
             if known_to_kernel && neighbours.contains(&(route.interface, route.home_address)) {

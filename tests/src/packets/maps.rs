@@ -114,11 +114,15 @@ impl Maps<'_> {
         tunnel: u32,
         segment_limit: u16,
     ) -> Result<()> {
-        self.insert(
-            "VISITOR_MACS",
-            Mac::new(mac.0),
+        self.visitor_may_send(
+            mac,
             VisitorSource { home_address: home_address.octets(), tunnel, segment_limit, ..VisitorSource::default() },
         )
+    }
+
+    /// Says what a visitor may send.
+    pub fn visitor_may_send(&mut self, mac: MacAddress, source: VisitorSource) -> Result<()> {
+        self.insert("VISITOR_MACS", Mac::new(mac.0), source)
     }
 
     /// Sets up the access point role.

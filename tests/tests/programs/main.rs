@@ -6,6 +6,7 @@ mod budgets;
 mod case;
 mod coverage;
 mod decapsulation;
+mod delivery;
 mod encapsulation;
 mod gre;
 mod home_arp;

@@ -10,8 +10,8 @@ use mipd_lab::packets::bench;
 use crate::case::{Answer, Case};
 use crate::rig::Rig;
 use crate::{
-    away_clients, decapsulation, encapsulation, gre, home_arp, icmp_filter, isolation, minimal, radio, reverse_tunnel,
-    rig, routing, segments, tunnel_devices, udp_tunnels, uplink, visitors,
+    away_clients, decapsulation, delivery, encapsulation, gre, home_arp, icmp_filter, isolation, minimal, radio,
+    reverse_tunnel, rig, routing, segments, tunnel_devices, udp_tunnels, uplink, visitors,
 };
 
 /// A program at its hook.
@@ -108,6 +108,16 @@ families! {
     fn a_visitors_arp_speaks_for_itself_alone_at_the_foreign_agent() at ROUTER: isolation::claims;
     #[test]
     fn a_visitors_arp_speaks_for_itself_alone_at_the_access_point() at RADIO: isolation::claims_by_radio;
+    #[test]
+    fn what_visitors_wrap_goes_into_the_reverse_tunnel() at ROUTER: delivery::up_wrapped;
+    #[test]
+    fn wrapped_broadcasts_and_multicasts_go_into_the_reverse_tunnel_as_they_are() at ROUTER: delivery::up_groups;
+    #[test]
+    fn broadcasts_and_multicasts_that_come_home_are_the_agents() at ROUTER: delivery::home;
+    #[test]
+    fn an_access_point_wraps_whatever_the_visitor_sends() at RADIO: delivery::by_radio;
+    #[test]
+    fn xdp_leaves_what_an_access_point_wraps_to_tc() at RADIO_XDP: delivery::by_accelerated_radio;
     #[test]
     fn the_kernels_routes_are_followed() at ROUTER: routing::cases;
     #[test]

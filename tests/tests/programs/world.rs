@@ -10,8 +10,8 @@ use aya::Ebpf;
 use ipnet::Ipv4Net;
 use mipd_common::mac::MacAddress;
 use mipd_common::maps::{
-    AccessPoint, HOME_SUBNETS_LENGTH, Interface, Router, SPARSE, Seen, Station, Tunnel, Visitor, interface_flags,
-    station_state, tunnel_flags, tunnel_kind,
+    AccessPoint, HOME_SUBNETS_LENGTH, Interface, Router, SPARSE, Seen, Station, Tunnel, Visitor, VisitorSource,
+    interface_flags, station_state, tunnel_flags, tunnel_kind,
 };
 use mipd_lab::packets::encapsulation::Encapsulation;
 use mipd_lab::packets::maps::{Maps, ethernet};
@@ -109,6 +109,8 @@ pub struct World {
     pub egress: Interface,
     /// The tunnel devices.
     pub tunnel_device: Interface,
+    /// How visitors hand over what they send: `visitor_flags`.
+    pub visitor_flags: u16,
     pub access_point: AccessPoint,
     pub stations: Vec<(MacAddress, Station)>,
     pub seen: Vec<(MacAddress, Seen)>,
@@ -166,6 +168,7 @@ impl Default for World {
             visitor_segment_limit: 0,
             egress: Interface { mac: EGRESS.0, flags: FAST | XDP_TARGET, row: 3, mtu: 1500 },
             tunnel_device: Interface { flags: FAST, row: 3, mtu: 1500, ..Interface::default() },
+            visitor_flags: 0,
             access_point: AccessPoint {
                 punt_ifindex: 30,
                 uplink_ifindex: 31,
@@ -277,7 +280,13 @@ impl World {
             maps.visitor(home_agent, home_address, visitor)?;
         }
         for &(mac, home_address, tunnel) in &self.visitor_sources {
-            maps.visitor_source(mac, home_address, tunnel, self.visitor_segment_limit)?;
+            let source = VisitorSource {
+                home_address: home_address.octets(),
+                tunnel,
+                segment_limit: self.visitor_segment_limit,
+                flags: self.visitor_flags,
+            };
+            maps.visitor_may_send(mac, source)?;
         }
         maps.access_point(self.access_point)?;
         for &(mac, station) in &self.stations {

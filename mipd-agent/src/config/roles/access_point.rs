@@ -8,7 +8,10 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{count, encapsulation};
-use crate::mobility::{proxy::ReverseTunnelPolicy, tunnel::Encapsulation};
+use crate::mobility::{
+    proxy::ReverseTunnelPolicy,
+    tunnel::{Delivery, Encapsulation},
+};
 use crate::{
     config::{
         document::{AccessPointSection, RadioEntry, SubnetMapText},
@@ -48,6 +51,8 @@ pub struct AccessPoint {
     pub encapsulations: Vec<Encapsulation>,
     /// Whether a reverse tunnel is asked for.
     pub reverse_tunnel: ReverseTunnelPolicy,
+    /// How clients' packets reach the foreign agent where there is a reverse tunnel.
+    pub delivery: Delivery,
     /// Whether home agents are asked for broadcasts of the home networks.
     pub broadcast: bool,
     /// Whether requests say whom they are for and how that client is attached (RFC 5563).
@@ -136,6 +141,7 @@ pub(in crate::config) fn validate(
             .registration_lifetime
             .map_or(REGISTRATION_LIFETIME, |lifetime| lifetime.into_inner().0),
         reverse_tunnel: section.reverse_tunnel,
+        delivery: section.delivery,
         broadcast: section.broadcast,
         local_subnets: section.local_subnets.iter().map(|prefix| prefix.get_ref().0).collect(),
         visitor_ipv6: section.visitor_ipv6,

@@ -8,7 +8,7 @@ use super::{UdpTunnelPolicy, advertisement_interval, count, duration, encapsulat
 use crate::mobility::{
     foreign_agent::{GreKeyPolicy, UdpTunnelling},
     reverse_tunnel::ReverseTunnel,
-    tunnel::{Encapsulation, Encapsulations},
+    tunnel::{Delivery, Encapsulation, Encapsulations},
 };
 use crate::{
     config::{
@@ -37,6 +37,8 @@ pub struct ForeignAgent {
     pub registration_lifetime: Lifetime,
     /// What it does about reverse tunnelling.
     pub reverse_tunnel: ReverseTunnel,
+    /// How visitors hand over what goes into a reverse tunnel: `true`, they may wrap it (RFC 3024 §5.2).
+    pub encapsulating_delivery: bool,
     /// Whether requests must answer a challenge.
     pub challenge: bool,
     /// Whether registrations can be revoked, by the home agents that share an association.
@@ -73,7 +75,6 @@ pub(in crate::config) fn validate(
     let encapsulations = encapsulation::carried(source, &section.encapsulation)?;
     let gre_key = gre_key(source, &section, encapsulations)?;
     let udp_tunnel = udp_tunnel(source, &section)?;
-    not_yet(source, "delivery", section.delivery.as_ref(), "direct")?;
     let HostAddressText(care_of_address) = section.care_of_address;
     let bounds = Duration::from_secs(1)..=Duration::from_mins(1);
     Ok(ForeignAgent {
@@ -86,6 +87,7 @@ pub(in crate::config) fn validate(
             .registration_lifetime
             .map_or(REGISTRATION_LIFETIME, |LifetimeText(lifetime)| lifetime),
         reverse_tunnel: section.reverse_tunnel,
+        encapsulating_delivery: section.delivery == Delivery::Encapsulating,
         challenge: section.challenge,
         revocation: section.revocation,
         strict_flags: section.strict_flags,
@@ -137,17 +139,5 @@ fn udp_tunnel(source: &Source<'_>, section: &ForeignAgentSection) -> Result<Opti
         (UdpTunnelPolicy::Off, None) => Ok(None),
         (UdpTunnelPolicy::On, _) => Ok(Some(UdpTunnelling { forced: false, everything_translated })),
         (UdpTunnelPolicy::Forced, _) => Ok(Some(UdpTunnelling { forced: true, everything_translated })),
-    }
-}
-
-/// What the agents would agree on but the data path does not carry.
-fn not_yet(source: &Source<'_>, key: &str, value: Option<&Spanned<String>>, only: &str) -> Result<(), ConfigError> {
-    match value.filter(|value| value.get_ref() != only) {
-        Some(other) => {
-            let message =
-                format!("{key} `{}` is not available yet: write \"{only}\", or leave it out", other.get_ref());
-            Err(source.error(&other.span(), message))
-        }
-        None => Ok(()),
     }
 }

@@ -126,6 +126,7 @@ impl Router {
                         interface: interface.0,
                         mode: mode(&tunnel),
                         reverse_tunnel: tunnel.is_reverse(),
+                        encapsulating_delivery: tunnel.reverse == Some(mobility::Delivery::Encapsulating),
                     };
                     match context.dataplane.install_visitor(route) {
                         Ok(()) => tracing::info!(%home_address, %home_agent, %mac, "visitor"),

@@ -30,6 +30,7 @@ use super::{
     error::DataPlaneError,
     events::watch,
     mode::TunnelMode,
+    netlink::Link,
     settings::Settings,
     tunnels::TunnelKey,
     visitors::{VisitorId, VisitorRoute},
@@ -165,13 +166,25 @@ impl DataPlane {
                 let mtu = self.interfaces.link(entry.ifindex).map_or(0, |link| link.mtu);
                 self.raw_delivery.send(&entry, mtu, packet).is_ok()
             }
-            Way::Home => to_kernel(self.devices.home.as_ref()),
+            Way::Home => match self.home_link_of(arrival) {
+                Some(link) => self.raw_delivery.send_to_group(link, arrival.inner.destination(), packet).is_ok(),
+                None => to_kernel(self.devices.home.as_ref()),
+            },
         };
         if !delivered {
             return Err(Refusal::Undeliverable);
         }
         self.tunnel_sockets.counters.delivered += 1;
         Ok(())
+    }
+
+    /// Where a broadcast or multicast of an away client belongs: its home link.
+    fn home_link_of(&self, arrival: &Arrival<'_>) -> Option<&Link> {
+        let (source, to) = (arrival.inner.source(), arrival.inner.destination());
+        let mut subnets = self.settings.home.iter().flat_map(|home| &home.subnets);
+        let home = subnets.find(|subnet| subnet.prefix.contains(&source))?;
+        let for_all = to.is_multicast() || to.is_broadcast() || to == home.prefix.broadcast();
+        self.interfaces.link(self.interfaces.index(&home.interface).filter(|_| for_all)?)
     }
 
     /// As the kernel programs decide it: the visitor of this home agent with the inner destination (RFC 5944 §4.2.2), or

@@ -115,6 +115,8 @@ pub enum StationState {
         home_address: HomeAddress,
         /// The foreign agent.
         agent_mac: MacAddress,
+        /// With encapsulating delivery, the foreign agent's address: what the visitor sends is wrapped for it (RFC 3024 §5.2).
+        wrapped_for: Option<Ipv4Addr>,
         /// Its home agent, which may send it broadcasts of its home network.
         home_agent: HomeAgentAddress,
     },

@@ -12,7 +12,12 @@ use super::{
     pace::{self, AddressChanges},
 };
 use crate::{
-    mobility::{link::InterfaceIndex, pace::Pace, time::Instant, tunnel::TunnelMode},
+    mobility::{
+        link::InterfaceIndex,
+        pace::Pace,
+        time::Instant,
+        tunnel::{Delivery, TunnelMode},
+    },
     wire::{
         authentication::Algorithm,
         nai::Nai,
@@ -288,9 +293,13 @@ impl Client {
 
     /// Sends the client's packets to the foreign agent of its registration.
     pub fn forward(&mut self, actions: &mut Vec<Action>) {
-        let Some(Registration { agent, home_agent, .. }) = self.registration().copied() else { return };
+        let Some(Registration { agent, home_agent, mode, .. }) = self.registration().copied() else { return };
         let home_address = self.home_address;
-        self.set_station(StationState::Forward { home_address, agent_mac: agent.mac, home_agent }, actions);
+        let wrapped_for = (mode.reverse == Some(Delivery::Encapsulating)).then_some(agent.address);
+        self.set_station(
+            StationState::Forward { home_address, agent_mac: agent.mac, wrapped_for, home_agent },
+            actions,
+        );
     }
 
     /// The client is on another radio of this access point.

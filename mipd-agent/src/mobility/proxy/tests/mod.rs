@@ -316,7 +316,7 @@ fn hold() -> Action {
 }
 
 fn forwarded_to(agent_mac: MacAddress) -> StationState {
-    StationState::Forward { home_address: HomeAddress(HOME), agent_mac, home_agent: HOME_AGENT }
+    StationState::Forward { home_address: HomeAddress(HOME), agent_mac, wrapped_for: None, home_agent: HOME_AGENT }
 }
 
 fn forward() -> Action {
