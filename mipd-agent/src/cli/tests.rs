@@ -334,6 +334,7 @@ Access point on bridge br-lan, uplink eth0
   local, and bridged untouched: the prefixes of br-lan
   clients of 10.1.0.0/24 are registered with home agent 10.1.0.1
   asks for 10m, with a reverse tunnel where it is offered, from UDP port 5434
+  drops visitors' broadcasts and multicasts
   bridges visitors' IPv6 like everybody's
 
 Interfaces

@@ -71,7 +71,7 @@ fn every_mistake_has_its_one_line() {
         (
             format!("{ACCESS_POINT}vlan = 5\n"),
             "mipd.toml:6: unknown key `vlan`: expected uplink, bridge, radios, subnet-map, authoritative, \
-             subnet-map-key, subnet-map-key-file, registration-lifetime, encapsulation, reverse-tunnel, broadcast, proxy-extensions, local-subnets, visitor-ipv6, registration-port, maximum-clients",
+             subnet-map-key, subnet-map-key-file, registration-lifetime, encapsulation, reverse-tunnel, delivery, broadcast, proxy-extensions, local-subnets, visitor-ipv6, registration-port, maximum-clients",
         ),
         (
             format!("{HOME_AGENT}maximum-lifetim = \"10h\"\n"),

@@ -12,7 +12,10 @@ use crate::{
     },
     dataplane::home_subnets::dense,
     mobility::{
-        foreign_agent::GreKeyPolicy, proxy::ReverseTunnelPolicy, reverse_tunnel::ReverseTunnel, tunnel::Encapsulation,
+        foreign_agent::GreKeyPolicy,
+        proxy::ReverseTunnelPolicy,
+        reverse_tunnel::ReverseTunnel,
+        tunnel::{Delivery, Encapsulation},
     },
     wire::types::Lifetime,
 };
@@ -163,6 +166,12 @@ fn foreign_agent(config: &Config, role: &ForeignAgent) -> String {
         let reverse = if udp.everything_translated { "; serves only clients with a reverse tunnel" } else { "" };
         format!("asks for tunnels over UDP, {when}{reverse}")
     }));
+    if role.encapsulating_delivery {
+        lines.push(
+            "puts what visitors have wrapped for it into their reverse tunnels, broadcasts too, if they ask for that"
+                .to_owned(),
+        );
+    }
     if role.challenge {
         lines.push("registers only clients that answer its challenges".to_owned());
     }
@@ -225,6 +234,12 @@ fn access_point(role: &AccessPoint) -> String {
             encapsulations(role.encapsulations.iter().copied())
         ));
     }
+    lines.push(match role.delivery {
+        Delivery::Direct => "drops visitors' broadcasts and multicasts".to_owned(),
+        Delivery::Encapsulating => {
+            "wraps what visitors with a reverse tunnel send, broadcasts and multicasts too".to_owned()
+        }
+    });
     if role.broadcast {
         lines.push("asks for the broadcasts of the clients' home networks".to_owned());
     }
