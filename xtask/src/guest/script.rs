@@ -23,7 +23,6 @@ pub fn write(directory: &Path, kernel: &Kernel, modules: &[&str], command: &Comm
         r"#!/bin/sh
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb
 mount -t tmpfs none /run
-mount -t tmpfs none /tmp
 mkdir -p /run/netns /lib/modules/{release}
 mount --bind {modules_here} /lib/modules/{release}
 mount -t bpf none /sys/fs/bpf
