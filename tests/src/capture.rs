@@ -144,7 +144,49 @@ fn frames_of(file: &[u8]) -> Result<Vec<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
-    use super::frames_of;
+    use std::net::Ipv4Addr;
+
+    use super::{PcapFile, frames_of};
+    use mipd_common::mac::MacAddress;
+
+    use crate::packets::frame::Frame;
+    use crate::packets::ipv4::Ipv4;
+
+    const ONE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+    const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+
+    /// A capture of one packet.
+    fn captured(packet: &Ipv4) -> (tempfile::TempDir, PcapFile) {
+        let frame = Frame::new(MacAddress([2; 6]), MacAddress([4; 6])).ipv4(packet).bytes();
+        let length = (frame.len() as u32).to_ne_bytes();
+        let header =
+            [0xa1b2_c3d4_u32.to_ne_bytes(), [0; 4], [0; 4], [0; 4], 2048_u32.to_ne_bytes(), 1_u32.to_ne_bytes()];
+        let mut file = header.concat();
+        // Version 2.4.
+        file[4..6].copy_from_slice(&2_u16.to_ne_bytes());
+        file[6..8].copy_from_slice(&4_u16.to_ne_bytes());
+        file.extend([[0; 4], [0; 4], length, length].concat());
+        file.extend(frame);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("capture");
+        std::fs::write(&path, file).unwrap();
+        (directory, PcapFile { path })
+    }
+
+    #[test]
+    fn a_capture_with_a_wrong_checksum_is_an_error() {
+        let packet = Ipv4::tcp_data((ONE, 1), (OTHER, 2), 10);
+        let (_directory, right) = captured(&packet);
+        right.ensure_checksums().unwrap();
+        let mut transport = packet.bytes();
+        *transport.last_mut().unwrap() ^= 1;
+        let wrapped = Ipv4::new(ONE, OTHER).protocol(4).payload_bytes(&transport);
+        for wrong in [packet.wrong_checksum(), wrapped] {
+            let (_directory, wrong) = captured(&wrong);
+            let refused = wrong.ensure_checksums().unwrap_err().to_string();
+            assert!(refused.contains("wrong checksums"), "{refused}");
+        }
+    }
 
     #[test]
     fn frames_are_read_until_one_is_incomplete() {
