@@ -119,7 +119,7 @@ impl PcapFile {
     }
 
     fn ensure_checksums(&self) -> Result<()> {
-        let bad = self.fields(BAD_CHECKSUMS, &["frame.number", "_ws.col.protocol", "_ws.col.info"])?;
+        let bad = self.fields(BAD_CHECKSUMS, &["frame.number", "frame.protocols", "ip.src", "ip.dst", "frame.len"])?;
         let file = self.path.display();
         ensure!(bad.is_empty(), "{} wrong checksums in {file}: {}", bad.len(), bad[..bad.len().min(5)].join("; "));
         Ok(())
