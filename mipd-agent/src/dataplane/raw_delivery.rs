@@ -8,6 +8,7 @@ use mipd_common::{mac::MacAddress, maps::Visitor};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{error::DataPlaneError, netlink::Link, tunnels::ethernet_header};
+use crate::wire::{checksum, frame};
 
 const HEADER: usize = 20;
 const DONT_FRAGMENT: u16 = 0x4000;
@@ -63,10 +64,9 @@ impl RawDelivery {
     }
 }
 
-/// Where frames for a broadcast or multicast address go (RFC 1112 §6.4).
+/// Where frames for a multicast or broadcast address go, that of a subnet included.
 fn group_mac(address: Ipv4Addr) -> MacAddress {
-    let [_, b, c, d] = address.octets();
-    if address.is_multicast() { MacAddress([1, 0, 0x5e, b & 0x7f, c, d]) } else { MacAddress::BROADCAST }
+    frame::group_mac(address).unwrap_or(MacAddress::BROADCAST)
 }
 
 /// The packet one hop on, in pieces that fit. It must be whole and well-formed.
@@ -127,11 +127,8 @@ fn finish(mut header: Vec<u8>, data: &[u8]) -> Vec<u8> {
     let length = (header.len() + data.len()) as u16;
     header[2..4].copy_from_slice(&length.to_be_bytes());
     header[10..12].fill(0);
-    let mut sum: u32 = header.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    header[10..12].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    let checksum = checksum::internet(&[&header]);
+    header[10..12].copy_from_slice(&checksum.to_be_bytes());
     header.extend_from_slice(data);
     header
 }

@@ -24,6 +24,7 @@ use super::{
     segments::Clamping,
     tunnel_sockets::Arrival,
 };
+use crate::wire::checksum;
 
 /// MTU of the way to a tunnel's exit until the next hop is known: Ethernet's.
 const DEFAULT_MTU: u16 = 1_500;
@@ -497,18 +498,9 @@ fn outer_header(local: Ipv4Addr, remote: Ipv4Addr, protocol: u8) -> [u8; 20] {
     header[9] = protocol;
     header[12..16].copy_from_slice(&local.octets());
     header[16..20].copy_from_slice(&remote.octets());
-    let sum = folded_sum(&header);
+    let sum = !checksum::internet(&[&header]);
     header[10..12].copy_from_slice(&sum.to_be_bytes());
     header
-}
-
-/// One's-complement sum of 16-bit words (RFC 1071), not inverted.
-fn folded_sum(bytes: &[u8; 20]) -> u16 {
-    let mut sum: u32 = bytes.chunks_exact(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    sum as u16
 }
 
 fn with_adjacency(mut entry: Tunnel, path_mtu: Option<u32>, adjacency: Adjacency) -> Tunnel {
@@ -579,9 +571,7 @@ impl FreeList {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        Adjacency, DEFAULT_INNER_MTU, FreeList, TunnelKey, folded_sum, outer_header, template, with_adjacency,
-    };
+    use super::{Adjacency, DEFAULT_INNER_MTU, FreeList, TunnelKey, checksum, outer_header, template, with_adjacency};
     use crate::dataplane::mode::{Encapsulation, GreKeys, TunnelMode, UdpEnds};
     use etherparse::Ipv4HeaderSlice;
     use mipd_common::{
@@ -626,7 +616,7 @@ mod tests {
         let mut header = outer_header(Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(198, 51, 100, 7), 4);
         let partial = u16::from_be_bytes([header[10], header[11]]);
         header[10..12].copy_from_slice(&(!partial).to_be_bytes());
-        assert_eq!(folded_sum(&header), 0xffff);
+        assert_eq!(!checksum::internet(&[&header]), 0xffff);
     }
 
     #[test]
