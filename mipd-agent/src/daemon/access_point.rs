@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::Ipv4Addr, sync::Arc, time::Duration};
 use ipnet::Ipv4Net;
 use mipd_common::mac::MacAddress;
 
-use super::{Context, DaemonError, router::datagram};
+use super::{Context, DaemonError};
 use crate::{
     dataplane::{Sighting, SightingKind, StationEntry},
     io::frames::{Frame, FrameSocket},
@@ -384,7 +384,7 @@ impl AccessPoint {
         match transmit.path {
             Path::Frame { destination, source, .. } => {
                 let link = Link { destination, source: source.unwrap_or(self.uplink.mac) };
-                self.send_on_uplink(&frame::emit_udp(link, &datagram(transmit)));
+                self.send_on_uplink(&frame::emit_udp(link, &transmit.datagram()));
             }
             Path::Routed => {
                 // A proxy speaks as its client, whose address is not ours: there is no route to send by.

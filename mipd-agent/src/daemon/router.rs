@@ -37,8 +37,6 @@ use crate::{
     },
 };
 
-pub use send::datagram;
-
 /// An interface on which frames are sent and received.
 #[derive(Debug)]
 pub struct Port {

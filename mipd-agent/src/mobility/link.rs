@@ -4,6 +4,8 @@ use std::net::Ipv4Addr;
 
 use mipd_common::mac::MacAddress;
 
+use crate::wire::ip;
+
 /// The port of the agents (RFC 5944 §3.3).
 pub const REGISTRATION_PORT: u16 = 434;
 /// IP TTL of what an agent sends, but for what must not leave the link.
@@ -77,6 +79,18 @@ impl Transmit {
             destination_port: received.source_port,
             ttl: TTL,
             path: Path::Routed,
+        }
+    }
+
+    /// In the form that becomes a packet.
+    pub fn datagram(&self) -> ip::Datagram<'_> {
+        ip::Datagram {
+            source: self.source,
+            source_port: self.source_port,
+            destination: self.destination,
+            destination_port: self.destination_port,
+            ttl: self.ttl,
+            payload: &self.payload,
         }
     }
 

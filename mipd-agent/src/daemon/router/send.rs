@@ -14,7 +14,6 @@ use crate::{
         advertisement,
         arp::ArpPacket,
         frame::{self, IcmpPacket, Link},
-        ip,
         types::HomeAddress,
     },
 };
@@ -71,7 +70,7 @@ impl Router {
             Path::Frame { interface, destination, source } => {
                 let Some(port) = self.ports.get(&interface) else { return };
                 let link = Link { destination, source: source.unwrap_or(port.mac) };
-                if let Err(error) = port.socket.send(&frame::emit_udp(link, &datagram(&transmit))) {
+                if let Err(error) = port.socket.send(&frame::emit_udp(link, &transmit.datagram())) {
                     report_failure(&mut self.counters, &transmit, &error);
                 }
             }
@@ -82,16 +81,4 @@ impl Router {
 fn report_failure(counters: &mut Counters, transmit: &Transmit, error: &std::io::Error) {
     tracing::debug!(destination = %transmit.destination, %error, "cannot send a registration message");
     counters.send_errors += 1;
-}
-
-/// A message in the form that becomes a frame.
-pub fn datagram(transmit: &Transmit) -> ip::Datagram<'_> {
-    ip::Datagram {
-        source: transmit.source,
-        source_port: transmit.source_port,
-        destination: transmit.destination,
-        destination_port: transmit.destination_port,
-        ttl: transmit.ttl,
-        payload: &transmit.payload,
-    }
 }

@@ -18,7 +18,6 @@ use mipd_agent::{
         advertisement::ALL_SYSTEMS,
         authentication::Algorithm,
         frame::{IcmpPacket, Link, emit_udp},
-        ip::Datagram,
         types::{CareOfAddress, HomeAddress, HomeAgentAddress, Identification, Spi},
     },
 };
@@ -104,15 +103,7 @@ fn arriving(transmit: &Transmit) -> Received<'_> {
 
 /// What Scapy reads, and which authentication extensions hold for Python.
 fn read(peer: &mut Peer, transmit: &Transmit, algorithm: Algorithm) -> (Value, Value) {
-    let datagram = Datagram {
-        source: transmit.source,
-        source_port: transmit.source_port,
-        destination: transmit.destination,
-        destination_port: transmit.destination_port,
-        ttl: transmit.ttl,
-        payload: &transmit.payload,
-    };
-    let frame = emit_udp(Link { destination: AGENT_MAC, source: CLIENT_MAC }, &datagram);
+    let frame = emit_udp(Link { destination: AGENT_MAC, source: CLIENT_MAC }, &transmit.datagram());
     let decoded = peer.ask(&json!({"op": "decode", "frame": hex(&frame)}));
     let message = hex(&transmit.payload);
     let verified = peer.ask(&json!({"op": "verify", "message": message, "algorithm": name_of(algorithm), "key": KEY}));
