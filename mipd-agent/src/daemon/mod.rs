@@ -311,7 +311,6 @@ impl Daemon {
             && subnet_map.poll_timeout().is_some_and(|at| at <= now.instant)
         {
             subnet_map.handle_timeout(now);
-            self.pass_on_subnet_map();
         }
         let mut context = Context { dataplane: &mut self.dataplane, state: &self.state };
         if let Some(router) = &mut self.router
@@ -356,7 +355,6 @@ impl Daemon {
             return Response::Refused { message: message.into() };
         };
         subnet_map.clear(now);
-        self.pass_on_subnet_map();
         let message =
             "cleared; what other access points still have comes back: to build the map anew, clear it on each";
         Response::Done { message: message.into() }

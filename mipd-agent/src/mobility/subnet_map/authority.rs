@@ -7,7 +7,6 @@ use ipnet::Ipv4Net;
 use super::{
     exchange::{Action, Exchange, SILENCE, Timer},
     link::ATTEMPTS,
-    table::Merged,
 };
 use crate::{
     mobility::time::{Instant, Now},
@@ -107,26 +106,19 @@ impl Exchange {
         }
     }
 
-    /// Takes entries of another authoritative access point.
-    pub(super) fn merge(&mut self, now: Now, from: Ipv4Addr, entries: &[Entry], actions: &mut Vec<Action>) {
+    /// Takes entries of another authoritative access point, and tells everybody else of those that are new.
+    pub(super) fn take_over(&mut self, now: Now, from: Ipv4Addr, entries: &[Entry], actions: &mut Vec<Action>) {
         self.counters.entries_received += entries.len() as u64;
         for entry in entries {
-            match self.table.merge(now.instant, *entry) {
-                Merged::New => self.merged(now, from, entry, actions),
-                Merged::Known => {}
-                Merged::Impossible => self.counters.entries_impossible += 1,
-                Merged::Full => self.counters.entries_refused_full += 1,
+            if !self.merge(now.instant, entry) {
+                continue;
             }
-        }
-    }
-
-    fn merged(&mut self, now: Now, from: Ipv4Addr, entry: &Entry, actions: &mut Vec<Action>) {
-        self.counters.entries_new += 1;
-        let Ok(subnet) = Ipv4Net::new(entry.network, entry.prefix_length) else { return };
-        self.spread(now.instant, subnet, Some(from), actions);
-        if entry.removed && self.is_served(subnet) {
-            // Access points of ours hear its home agent.
-            self.learn(now, subnet, entry.home_agent, true, actions);
+            let Ok(subnet) = Ipv4Net::new(entry.network, entry.prefix_length) else { continue };
+            self.spread(now.instant, subnet, Some(from), actions);
+            if entry.removed && self.is_served(subnet) {
+                // Access points of ours hear its home agent.
+                self.learn(now, subnet, entry.home_agent, true, actions);
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use super::{
     link::{ATTEMPTS, Due, Link},
     map::SubnetMap,
     probe::Probe,
-    table::Table,
+    table::{Merged, Table},
 };
 use crate::{
     mobility::{
@@ -245,6 +245,18 @@ impl Exchange {
         } else {
             self.report(now.instant, actions);
         }
+    }
+
+    /// Takes an entry into the table and counts what became of it. Says whether it is new.
+    pub(super) fn merge(&mut self, now: Instant, entry: &Entry) -> bool {
+        let merged = self.table.merge(now, *entry);
+        match merged {
+            Merged::New => self.counters.entries_new += 1,
+            Merged::Known => {}
+            Merged::Impossible => self.counters.entries_impossible += 1,
+            Merged::Full => self.counters.entries_refused_full += 1,
+        }
+        merged == Merged::New
     }
 
     /// Sends what another access point is to be told, if nothing is under way to it.

@@ -102,7 +102,8 @@ impl SubnetMap {
     }
 }
 
-fn subnet(home_agent: HomeAgentAddress, mask: Ipv4Addr) -> Result<Ipv4Net, SubnetMapError> {
+/// The subnet that a home agent with this mask serves.
+pub(super) fn subnet(home_agent: HomeAgentAddress, mask: Ipv4Addr) -> Result<Ipv4Net, SubnetMapError> {
     let subnet =
         Ipv4Net::with_netmask(home_agent.0, mask).map_err(|_| SubnetMapError::Mask { home_agent, mask })?.trunc();
     let has_edges = subnet.prefix_len() <= 30;

@@ -5,7 +5,6 @@ use std::{net::Ipv4Addr, time::Duration};
 use super::{
     exchange::{Action, Exchange, Timer},
     link::ATTEMPTS,
-    table::Merged,
 };
 use crate::{
     mobility::time::Instant,
@@ -113,12 +112,7 @@ impl Exchange {
             }
             None => {
                 for entry in entries {
-                    match self.table.merge(now, entry) {
-                        Merged::New => self.counters.entries_new += 1,
-                        Merged::Known => {}
-                        Merged::Impossible => self.counters.entries_impossible += 1,
-                        Merged::Full => self.counters.entries_refused_full += 1,
-                    }
+                    self.merge(now, &entry);
                 }
             }
         }

@@ -126,7 +126,7 @@ impl Exchange {
                 self.compared(now.instant, from, digest);
             }
             Body::Entries { entries, .. } if self.is_authoritative() && self.is_authority(from) => {
-                self.merge(now, from, &entries, actions);
+                self.take_over(now, from, &entries, actions);
             }
             Body::Entries { first, last, entries } if self.authority == Some(from) && !self.is_authoritative() => {
                 self.copy(now.instant, (first, last), entries, actions);

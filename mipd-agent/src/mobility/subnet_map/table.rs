@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 use ipnet::Ipv4Net;
 use sha2::{Digest as _, Sha256};
 
-use super::map::SubnetMap;
+use super::map::{self, SubnetMap};
 use crate::{
     mobility::time::{Instant, Now},
     wire::{
@@ -156,9 +156,8 @@ impl Table {
 /// The subnet of an entry that can be.
 fn subnet(entry: &Entry) -> Option<Ipv4Net> {
     let subnet = Ipv4Net::new(entry.network, entry.prefix_length).ok().filter(|subnet| subnet.trunc() == *subnet)?;
-    let mut map = SubnetMap::default();
-    let fits = map.insert(HomeAgentAddress(entry.home_agent), subnet.netmask()).is_ok();
-    (fits && map.iter().any(|(of_agent, _)| of_agent == subnet)).then_some(subnet)
+    let served = map::subnet(HomeAgentAddress(entry.home_agent), subnet.netmask());
+    (served == Ok(subnet)).then_some(subnet)
 }
 
 /// What decides between two entries of one subnet. Equal ones differ in nothing that we would pass on.
