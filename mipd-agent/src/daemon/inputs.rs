@@ -77,49 +77,46 @@ impl Inputs {
 
     /// Opens and reads the UDP 434 socket.
     pub fn registration_socket(&self) -> io::Result<Arc<RegistrationSocket>> {
-        let socket = Arc::new(RegistrationSocket::open()?);
+        Ok(self.read(RegistrationSocket::open()?, ReceiveBatch::for_datagrams(), |arrivals| {
+            Some(match arrivals {
+                Arrivals::Datagrams(datagrams) => Input::Datagrams(datagrams),
+                Arrivals::Undeliverable(returned) => Input::Undeliverable(returned),
+            })
+        }))
+    }
+
+    /// Opens and reads the socket of the subnet map. What does not arrive there is not told: silence will.
+    pub fn subnet_map_socket(&self) -> io::Result<Arc<RegistrationSocket>> {
+        Ok(self.read(RegistrationSocket::open_on(PORT)?, ReceiveBatch::new(), |arrivals| match arrivals {
+            Arrivals::Datagrams(datagrams) => Some(Input::SubnetMap(datagrams)),
+            Arrivals::Undeliverable(_) => None,
+        }))
+    }
+
+    /// Reads a socket for good.
+    fn read(
+        &self,
+        socket: RegistrationSocket,
+        mut batch: ReceiveBatch,
+        input: impl Fn(Arrivals) -> Option<Input> + Send + 'static,
+    ) -> Arc<RegistrationSocket> {
+        let socket = Arc::new(socket);
         let (reader, sender) = (Arc::clone(&socket), self.sender.clone());
         tokio::spawn(async move {
-            let mut batch = ReceiveBatch::for_datagrams();
             loop {
-                match reader.receive(&mut batch).await {
-                    Ok(arrivals) => {
-                        let input = match arrivals {
-                            Arrivals::Datagrams(datagrams) => Input::Datagrams(datagrams),
-                            Arrivals::Undeliverable(returned) => Input::Undeliverable(returned),
-                        };
+                match reader.receive(&mut batch).await.map(&input) {
+                    Ok(Some(input)) => {
                         if sender.send(input).await.is_err() {
                             return;
                         }
                     }
+                    Ok(None) => {}
                     // An ICMP error whose quotation is lost; the socket itself is fine.
-                    Err(error) => tracing::debug!(%error, "UDP 434"),
+                    Err(error) => tracing::debug!(port = reader.port(), %error, "UDP"),
                 }
             }
         });
-        Ok(socket)
-    }
-
-    /// Opens and reads the socket of the subnet map.
-    pub fn subnet_map_socket(&self) -> io::Result<Arc<RegistrationSocket>> {
-        let socket = Arc::new(RegistrationSocket::open_on(PORT)?);
-        let (reader, sender) = (Arc::clone(&socket), self.sender.clone());
-        tokio::spawn(async move {
-            let mut batch = ReceiveBatch::new();
-            loop {
-                match reader.receive(&mut batch).await {
-                    Ok(Arrivals::Datagrams(datagrams)) => {
-                        if sender.send(Input::SubnetMap(datagrams)).await.is_err() {
-                            return;
-                        }
-                    }
-                    // Nobody listens there, which silence will tell.
-                    Ok(Arrivals::Undeliverable(_)) => {}
-                    Err(error) => tracing::debug!(%error, "UDP 6500"),
-                }
-            }
-        });
-        Ok(socket)
+        socket
     }
 
     /// Looks up the addresses of hosts now and then. Those that have none now are left out.

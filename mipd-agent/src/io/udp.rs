@@ -62,6 +62,11 @@ impl RegistrationSocket {
         Ok(Self { socket, port, sending: Mutex::default() })
     }
 
+    /// The port that it was opened on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The datagrams that are there, or what came back of those sent; waits for the first. Cancel-safe.
     pub async fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<Arrivals> {
         let interest = Interest::READABLE | Interest::ERROR;
