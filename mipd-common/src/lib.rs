@@ -3,6 +3,7 @@
 //! * [`maps`]: the layout of every BPF map, its keys and values;
 //! * [`packet`]: header layouts and checksum arithmetic used on both sides;
 //! * [`mac`]: Ethernet addresses;
+//! * [`programs`]: the kernel programs' names;
 //! * [`mod@bench`]: what the programs that only measurements use are told.
 //!
 //! Nothing here allocates, panics or depends on the operating system.
@@ -15,3 +16,4 @@ pub mod bench;
 pub mod mac;
 pub mod maps;
 pub mod packet;
+pub mod programs;

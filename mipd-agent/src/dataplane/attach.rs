@@ -26,17 +26,6 @@ use super::{
     settings::Roles,
 };
 
-/// The programs that are attached by TC.
-pub(super) const TC_PROGRAMS: [&str; 7] = [
-    "router_ingress",
-    "router_egress",
-    "home_tun_egress",
-    "visit_tun_egress",
-    "radio_ingress",
-    "punt_ingress",
-    "uplink_ingress",
-];
-
 /// Handle of our filters, where TC is not tcx.
 const FILTER_HANDLE: TcHandle = TcHandle::new(0, 1);
 

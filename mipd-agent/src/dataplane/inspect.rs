@@ -10,12 +10,12 @@ use std::{
 use mipd_common::{
     mac::MacAddress,
     maps::{Interface, Mac, Tunnel, VisitorSource, interface_flags, station_state, tunnel_flags, tunnel_kind},
+    programs::TC_PROGRAMS,
 };
 use nix::net::if_::if_indextoname;
 use serde::Serialize;
 
 use super::{
-    attach::TC_PROGRAMS,
     binding_table::BindingTable,
     bulk,
     counters::{self, CounterReport},

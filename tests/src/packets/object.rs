@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use aya::{Ebpf, EbpfLoader, programs::Program};
 use mipd_common::maps::hook;
+use mipd_common::programs::{TC_PROGRAMS, XDP_PROGRAMS};
 
 use super::maps::ROWS;
 
@@ -13,19 +14,6 @@ use super::maps::ROWS;
 const IN_TARGET: &str = "ebpf/bpfel-unknown-none/release/mipd-ebpf";
 /// Where the one with programs for measurements lies.
 const BENCH_IN_TARGET: &str = "ebpf-bench/bpfel-unknown-none/release/mipd-ebpf";
-
-/// The programs for routers and access points, by entry point and hook.
-pub const XDP_PROGRAMS: [&str; 3] = ["router_xdp", "radio_xdp", "uplink_xdp"];
-/// See [`XDP_PROGRAMS`].
-pub const TC_PROGRAMS: [&str; 7] = [
-    "router_ingress",
-    "router_egress",
-    "home_tun_egress",
-    "visit_tun_egress",
-    "radio_ingress",
-    "punt_ingress",
-    "uplink_ingress",
-];
 
 /// How many entries maps have that are of no use with all of them in tests.
 const SIZES: [(&str, u32); 6] = [

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, env, fs};
 
+use mipd_common::programs::{TC_PROGRAMS, XDP_PROGRAMS};
 use mipd_lab::packets::{bench, object, verifier};
 use serde::Deserialize;
 
@@ -52,7 +53,7 @@ fn every_program_that_is_tested_is_in_the_object() {
     }
     let loaded = object::load(&[]).unwrap();
     let mut there: Vec<_> = loaded.programs().map(|(name, _)| name).collect();
-    let mut tested = [&object::XDP_PROGRAMS[..], &object::TC_PROGRAMS[..]].concat();
+    let mut tested = [&XDP_PROGRAMS[..], &TC_PROGRAMS[..]].concat();
     there.sort_unstable();
     tested.sort_unstable();
     assert_eq!(there, tested);

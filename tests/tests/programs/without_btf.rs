@@ -3,6 +3,7 @@
 use std::{env, fs, io, os::unix::process::CommandExt as _, process::Command};
 
 use aya::{EbpfLoader, programs::Program};
+use mipd_common::programs::{TC_PROGRAMS, XDP_PROGRAMS};
 use mipd_lab::packets::{bench, object};
 
 /// Tells the test of a kernel without BTF that it runs on one.
@@ -22,7 +23,7 @@ fn load_all(bytes: &[u8]) {
         .unwrap_or_else(|error| panic!("the kernel refuses {name}: {error}"));
         programs += 1;
     }
-    assert_eq!(programs, object::XDP_PROGRAMS.len() + object::TC_PROGRAMS.len());
+    assert_eq!(programs, XDP_PROGRAMS.len() + TC_PROGRAMS.len());
 }
 
 #[test]
