@@ -35,15 +35,15 @@ mount -t devtmpfs none /dev
 mount -t 9p -o ro,$transport,cache=loose {files} /files || poweroff -f
 mount -t tmpfs none /layer
 mkdir /layer/upper /layer/work
-mount -t overlay -o lowerdir=/files,upperdir=/layer/upper,workdir=/layer/work none /root || poweroff -f
-mkdir -p /root/job
-mount -t 9p -o $transport,cache=none {job} /root/job || poweroff -f
-mount -t proc none /root/proc
-mount -t sysfs none /root/sys
-mount -t devtmpfs none /root/dev
-mkdir -p /root/dev/pts
-mount -t devpts none /root/dev/pts
-exec switch_root /root /job/{script}
+mount -t overlay -o lowerdir=/files,upperdir=/layer/upper,workdir=/layer/work none /system || poweroff -f
+mkdir -p /system/job
+mount -t 9p -o $transport,cache=none {job} /system/job || poweroff -f
+mount -t proc none /system/proc
+mount -t sysfs none /system/sys
+mount -t devtmpfs none /system/dev
+mkdir -p /system/dev/pts
+mount -t devpts none /system/dev/pts
+exec switch_root /system /job/{script}
 ",
         files = script::FILES,
         job = script::JOB,
@@ -59,7 +59,7 @@ struct Archive<W> {
 
 impl<W: Write> Archive<W> {
     fn fill(&mut self, kernel: &Kernel) -> Result<()> {
-        for directory in ["bin", "proc", "sys", "dev", "modules", "files", "layer", "root"] {
+        for directory in ["bin", "proc", "sys", "dev", "modules", "files", "layer", "system"] {
             self.entry(directory, 0o40755, &[])?;
         }
         self.entry("bin/busybox", 0o100_755, &busybox()?)?;
