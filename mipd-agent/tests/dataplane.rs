@@ -1264,13 +1264,19 @@ fn too_big(mtu: u16) -> Icmpv4Type {
     Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: mtu })
 }
 
+/// A home agent that the box beyond can tell of errors, with a client away and its tunnel ready.
+async fn with_a_tunnel(router: &Router) -> DataPlane {
+    router.beyond.run("ip route add 10.1.0.1 via 10.0.0.1");
+    let mut data_plane = DataPlane::start(router.settings()).unwrap();
+    data_plane.install_binding(&binding(CLIENT, FAR_AGENT)).unwrap();
+    until(&mut data_plane, |data_plane| data_plane.tunnels()[0].resolved).await;
+    data_plane
+}
+
 #[test]
 fn a_router_on_the_way_sets_the_mtu_of_the_tunnel_and_its_routes_and_the_sender_is_told() {
     in_namespaces(|router| async move {
-        router.beyond.run("ip route add 10.1.0.1 via 10.0.0.1");
-        let mut data_plane = DataPlane::start(router.settings()).unwrap();
-        data_plane.install_binding(&binding(CLIENT, FAR_AGENT)).unwrap();
-        until(&mut data_plane, |data_plane| data_plane.tunnels()[0].resolved).await;
+        let mut data_plane = with_a_tunnel(&router).await;
         let sender = Ipv4Addr::new(10, 0, 0, 2);
         let (core, id) = (router.beyond.packet_socket("core"), data_plane.tunnels()[0].id);
         report(&router, HOME_AGENT, too_big(1400), quoted(HOME_AGENT, FAR_AGENT, (sender, CLIENT)));
@@ -1296,10 +1302,7 @@ fn a_router_on_the_way_sets_the_mtu_of_the_tunnel_and_its_routes_and_the_sender_
 #[test]
 fn forged_errors_change_nothing_and_are_counted() {
     in_namespaces(|router| async move {
-        router.beyond.run("ip route add 10.1.0.1 via 10.0.0.1");
-        let mut data_plane = DataPlane::start(router.settings()).unwrap();
-        data_plane.install_binding(&binding(CLIENT, FAR_AGENT)).unwrap();
-        until(&mut data_plane, |data_plane| data_plane.tunnels()[0].resolved).await;
+        let mut data_plane = with_a_tunnel(&router).await;
         let sender = Ipv4Addr::new(10, 0, 0, 2);
         let stranger = Ipv4Addr::new(10, 66, 0, 1);
         let of_tunnel = |inner| quoted(HOME_AGENT, FAR_AGENT, inner);

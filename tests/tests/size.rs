@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use mipd_lab::agent::config::{FastPath, Settings};
-use mipd_lab::deployment::{Deployment, Place};
+use mipd_lab::deployment::{Deployment, Place, Traffic};
 use mipd_lab::topology::{CLIENT, CORE_INTERFACE, CORRESPONDENT};
 use mipd_lab::{Carrier, Host, Namespace, wait};
 
@@ -64,10 +64,21 @@ fn senders_learn_what_a_tunnel_takes(label: &str, fast_path: FastPath) -> Result
         ear.hears(length - HEADERS).with_context(|| format!("{length} bytes that must not be fragmented"))?;
     }
     let large = UdpSender::open(stage.campus.correspondent.namespace(), CLIENT)?;
-    for length in [1381, 1500, 4028] {
-        large.send(length)?;
+    arrive_in_pieces(&large, &ear, [1381, 1500, 4028])?;
+    end_intact(traffic)
+}
+
+/// Packets of these lengths, which may be fragmented, arrive whole.
+fn arrive_in_pieces(sender: &UdpSender, ear: &Ear, lengths: [usize; 3]) -> Result<()> {
+    for length in lengths {
+        sender.send(length)?;
         ear.hears(length - HEADERS).with_context(|| format!("{length} bytes that may be fragmented"))?;
     }
+    Ok(())
+}
+
+/// Ends the traffic: the two ends of the connection have seen the same bytes.
+fn end_intact(traffic: Traffic) -> Result<()> {
     drop(traffic.pings);
     let outcome = traffic.connection.finish(PATIENCE)?;
     ensure!(outcome.intact, "{outcome:?}");
@@ -101,14 +112,8 @@ fn a_visitor_learns_what_its_reverse_tunnel_takes() -> Result<()> {
     up.sends(1280)?;
     ear.hears(1280 - HEADERS)?;
     let large = UdpSender::open(stage.campus.client.host.namespace(), CORRESPONDENT)?;
-    for length in [1281, 1500, 4028] {
-        large.send(length)?;
-        ear.hears(length - HEADERS).with_context(|| format!("{length} bytes that may be fragmented"))?;
-    }
-    drop(traffic.pings);
-    let outcome = traffic.connection.finish(PATIENCE)?;
-    ensure!(outcome.intact, "{outcome:?}");
-    Ok(())
+    arrive_in_pieces(&large, &ear, [1281, 1500, 4028])?;
+    end_intact(traffic)
 }
 
 #[test]
