@@ -5,8 +5,9 @@
 //! * The two hooks: [`hook`], [`xdp`], [`tc`].
 //! * Tunnels: [`arrival`] takes a tunnel packet apart, [`wrap`] makes one ([`outer`]: the header that all have), [`gre`], [`minimal`]
 //!   and [`udp_tunnel`] know their headers in both directions.
-//! * Routers: [`router`] finds what a frame is; [`home_encapsulate`], [`tunnel_arrival`], [`visitor_deliver`],
-//!   [`reverse_decapsulate`], [`visitor_uplink`], [`visitor_arp`], [`home_arp`] are the paths, which plan what [`surgery`] carries out;
+//! * Routers: [`router`] finds what a frame is; [`tunnel_arrival`], [`visitor_deliver`], [`reverse_decapsulate`],
+//!   [`visitor_uplink`], [`visitor_arp`], [`home_arp`] are the paths; [`onward`] finds out where a packet goes, and [`surgery`] carries
+//!   out what has been planned;
 //!   [`tun_send`], [`tun_copies`] and [`tun_receive`] join them to the kernel's slow path; [`icmp_filter`] guards it, [`icmp_error`] answers in its place;
 //!   [`segment_limit`] spares TCP that.
 //! * Access points: [`radio`] finds what a frame is; [`station_ipv4`], [`station_arp`], [`newcomer`], [`punt`],
@@ -22,7 +23,6 @@ mod bench;
 mod bytes;
 mod gre;
 mod home_arp;
-mod home_encapsulate;
 mod hook;
 mod icmp_error;
 mod icmp_filter;
@@ -31,6 +31,7 @@ mod maps;
 mod minimal;
 mod newcomer;
 mod next_hop;
+mod onward;
 mod outer;
 mod punt;
 mod radio;

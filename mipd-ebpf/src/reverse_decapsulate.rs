@@ -1,10 +1,8 @@
 //! Home agent: packets of away clients come back through the reverse tunnel and are routed on (RFC 3024 §5.2).
 
-use core::mem::MaybeUninit;
-
 use mipd_common::{
     maps::{
-        COPIES_LENGTH, Counter, Interface, Tunnel,
+        COPIES_LENGTH, Counter, Tunnel,
         tunnel_kind::{COPIES, DIRECT},
     },
     packet::protocol,
@@ -13,71 +11,31 @@ use mipd_common::{
 use crate::{
     arrival::Arrival,
     bytes::Bytes,
-    home_encapsulate,
-    hook::Hook,
     ipv4::is_group,
     maps,
-    next_hop::{self, NextHop},
-    surgery::{Carried, Plan},
-    tun_receive,
-    verdict::Refusal,
+    onward::{Origin, Step},
 };
 
 /// A tunnelled packet for no visitor of ours.
 #[inline(always)]
-pub fn decide<'a, H: Hook>(
-    hook: H,
-    interface: &Interface,
-    arrival: Arrival<'a>,
-    place: &'a mut MaybeUninit<NextHop>,
-) -> Plan<'a> {
+pub fn decide<'a>(arrival: Arrival<'a>) -> Step<'a> {
     let carried = arrival.carried;
-    let Some(id) = maps::tunnel_id(carried.packet.source()) else { return Plan::drop(Counter::DroppedNoVisitor) };
+    let Some(id) = maps::tunnel_id(carried.packet.source()) else { return Step::drop(Counter::DroppedNoVisitor) };
     // RFC 3024 §5.2: the outer source must be the care-of address that the inner source has registered.
     match judge(id, &arrival) {
         Way::Right => {}
-        Way::Form => return Plan::drop(Counter::DroppedEncapsulation),
-        Way::End => return Plan::drop(Counter::DroppedTunnelSource),
+        Way::Form => return Step::drop(Counter::DroppedEncapsulation),
+        Way::End => return Step::drop(Counter::DroppedTunnelSource),
     }
     if is_group(carried.packet.destination()) {
-        return Plan::pass(Counter::SlowGroup);
+        return Step::pass(Counter::SlowGroup);
     }
     // What it announces is sent into the tunnel to this client.
     let segment_limit = match maps::tunnel(id) {
         Some(tunnel) if carried.packet.protocol() == protocol::TCP => tunnel.segment_limit,
         _ => 0,
     };
-    let reason = match maps::tunnel_id(carried.packet.destination()) {
-        Some(onward) => match to_away_client(hook, interface, carried, onward) {
-            Ok(plan) => return plan.limited(carried, segment_limit),
-            Err(reason) => reason,
-        },
-        None => match next_hop::find(hook, interface, carried, place) {
-            Ok(next_hop) => {
-                return Plan::route(Counter::ReverseDecapsulated, carried, next_hop).limited(carried, segment_limit);
-            }
-            Err(_) if maps::is_home_broadcast(carried.packet.destination()) => return Plan::pass(Counter::SlowGroup),
-            Err(reason) => reason,
-        },
-    };
-    tun_receive::hand_over::<H>(maps::router().map(|router| router.home_tun), carried, reason)
-        .limited(carried, segment_limit)
-}
-
-/// Both ends are away: out of one tunnel, into the other.
-#[inline(always)]
-fn to_away_client<'a, H: Hook>(
-    hook: H,
-    interface: &Interface,
-    carried: Carried<'a>,
-    id: u32,
-) -> Result<Plan<'a>, Counter> {
-    let Some(tunnel) = maps::tunnel(id) else { return Err(Counter::SlowUnresolved) };
-    match home_encapsulate::check(hook, interface, carried, tunnel) {
-        Ok(()) => Ok(Plan::to_away_client(carried, tunnel)),
-        Err(Refusal::Slow(reason)) => Err(reason),
-        Err(Refusal::Drop(reason)) => Ok(Plan::drop(reason)),
-    }
+    Step::onward(Origin::ReverseTunnel, carried, segment_limit)
 }
 
 /// How a packet came.
