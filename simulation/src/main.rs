@@ -3,7 +3,7 @@
 use std::{process::ExitCode, thread, time::Instant};
 
 use clap::Parser;
-use mipd_simulation::{Scenario, World};
+use mipd_simulation::{Scenario, Summary, World};
 
 /// Simulate campuses: without arguments one with 1,000 access points and 20,000 clients, and 200 small ones
 #[derive(Parser)]
@@ -65,31 +65,45 @@ impl Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let succeeded = if arguments.is_default() {
-        let campus = thread::spawn(|| run(&Scenario::campus(1)));
-        let small = run_all((0..200).map(Scenario::small));
+        let campus = thread::spawn(|| run_one(&Scenario::campus(1)));
+        let small = run_many(&(0..200).map(Scenario::small).collect::<Vec<_>>());
         campus.join().unwrap_or(false) && small
     } else {
         let first = arguments.seed.unwrap_or(1);
-        run_all((first..first + arguments.seeds).map(|seed| arguments.scenario(seed)))
+        let scenarios: Vec<_> = (first..first + arguments.seeds).map(|seed| arguments.scenario(seed)).collect();
+        match &scenarios[..] {
+            [one] => run_one(one),
+            _ => run_many(&scenarios),
+        }
     };
     if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs one after the other; says whether all went well.
-fn run_all(scenarios: impl Iterator<Item = Scenario>) -> bool {
-    scenarios.filter(|scenario| !run(scenario)).count() == 0
+/// Runs one campus and says how it went; `false`: it failed.
+fn run_one(scenario: &Scenario) -> bool {
+    let started = Instant::now();
+    let summary = run(scenario);
+    if let Some(summary) = summary {
+        println!("seed {}: {summary}; {:.1} s", scenario.seed, started.elapsed().as_secs_f64());
+    }
+    summary.is_some()
 }
 
-fn run(scenario: &Scenario) -> bool {
+/// Runs one after the other and says how they went together; `false`: one has failed.
+fn run_many(scenarios: &[Scenario]) -> bool {
     let started = Instant::now();
-    match World::new(*scenario).run() {
-        Ok(summary) => {
-            println!("seed {}: {summary}; {:.1} s", scenario.seed, started.elapsed().as_secs_f64());
-            true
-        }
-        Err(failure) => {
-            println!("seed {}: FAILED\n{failure}", scenario.seed);
-            false
-        }
-    }
+    let (first, count) = (scenarios.first().map_or(0, |scenario| scenario.seed), scenarios.len());
+    let succeeded: Vec<Summary> = scenarios.iter().filter_map(run).collect();
+    let failed = count - succeeded.len();
+    let summary: Summary = succeeded.into_iter().sum();
+    println!(
+        "{count} seeds from {first} on, {failed} of them failed: {summary}; {:.1} s",
+        started.elapsed().as_secs_f64()
+    );
+    failed == 0
+}
+
+/// Runs a campus. A failure is told at once.
+fn run(scenario: &Scenario) -> Option<Summary> {
+    World::new(*scenario).run().inspect_err(|failure| println!("seed {}: FAILED\n{failure}", scenario.seed)).ok()
 }

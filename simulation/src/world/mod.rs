@@ -12,7 +12,7 @@ mod faults;
 mod orders;
 mod ways;
 
-use std::{collections::HashMap, fmt, rc::Rc, time::Duration};
+use std::{collections::HashMap, fmt, iter::Sum, rc::Rc, time::Duration};
 
 use mipd_agent::{
     mobility::{foreign_agent, home_agent::MobilityBinding, link::Transmit, time::Instant},
@@ -86,6 +86,24 @@ pub struct Summary {
     pub told: u64,
     /// Hash of everything that happened.
     pub trace: u64,
+}
+
+/// What several campuses were up to: `trace` tells whether each of them went the same way again.
+impl Sum for Summary {
+    fn sum<I: Iterator<Item = Self>>(summaries: I) -> Self {
+        summaries.fold(Self::default(), |sum, one| Self {
+            events: sum.events + one.events,
+            requests: sum.requests + one.requests,
+            accepted: sum.accepted + one.accepted,
+            moves: sum.moves + one.moves,
+            faults: sum.faults + one.faults,
+            attacks: sum.attacks + one.attacks,
+            checks: sum.checks + one.checks,
+            orders: sum.orders + one.orders,
+            told: sum.told + one.told,
+            trace: sum.trace.rotate_left(1) ^ one.trace,
+        })
+    }
 }
 
 impl fmt::Display for Summary {
