@@ -51,6 +51,7 @@ enum Step {
 
 #[derive(Arbitrary, Debug)]
 enum Happening {
+    Associated { just_now: bool },
     Visitor,
     Local,
     Returned,
@@ -217,6 +218,7 @@ impl World {
 
 fn event(what: &Happening, mac: MacAddress, address: Ipv4Addr) -> Event {
     match what {
+        Happening::Associated { just_now } => Event::Associated { interface: RADIO, mac, address, just_now: *just_now },
         Happening::Visitor => Event::Visitor { interface: RADIO, mac, address },
         Happening::Local => {
             Event::Local { interface: RADIO, mac, address: Ipv4Addr::new(10, 2, 0, address.octets()[3]) }

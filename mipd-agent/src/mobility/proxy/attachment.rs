@@ -14,8 +14,6 @@ pub(super) const SILENCE: Duration = Duration::from_secs(1);
 /// A visitor heard so recently is certainly still here. A client that has left a moment ago is registered elsewhere within
 /// milliseconds, and a request on no better ground than its last frame here would take that registration away for good.
 pub(super) const FRESH: Duration = Duration::from_millis(50);
-/// Longest time between an answer and the next question.
-const LONGEST_QUIET: Duration = Duration::from_mins(1);
 /// Questions in a row that a client may leave unanswered.
 const UNANSWERED_LIMIT: u8 = 3;
 /// A frame that soon after a question may be its answer: kernel programs report the answer as a frame first. If nothing
@@ -114,16 +112,23 @@ impl Watch {
         presence
     }
 
-    /// The client answered a question.
-    pub fn answer(&mut self, now: Instant) -> Presence {
+    /// The client answered a question. The next one comes after `longest_quiet` at the latest.
+    pub fn answer(&mut self, now: Instant, longest_quiet: Duration) -> Presence {
         let presence = if self.unanswered > 1 { Presence::Interrupted } else { Presence::Unbroken };
         if self.unanswered > 0 {
             self.answered = Some(now);
-            self.quiet = (self.quiet * 2).min(LONGEST_QUIET);
+            self.quiet = (self.quiet * 2).min(longest_quiet);
         }
         self.heard = self.heard.max(Some(now));
         self.settle(now);
         presence
+    }
+
+    /// The client associated: it is here, whatever it has or has not answered.
+    pub fn meet(&mut self, now: Instant) {
+        self.heard = self.heard.max(Some(now));
+        self.quiet = SILENCE;
+        self.settle(now);
     }
 
     fn settle(&mut self, heard: Instant) {
@@ -163,6 +168,8 @@ impl Watch {
 mod tests {
     use super::*;
 
+    const LONGEST_QUIET: Duration = Duration::from_mins(1);
+
     fn at(milliseconds: u64) -> Instant {
         Instant(Duration::from_millis(milliseconds))
     }
@@ -185,7 +192,7 @@ mod tests {
         for _ in 0..8 {
             let asked = watch.next();
             assert_eq!(watch.due(asked), Due::Question);
-            assert_eq!(watch.answer(asked + Duration::from_millis(5)), Presence::Unbroken);
+            assert_eq!(watch.answer(asked + Duration::from_millis(5), LONGEST_QUIET), Presence::Unbroken);
             intervals.push(watch.next().since(asked).as_secs());
         }
         assert_eq!(intervals, [2, 4, 8, 16, 32, 60, 60, 60]);
@@ -196,7 +203,7 @@ mod tests {
         let mut watch = Watch::new(at(0));
         watch.due(at(1000));
         assert_eq!(watch.hear(at(1004)), Presence::Unbroken);
-        assert_eq!(watch.answer(at(1005)), Presence::Unbroken);
+        assert_eq!(watch.answer(at(1005), LONGEST_QUIET), Presence::Unbroken);
         watch.hear(at(1006));
         assert_eq!(watch.next(), at(3005));
     }
@@ -217,7 +224,7 @@ mod tests {
         for _ in 0..3 {
             let asked = watch.next();
             watch.due(asked);
-            watch.answer(asked);
+            watch.answer(asked, LONGEST_QUIET);
         }
         let heard = watch.last_heard().unwrap() + Duration::from_millis(900);
         assert_eq!(watch.hear(heard), Presence::Unbroken);
@@ -231,17 +238,17 @@ mod tests {
         assert_eq!(watch.hear(at(1900)), Presence::Interrupted);
         watch.due(at(2900));
         watch.due(at(3900));
-        assert_eq!(watch.answer(at(3950)), Presence::Interrupted);
+        assert_eq!(watch.answer(at(3950), LONGEST_QUIET), Presence::Interrupted);
     }
 
     #[test]
     fn a_client_that_breaks_a_second_of_silence_unasked_may_have_been_elsewhere() {
         let mut watch = Watch::new(at(0));
         watch.due(at(1000));
-        watch.answer(at(1001));
+        watch.answer(at(1001), LONGEST_QUIET);
         assert_eq!(watch.hear(at(2000)), Presence::Unbroken);
         watch.due(at(3000));
-        watch.answer(at(3001));
+        watch.answer(at(3001), LONGEST_QUIET);
         assert_eq!(watch.hear(at(4001)), Presence::Interrupted);
     }
 
@@ -280,7 +287,7 @@ mod tests {
         let mut watch = Watch::unheard(at(1000));
         assert!(!watch.was_heard(at(1000), SILENCE));
         assert_eq!(watch.due(at(1000)), Due::Question);
-        assert_eq!(watch.answer(at(1001)), Presence::Unbroken);
+        assert_eq!(watch.answer(at(1001), LONGEST_QUIET), Presence::Unbroken);
         assert!(watch.was_heard(at(1999), SILENCE));
         assert!(!watch.was_heard(at(2001), SILENCE));
     }

@@ -35,6 +35,8 @@ pub(super) struct Client {
     pub mac: MacAddress,
     pub interface: InterfaceIndex,
     pub home_address: HomeAddress,
+    /// The client has not been seen to use its address since it associated: it may have another one by now.
+    pub is_address_assumed: bool,
     /// From the subnet map, or from a denial with code 136. `None`: the map has none.
     pub home_agent: Option<HomeAgentAddress>,
     pub state: State,
@@ -198,6 +200,7 @@ impl Client {
             mac,
             interface,
             home_address,
+            is_address_assumed: false,
             home_agent: None,
             state: State::Away,
             patience: None,

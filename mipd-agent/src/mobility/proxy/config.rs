@@ -1,6 +1,6 @@
 //! Settings of the proxy role.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ipnet::Ipv4Net;
 use serde::Deserialize;
@@ -58,6 +58,9 @@ pub struct Config {
     pub registration_port: u16,
     /// How many clients are served at most.
     pub maximum_clients: usize,
+    /// How long a client that is silent, but answers, is left alone at most before it is asked again. One that leaves without
+    /// a word is noticed so much later, and three seconds.
+    pub idle_timeout: Duration,
 }
 
 impl Config {
@@ -65,6 +68,8 @@ impl Config {
     pub const REGISTRATION_LIFETIME: Lifetime = Lifetime(600);
     /// How many clients are served unless configured.
     pub const MAXIMUM_CLIENTS: usize = 4096;
+    /// How long a silent client is left alone unless configured.
+    pub const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
     /// The home agent of a client with this address behind this radio.
     pub(super) fn home_agent(&self, radio: InterfaceIndex, address: HomeAddress) -> Option<HomeAgentAddress> {
@@ -91,6 +96,7 @@ impl Config {
             proxy_extensions: None,
             registration_port: 40_434,
             maximum_clients: Self::MAXIMUM_CLIENTS,
+            idle_timeout: Self::IDLE_TIMEOUT,
         }
     }
 }

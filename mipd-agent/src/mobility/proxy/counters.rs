@@ -10,6 +10,7 @@ counters! {
     pub struct Counters {
         visitors_noticed: "clients with a foreign address noticed";
         locals_noticed: "clients noticed at home that a security association covers";
+        assumed: "clients whose registration began as they associated, with the address remembered or configured";
         readdressed: "clients that came back with another address";
         readdressing_refused: "changes of address beyond the limit per minute, ignored";
         invalid_address: "stations with an address that no client can have, ignored";

@@ -33,6 +33,18 @@ pub enum Event {
         /// The address that it uses.
         address: Ipv4Addr,
     },
+    /// A station is associated, and has said nothing yet. The address is the one that it is remembered by, or configured with:
+    /// it may have another one by now.
+    Associated {
+        /// The radio.
+        interface: InterfaceIndex,
+        /// The station.
+        mac: MacAddress,
+        /// The address that it probably has.
+        address: Ipv4Addr,
+        /// It associated now. Otherwise it was found to be associated, maybe for long, and is asked whether it is still there.
+        just_now: bool,
+    },
     /// A known visitor spoke after at least a second of silence.
     Returned {
         /// The station.

@@ -1,6 +1,7 @@
 //! The access point's proxy: registers clients that know nothing of Mobile IP (RFC 5944 §3 in their stead).
 //!
-//! A visitor is noticed by its first frame ([`Event::Visitor`]), held while it is registered through the foreign agent,
+//! A visitor is noticed by its first frame ([`Event::Visitor`]), or as it associates if its address is remembered
+//! ([`Event::Associated`]), held while it is registered through the foreign agent,
 //! then forwarded. Its registration is renewed only as long as the client is known to be attached; when it leaves,
 //! the proxy falls silent, because a deregistration would end what another access point registers meanwhile. A client
 //! that comes home is deregistered straight with its home agent.
@@ -57,6 +58,7 @@ pub use self::{
 };
 use self::{
     agents::Agents,
+    attachment::Watch,
     challenge::Challenges,
     client::{Client, State},
     clock::Clocks,
@@ -105,7 +107,17 @@ impl Proxy {
     pub fn handle_event(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::Visitor { interface, mac, address } | Event::Local { interface, mac, address } => {
-                self.notice(now, interface, mac, address, actions);
+                self.notice(now, interface, mac, address, Evidence::Use, actions);
+            }
+            Event::Associated { interface, mac, address, just_now } => {
+                // What a client was last seen to use here is better known than what it is remembered by.
+                let known = self.roster.get(mac).filter(|known| known.state != State::Away);
+                let address = known.map_or(address, |known| known.home_address.0);
+                let evidence = if just_now { Evidence::Association } else { Evidence::List };
+                // Nobody is announced at home who may have left long ago.
+                if just_now || (known.is_none() && !self.is_local(address)) {
+                    self.notice(now, interface, mac, address, evidence, actions);
+                }
             }
             Event::Returned { mac, interface } => self.with(mac, actions, |registrar, client, actions| {
                 let fate = registrar.change_radio(client, interface, actions);
@@ -162,9 +174,10 @@ impl Proxy {
         interface: InterfaceIndex,
         mac: MacAddress,
         address: Ipv4Addr,
+        evidence: Evidence,
         actions: &mut Vec<Action>,
     ) {
-        let is_local = self.registrar.config.own_subnets.iter().any(|subnet| subnet.contains(&address));
+        let is_local = self.is_local(address);
         if self.paused || mac.is_multicast() || !is_host_address(address) {
             self.registrar.counters.invalid_address += u64::from(!self.paused);
             actions.push(Action::DropHeld { mac });
@@ -172,10 +185,14 @@ impl Proxy {
         }
         let home_address = HomeAddress(address);
         let mut client = Client::new(now.instant, interface, mac, home_address);
+        client.is_address_assumed = evidence != Evidence::Use;
+        if evidence == Evidence::List {
+            client.watch = Watch::unheard(now.instant);
+        }
         if let Some(known) = self.roster.get(mac) {
             let is_same = known.home_address == home_address;
             if is_same && known.is_visitor() != is_local && known.state != State::Away {
-                return self.notice_again(now, interface, mac, actions);
+                return self.notice_again(now, interface, mac, evidence, actions);
             }
             client.pace = known.pace;
             client.address_changes = known.address_changes;
@@ -189,6 +206,7 @@ impl Proxy {
         if is_local && home_agent.is_none() {
             return;
         }
+        self.registrar.counters.assumed += u64::from(client.is_address_assumed);
         if self.roster.is_full() {
             if self.roster.evict().is_none() {
                 self.registrar.counters.refused_full += 1;
@@ -207,13 +225,31 @@ impl Proxy {
         self.roster.insert(client);
     }
 
+    fn is_local(&self, address: Ipv4Addr) -> bool {
+        self.registrar.config.own_subnets.iter().any(|subnet| subnet.contains(&address))
+    }
+
     /// A station that is known with this address was reported again.
-    fn notice_again(&mut self, now: Now, interface: InterfaceIndex, mac: MacAddress, actions: &mut Vec<Action>) {
+    fn notice_again(
+        &mut self,
+        now: Now,
+        interface: InterfaceIndex,
+        mac: MacAddress,
+        evidence: Evidence,
+        actions: &mut Vec<Action>,
+    ) {
         self.with(mac, actions, |registrar, client, actions| {
             if registrar.change_radio(client, interface, actions) == Fate::Forget {
                 return Fate::Forget;
             }
-            registrar.hear(now, client, now.instant, actions);
+            match evidence {
+                Evidence::Use => {
+                    client.is_address_assumed = false;
+                    registrar.hear(now, client, now.instant, actions);
+                }
+                Evidence::Association => registrar.meet_again(now, client, actions),
+                Evidence::List => {}
+            }
             if let State::Unserved(_) = client.state {
                 actions.push(Action::DropHeld { mac });
             }
@@ -424,8 +460,19 @@ impl Proxy {
     }
 }
 
+/// How an address of a station is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Evidence {
+    /// The station uses it, or claims it.
+    Use,
+    /// The station associated, and had it before.
+    Association,
+    /// The station is on a list of those that are associated, and had it before.
+    List,
+}
+
 /// Whether a client can have this address.
-fn is_host_address(address: Ipv4Addr) -> bool {
+pub(crate) fn is_host_address(address: Ipv4Addr) -> bool {
     let reserved = address.octets()[0] == 0 || address.octets()[0] >= 240;
     !(reserved || address.is_loopback() || address.is_multicast() || address.is_link_local())
 }

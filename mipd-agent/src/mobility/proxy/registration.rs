@@ -23,6 +23,9 @@ use crate::{
 
 /// RFC 3024 §3.2 demands it of requests for a reverse tunnel; for the others it does no harm.
 const TTL: u8 = 255;
+/// The longest registration for a client that has not been seen to use its address: somebody else may have it by now, and
+/// must not be cut off for long.
+const ASSUMED_LIFETIME: Lifetime = Lifetime(60);
 
 /// Registers clients: everything that their registrations have in common.
 #[derive(Debug)]
@@ -76,7 +79,8 @@ impl Registrar {
         let care_of_addresses = &agent.care_of_addresses;
         let amendments = &client.amendments;
         let advertised = Some(agent.registration_lifetime).filter(|lifetime| *lifetime != Lifetime::DEREGISTER);
-        let limits = [advertised, amendments.lifetime].into_iter().flatten();
+        let assumed = client.is_address_assumed.then_some(ASSUMED_LIFETIME);
+        let limits = [advertised, amendments.lifetime, assumed].into_iter().flatten();
         Some(Plan {
             agent: Agent { address: agent.address, mac: agent.mac },
             care_of_address: care_of_addresses[amendments.care_of_address % care_of_addresses.len()],

@@ -116,6 +116,9 @@ impl Registrar {
             client.registered_in.get_or_insert(now.instant.since(client.noticed));
             actions.push(Action::ReleaseHeld { mac: client.mac });
         }
+        if client.is_address_assumed {
+            self.ask(client, actions);
+        }
         client.next = match renewal_time(exchange.sent, lifetime) {
             _ if client.may_have_been_away => NextRequest::At(return_time(now, client)),
             Some(at) => NextRequest::At(at),

@@ -180,7 +180,7 @@ impl Registrar {
         }
     }
 
-    fn ask(&self, client: &Client, actions: &mut Vec<Action>) {
+    pub(super) fn ask(&self, client: &Client, actions: &mut Vec<Action>) {
         let Some(home_agent) = client.home_agent else { return };
         if client.is_visitor() {
             actions.push(Action::ProbeAttachment {
@@ -200,9 +200,23 @@ impl Registrar {
         self.present(now, client, presence, actions);
     }
 
+    /// The client associated anew, so it is here now and may have been elsewhere before.
+    pub fn meet_again(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
+        client.watch.meet(now.instant);
+        match client.state {
+            State::AtHome => {
+                client.state = State::ComingHome;
+                client.patience = None;
+                self.return_home(now, client, actions);
+            }
+            _ => self.present(now, client, Presence::Interrupted, actions),
+        }
+    }
+
     /// The client answered a question.
     pub fn take_answer(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
-        let presence = client.watch.answer(now.instant);
+        client.is_address_assumed = false;
+        let presence = client.watch.answer(now.instant, self.config.idle_timeout);
         self.present(now, client, presence, actions);
     }
 

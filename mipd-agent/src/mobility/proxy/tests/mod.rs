@@ -1,6 +1,7 @@
 //! The proxy on a simulated clock: a scene with one access point, and agents played by the test.
 
 mod agents;
+mod association;
 mod bounds;
 mod challenge;
 mod codes;
