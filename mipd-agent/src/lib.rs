@@ -3,7 +3,7 @@
 //! Data flows one way round: socket → [`wire`] → [`mobility`] → actions → (`io` sends, `dataplane` applies,
 //! `control` shows). `mobility` never touches a socket, a clock or a map; `dataplane` knows nothing of Mobile IP messages.
 //!
-//! Without the feature `daemon` there are `wire` and `mobility` alone.
+//! Without the feature `daemon` there are `wire`, `mobility` and `stations` alone.
 
 #[cfg(feature = "daemon")]
 pub mod cli;
@@ -20,6 +20,5 @@ pub mod io;
 pub mod mobility;
 #[cfg(feature = "daemon")]
 pub mod state;
-#[cfg(feature = "daemon")]
 pub mod stations;
 pub mod wire;

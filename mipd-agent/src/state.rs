@@ -45,6 +45,8 @@ pub enum Table {
     Visitors,
     /// The access point's clients, by MAC.
     Clients,
+    /// The addresses that stations had, by MAC.
+    Addresses,
 }
 
 /// Why the store cannot be used.

@@ -19,8 +19,8 @@ use super::{
     roles::{HomeRoutes, UdpTunnelPolicy, VisitorIpv6},
     secret::SecretText,
     values::{
-        DurationText, FastPath, HostAddressText, InterfaceName, LifetimeText, MaskText, PrefixText, ServerAddressText,
-        SpiNumber,
+        DurationText, FastPath, HostAddressText, InterfaceName, LifetimeText, MacText, MaskText, PrefixText,
+        ServerAddressText, SpiNumber,
     },
 };
 
@@ -122,6 +122,18 @@ pub(super) struct AccessPointSection {
     pub visitor_ipv6: VisitorIpv6,
     pub registration_port: Option<Spanned<u16>>,
     pub maximum_clients: Option<Spanned<u32>>,
+    pub idle_timeout: Option<Spanned<DurationText>>,
+    pub remembered_addresses: Option<Spanned<u32>>,
+    pub remember_addresses_for: Option<Spanned<DurationText>>,
+    #[serde(default)]
+    pub clients: Vec<Spanned<ClientEntry>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct ClientEntry {
+    pub mac: MacText,
+    pub address: HostAddressText,
 }
 
 #[derive(Deserialize)]

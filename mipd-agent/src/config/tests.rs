@@ -71,7 +71,24 @@ fn every_mistake_has_its_one_line() {
         (
             format!("{ACCESS_POINT}vlan = 5\n"),
             "mipd.toml:6: unknown key `vlan`: expected uplink, bridge, radios, subnet-map, authoritative, \
-             subnet-map-key, subnet-map-key-file, registration-lifetime, encapsulation, reverse-tunnel, delivery, broadcast, proxy-extensions, local-subnets, visitor-ipv6, registration-port, maximum-clients",
+             subnet-map-key, subnet-map-key-file, registration-lifetime, encapsulation, reverse-tunnel, delivery, broadcast, proxy-extensions, local-subnets, visitor-ipv6, registration-port, maximum-clients, \
+             idle-timeout, remembered-addresses, remember-addresses-for, clients",
+        ),
+        (
+            format!("{ACCESS_POINT}clients = [{{ mac = \"01:00:5e:00:00:01\", address = \"10.1.0.5\" }}]\n"),
+            "mipd.toml:6: `01:00:5e:00:00:01` is no station's address: write that of one device",
+        ),
+        (
+            format!(
+                "{ACCESS_POINT}clients = [\n{{ mac = \"02:00:00:00:00:01\", address = \"10.1.0.5\" }},\n\
+                 {{ mac = \"02:00:00:00:00:02\", address = \"10.1.0.5\" }},\n]\n"
+            ),
+            "mipd.toml:8: client 02:00:00:00:00:02 with 10.1.0.5: 02:00:00:00:00:01 already has 10.1.0.5: keep one of \
+             the two",
+        ),
+        (
+            format!("{ACCESS_POINT}idle-timeout = \"1s\"\n"),
+            "mipd.toml:6: idle-timeout 1s is out of bounds: write 2s to 1h",
         ),
         (
             format!("{HOME_AGENT}maximum-lifetim = \"10h\"\n"),

@@ -7,6 +7,7 @@ use std::{
 };
 
 use ipnet::Ipv4Net;
+use mipd_common::mac::MacAddress;
 use serde::Deserialize;
 
 use crate::wire::types::{Lifetime, Spi};
@@ -83,6 +84,23 @@ impl TryFrom<String> for DurationText {
         humantime::parse_duration(&text)
             .map(Self)
             .map_err(|_| format!("`{text}` is not a duration: write a number and its unit, such as 7s, 10min or 10h"))
+    }
+}
+
+/// The Ethernet address of a station.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct MacText(pub MacAddress);
+
+impl TryFrom<String> for MacText {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let mac: MacAddress = text.parse().map_err(|error| format!("`{text}` is {error}"))?;
+        if mac.is_multicast() || mac == MacAddress::default() {
+            return Err(format!("`{text}` is no station's address: write that of one device"));
+        }
+        Ok(Self(mac))
     }
 }
 

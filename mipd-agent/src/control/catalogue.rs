@@ -7,6 +7,7 @@ use crate::{
         discovery::{advertiser::AdvertiserCounters, listener::ListenerCounters},
         proxy, subnet_map,
     },
+    stations::roster,
     wire::types::ReplyCode,
 };
 
@@ -219,8 +220,17 @@ const FOREIGN_AGENT_CODES: &[(u8, Option<&str>)] = &[
 ];
 
 /// The roles, as `mipd show counters` names them.
-pub const ROLES: [&str; 8] =
-    ["router", "tunnels", "home_agent", "foreign_agent", "access_point", "discovery", "subnet_map", "state"];
+pub const ROLES: [&str; 9] = [
+    "router",
+    "tunnels",
+    "home_agent",
+    "foreign_agent",
+    "access_point",
+    "stations",
+    "discovery",
+    "subnet_map",
+    "state",
+];
 
 /// All counters of a role (one of [`ROLES`]), in the order in which they are shown.
 pub fn of(role: &str) -> Vec<Entry> {
@@ -239,6 +249,7 @@ pub fn of(role: &str) -> Vec<Entry> {
             let proxy: Vec<_> = proxy::Counters::default().iter().map(Entry::from).collect();
             proxy.into_iter().chain(table(ACCESS_POINT)).chain(codes("denied", &all)).collect()
         }
+        "stations" => roster::Counters::default().iter().map(Entry::from).collect(),
         "discovery" => {
             let advertiser: Vec<_> = AdvertiserCounters::default().iter().map(Entry::from).collect();
             let listener: Vec<_> = ListenerCounters::default().iter().map(Entry::from).collect();

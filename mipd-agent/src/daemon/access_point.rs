@@ -18,7 +18,12 @@ use crate::{
         time::{Instant, Now},
     },
     state::{Remembered, Table},
-    stations::{claim, hold::Hold},
+    stations::{
+        claim,
+        hold::Hold,
+        notice::{News, Notice, Source},
+        roster::{Outcome as StationOutcome, Roster},
+    },
     wire::{
         advertisement,
         arp::ArpPacket,
@@ -56,6 +61,8 @@ pub struct AccessPoint {
     pub own_home_agent: Option<(Ipv4Addr, Ipv4Net)>,
     /// The foreign agent that the proxy was told to prefer.
     pub preferred_agent: Option<Ipv4Addr>,
+    /// Who is here, by all sources.
+    pub stations: Roster,
     /// First packets.
     pub hold: Hold,
     /// What the proxy does not see.
@@ -94,6 +101,10 @@ pub struct Port {
 impl AccessPoint {
     /// Takes up the clients of the agent that ran before.
     pub fn restore(&mut self, now: Now, remembered: &Remembered, context: &mut Context<'_>) -> Result<(), DaemonError> {
+        let addresses = remembered.records(Table::Addresses)?;
+        for mac in self.stations.memory_mut().restore(remembered.now(now), addresses) {
+            self.record_address(now, mac, context);
+        }
         let records = remembered.records(Table::Clients)?;
         let radio = |name: &str| self.radios.values().find(|radio| radio.name == name).map(|radio| radio.interface);
         let records: Vec<_> = records.into_iter().map(|record: ClientRecord| record.relocated(radio)).collect();
@@ -115,16 +126,43 @@ impl AccessPoint {
         let interface = InterfaceIndex(sighting.interface);
         let mac = sighting.mac;
         let event = match (sighting.kind, sighting.address) {
-            (SightingKind::Visitor, Some(address)) => Event::Visitor { interface, mac, address },
-            (SightingKind::Local, Some(address)) => Event::Local { interface, mac, address },
+            (SightingKind::Visitor | SightingKind::Local, Some(address)) => {
+                let news = News::Used { mac, address };
+                return self.take_notice(now, &Notice { source: Source::FirstPacket, interface, news }, context);
+            }
+            (SightingKind::Moved, _) => {
+                let news = News::Moved(mac);
+                return self.take_notice(now, &Notice { source: Source::FirstPacket, interface, news }, context);
+            }
             (SightingKind::Returned, _) => Event::Returned { mac, interface },
-            (SightingKind::Moved, _) => Event::Moved { mac },
             (SightingKind::Announced, Some(address)) => Event::Announced { mac, address },
             (SightingKind::Attached, _) => Event::Attached { mac },
             // Nothing to register.
             (SightingKind::Visitor | SightingKind::Local | SightingKind::Announced, None) => return,
         };
         self.notice(now, event, context);
+    }
+
+    /// A source tells something of a station.
+    pub fn take_notice(&mut self, now: Now, notice: &Notice, context: &mut Context<'_>) {
+        let mut outcomes = Vec::new();
+        self.stations.take(now.instant, notice, &mut outcomes);
+        self.follow(now, outcomes, context);
+    }
+
+    /// Does what comes of notices.
+    fn follow(&mut self, now: Now, outcomes: Vec<StationOutcome>, context: &mut Context<'_>) {
+        for outcome in outcomes {
+            match outcome {
+                StationOutcome::Tell(event) => self.notice(now, event, context),
+                StationOutcome::ReportAgain(mac) => forget_seen(mac, context),
+                StationOutcome::MemoryChanged(mac) => self.record_address(now, mac, context),
+            }
+        }
+    }
+
+    fn record_address(&self, now: Now, mac: MacAddress, context: &Context<'_>) {
+        context.state.record(now, Table::Addresses, &mac.0, |now| self.stations.memory().record(now, mac));
     }
 
     /// The uplink was interrupted, or may be on another link now.
@@ -192,8 +230,8 @@ impl AccessPoint {
                     return;
                 }
                 if let Some(radio) = context.dataplane.radio_of(link.source) {
-                    let interface = InterfaceIndex(radio);
-                    self.notice(now, Event::Visitor { interface, mac: link.source, address }, context);
+                    let (interface, news) = (InterfaceIndex(radio), News::Used { mac: link.source, address });
+                    self.take_notice(now, &Notice { source: Source::FirstPacket, interface, news }, context);
                 }
             }
             Some(_) => {
@@ -428,11 +466,7 @@ impl AccessPoint {
                 }
                 Action::UpdateSwitches { mac } => self.send_on_uplink(&frame::layer_2_update(mac)),
                 Action::Solicit => self.listener.solicit(now.instant),
-                Action::ForgetSeen { mac } => {
-                    if let Err(error) = context.dataplane.forget_seen(mac) {
-                        tracing::warn!(client = %mac, %error, "cannot have the station reported again");
-                    }
-                }
+                Action::ForgetSeen { mac } => forget_seen(mac, context),
                 Action::ClientChanged { mac } => {
                     context.state.record(now, Table::Clients, &mac.0, |now| self.record(now, mac));
                 }
@@ -469,6 +503,12 @@ impl AccessPoint {
         for bytes in self.hold.release_arp(mac) {
             self.give_back(&bytes, context);
         }
+    }
+}
+
+fn forget_seen(mac: MacAddress, context: &mut Context<'_>) {
+    if let Err(error) = context.dataplane.forget_seen(mac) {
+        tracing::warn!(client = %mac, %error, "cannot have the station reported again");
     }
 }
 

@@ -30,6 +30,7 @@ use crate::{
         subnet_map::{SubnetMap, SubnetMapError},
         time::{Instant, Now},
     },
+    stations::{memory::Memory, roster::Roster},
     wire::{
         proxy_mode::AccessTechnology,
         types::{CareOfAddress, HomeAgentAddress, Lifetime},
@@ -407,14 +408,21 @@ impl Plan {
             proxy_extensions: settings.proxy_extensions.then_some(AccessTechnology::WirelessLan),
             registration_port: self.registration_port,
             maximum_clients: settings.maximum_clients as usize,
+            idle_timeout: settings.idle_timeout,
             ..proxy::Config::new(uplink.interface, own_subnets.clone())
         };
+        let configured = settings.clients.iter().map(|client| (client.mac, client.address)).collect();
         let address = self.address(&settings.bridge)?.addr();
         Ok(Some(AccessPoint {
             proxy: Proxy::new(proxy, rand::random()),
             listener: Listener::new(address, rand::random()),
             own_home_agent: None,
             preferred_agent: None,
+            stations: Roster::new(
+                own_subnets.clone(),
+                settings.maximum_clients as usize,
+                Memory::new(settings.remembered_addresses as usize, settings.remember_for, configured),
+            ),
             hold: crate::stations::hold::Hold::default(),
             counters: access_point::Counters::default(),
             address,

@@ -20,13 +20,14 @@ const FORMAT_KEY: &str = "format";
 const RUN_KEY: &str = "run";
 
 impl Table {
-    const ALL: [Self; 3] = [Self::Bindings, Self::Visitors, Self::Clients];
+    const ALL: [Self; 4] = [Self::Bindings, Self::Visitors, Self::Clients, Self::Addresses];
 
     fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
         TableDefinition::new(match self {
             Self::Bindings => "bindings",
             Self::Visitors => "visitors",
             Self::Clients => "clients",
+            Self::Addresses => "addresses",
         })
     }
 }

@@ -1,7 +1,13 @@
-//! What an access point keeps of the clients that it notices until they are registered.
+//! Noticing clients: what an access point knows of stations before, beside and beyond their registrations.
 //!
+//! * [`notice`]: what a source tells, in one form for all sources;
+//! * [`roster`]: all sources together, as events for the proxy;
+//! * [`memory`]: which address a station had;
 //! * [`hold`]: the bounded store of first packets;
 //! * [`claim`]: what a station's DHCP message says of its address.
 
 pub mod claim;
 pub mod hold;
+pub mod memory;
+pub mod notice;
+pub mod roster;

@@ -1,23 +1,23 @@
 //! `[access-point]`: the box that visiting clients associate with.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::Duration};
 
 use ipnet::Ipv4Net;
-use mipd_common::maps::LIST_LENGTH;
+use mipd_common::{mac::MacAddress, maps::LIST_LENGTH};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{count, encapsulation};
+use super::{count, duration, encapsulation};
 use crate::mobility::{
-    proxy::ReverseTunnelPolicy,
+    proxy::{self, ReverseTunnelPolicy},
     tunnel::{Delivery, Encapsulation},
 };
 use crate::{
     config::{
-        document::{AccessPointSection, RadioEntry, SubnetMapText},
+        document::{AccessPointSection, ClientEntry, RadioEntry, SubnetMapText},
         error::{ConfigError, Source},
         secret,
-        values::{HostAddressText, InterfaceName, MaskText},
+        values::{HostAddressText, InterfaceName, MacText, MaskText},
     },
     wire::{
         authentication::Key,
@@ -27,6 +27,9 @@ use crate::{
 
 const REGISTRATION_LIFETIME: Lifetime = Lifetime(600);
 const MAXIMUM_CLIENTS: u32 = 4096;
+const REMEMBERED_ADDRESSES: u32 = 4096;
+/// A day: what DHCP servers commonly lease an address for.
+const REMEMBER_FOR: Duration = Duration::from_hours(24);
 /// How many access points may be authoritative.
 const MAXIMUM_AUTHORITATIVE: usize = 3;
 /// The port of the agents themselves (RFC 5944 §3.3).
@@ -65,6 +68,23 @@ pub struct AccessPoint {
     pub registration_port: Option<u16>,
     /// Clients beyond this number are not served.
     pub maximum_clients: u32,
+    /// How long a client that is silent, but answers, is left alone at most before it is asked again.
+    pub idle_timeout: Duration,
+    /// How many stations' addresses are remembered beyond their stay.
+    pub remembered_addresses: u32,
+    /// For how long.
+    pub remember_for: Duration,
+    /// The addresses of clients that the operator knows.
+    pub clients: Vec<StaticClient>,
+}
+
+/// A client whose address the operator knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StaticClient {
+    /// The client.
+    pub mac: MacAddress,
+    /// Its address.
+    pub address: Ipv4Addr,
 }
 
 /// One radio (or any interface) with clients behind it.
@@ -147,6 +167,28 @@ pub(in crate::config) fn validate(
         visitor_ipv6: section.visitor_ipv6,
         registration_port: section.registration_port.map(Spanned::into_inner),
         maximum_clients: count(source, "maximum-clients", section.maximum_clients.as_ref(), 1 << 20, MAXIMUM_CLIENTS)?,
+        idle_timeout: duration(
+            source,
+            "idle-timeout",
+            section.idle_timeout.as_ref(),
+            Duration::from_secs(2)..=Duration::from_hours(1),
+            proxy::Config::IDLE_TIMEOUT,
+        )?,
+        remembered_addresses: count(
+            source,
+            "remembered-addresses",
+            section.remembered_addresses.as_ref(),
+            1 << 20,
+            REMEMBERED_ADDRESSES,
+        )?,
+        remember_for: duration(
+            source,
+            "remember-addresses-for",
+            section.remember_addresses_for.as_ref(),
+            Duration::from_mins(1)..=Duration::from_hours(24 * 365),
+            REMEMBER_FOR,
+        )?,
+        clients: static_clients(source, &section.clients)?,
         uplink: section.uplink.into_inner(),
         bridge: section.bridge.into_inner(),
     })
@@ -235,6 +277,22 @@ fn radios(source: &Source<'_>, section: &AccessPointSection) -> Result<Vec<Radio
         return Err(source.error(&section.radios.span(), "radios is empty: name at least one interface with clients"));
     }
     Ok(radios)
+}
+
+fn static_clients(source: &Source<'_>, entries: &[Spanned<ClientEntry>]) -> Result<Vec<StaticClient>, ConfigError> {
+    let mut clients: Vec<StaticClient> = Vec::new();
+    for entry in entries {
+        let ClientEntry { mac: MacText(mac), address: HostAddressText(address) } = *entry.get_ref();
+        if let Some(other) = clients.iter().find(|other| other.mac == mac || other.address == address) {
+            let message = format!(
+                "client {mac} with {address}: {} already has {}: keep one of the two",
+                other.mac, other.address
+            );
+            return Err(source.error(&entry.span(), message));
+        }
+        clients.push(StaticClient { mac, address });
+    }
+    Ok(clients)
 }
 
 fn subnet_map(source: &Source<'_>, entries: &[Spanned<SubnetMapText>]) -> Result<Vec<SubnetMapEntry>, ConfigError> {

@@ -16,7 +16,7 @@ pub(super) use self::{
     foreign_agent::validate as foreign_agent, home_agent::validate as home_agent,
 };
 pub use self::{
-    access_point::{AccessPoint, Radio, SubnetMapEntry, SubnetMapExchange, VisitorIpv6},
+    access_point::{AccessPoint, Radio, StaticClient, SubnetMapEntry, SubnetMapExchange, VisitorIpv6},
     advertisement::Advertisement,
     encapsulation::UdpTunnelPolicy,
     foreign_agent::ForeignAgent,
