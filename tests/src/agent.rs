@@ -19,7 +19,7 @@ use crate::process::Process;
 use crate::wait;
 
 /// How long an agent may take until it answers on its control socket, on a busy machine.
-const START_PATIENCE: Duration = Duration::from_secs(15);
+const START_PATIENCE: Duration = Duration::from_mins(1);
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// An agent on a box, running or not.

@@ -169,8 +169,7 @@ impl Deployment {
             return Ok(bindings.is_empty().then_some(Value::Null));
         }
         let clients = self.access_point(place).rows_of("clients", CLIENT)?;
-        let fresh = |row: &&Value| row["state"] == "registered" && age(row).is_some_and(|age| age <= since.elapsed());
-        Ok(clients.iter().find(fresh).filter(|_| !bindings.is_empty()).cloned())
+        Ok(clients.iter().find(|row| is_registered(row, since)).filter(|_| !bindings.is_empty()).cloned())
     }
 
     /// Moves the client and waits until it is registered where it went.
@@ -247,6 +246,11 @@ impl Agents {
     fn all_mut(&mut self) -> [&mut Agent; 7] {
         [&mut self.ha, &mut self.fa1, &mut self.fa2, &mut self.home_ap, &mut self.ap1, &mut self.ap2, &mut self.ap3]
     }
+}
+
+/// Whether a row of `mipd show clients` is of a registration that is no older than `since`.
+pub fn is_registered(row: &Value, since: Instant) -> bool {
+    row["state"] == "registered" && age(row).is_some_and(|age| age <= since.elapsed())
 }
 
 /// How old a registration is at least, from its lifetimes (whole seconds).

@@ -2,6 +2,7 @@
 //!
 //! [`Lab`] owns everything (namespaces, bridges, processes, files) and removes it when dropped. [`topology`] builds the
 //! networks that demo, tests and benches share; [`agent`] runs `mipd` on the boxes; [`deployment`] puts both together;
+//! [`wifi`] has real associations on simulated radios;
 //! [`radius`] runs `FreeRADIUS`, [`scapy`] Scapy; [`translator`] is a NAT; [`traffic`] measures what a client notices; [`capture`] records what went over a wire;
 //! [`chain`] is the data path alone, between two routers without agents;
 //! [`mod@bench`] measures how fast it all is.
@@ -33,6 +34,7 @@ pub mod traffic;
 pub mod translator;
 pub mod tun;
 pub mod wait;
+pub mod wifi;
 pub mod wire;
 
 pub use host::Host;

@@ -191,14 +191,14 @@ fn filtering_host(lab: &Lab, name: &str, filter: ReversePathFilter) -> Result<Ho
     Ok(host)
 }
 
-fn router(lab: &Lab, name: &str, filter: ReversePathFilter) -> Result<Host> {
+pub(crate) fn router(lab: &Lab, name: &str, filter: ReversePathFilter) -> Result<Host> {
     let host = filtering_host(lab, name, filter)?;
     host.forward()?;
     Ok(host)
 }
 
 /// The correspondent and its wire to a router's interface, 10.9.0.0/24.
-fn correspondent_behind(lab: &Lab, router: &Host, interface: &str) -> Result<Host> {
+pub(crate) fn correspondent_behind(lab: &Lab, router: &Host, interface: &str) -> Result<Host> {
     let gateway = Ipv4Addr::new(10, 9, 0, 1);
     let wire = lab.wire("cn")?;
     wire.connect(router, interface, mac(0, gateway))?;
@@ -211,7 +211,13 @@ fn correspondent_behind(lab: &Lab, router: &Host, interface: &str) -> Result<Hos
 }
 
 /// The router of 10.`number`.0.0/24, joined to the core by 10.0.`number`.0/30.
-fn subnet_router(lab: &Lab, name: &str, core: &Host, number: u8, filter: ReversePathFilter) -> Result<Router> {
+pub(crate) fn subnet_router(
+    lab: &Lab,
+    name: &str,
+    core: &Host,
+    number: u8,
+    filter: ReversePathFilter,
+) -> Result<Router> {
     let host = router(lab, name, filter)?;
     let wire = lab.wire(&format!("core{number}"))?;
     let (near, far) = (Ipv4Addr::new(10, 0, number, 1), Ipv4Addr::new(10, 0, number, 2));
@@ -235,20 +241,37 @@ fn lan(lab: &Lab, router: &Host, interface: &str, number: u8) -> Result<Lan> {
 }
 
 fn access_point(lab: &Lab, name: &str, lan: &Lan, number: u8, filter: ReversePathFilter) -> Result<AccessPoint> {
+    let (host, address) = radioless_access_point(lab, name, lan, number, filter)?;
+    let air = lab.wire(&format!("air-{name}"))?;
+    air.connect(&host, RADIO, radio_mac(address))?;
+    host.add_port(BRIDGE, RADIO)?;
+    Ok(AccessPoint { host, address, air: Air::new(air) })
+}
+
+/// An access point with its bridge and wired port, and its own address. Its radio may come from elsewhere.
+pub(crate) fn radioless_access_point(
+    lab: &Lab,
+    name: &str,
+    lan: &Lan,
+    number: u8,
+    filter: ReversePathFilter,
+) -> Result<(Host, Ipv4Net)> {
     let host = filtering_host(lab, name, filter)?;
     let address = in_lan(lan, number);
     host.add_bridge(BRIDGE, mac(0, address.addr()))?;
     lan.wire.connect(&host, UPLINK, mac(1, address.addr()))?;
     host.add_port(BRIDGE, UPLINK)?;
-    let air = lab.wire(&format!("air-{name}"))?;
-    air.connect(&host, RADIO, mac(2, address.addr()))?;
-    host.add_port(BRIDGE, RADIO)?;
     host.add_address(BRIDGE, address)?;
     host.add_default_route(lan.gateway.addr())?;
-    Ok(AccessPoint { host, address, air: Air::new(air) })
+    Ok((host, address))
 }
 
-fn wired_host(lab: &Lab, name: &str, lan: &Lan, number: u8, filter: ReversePathFilter) -> Result<Host> {
+/// The Ethernet address of an access point's radio, by its own address.
+pub(crate) fn radio_mac(address: Ipv4Net) -> [u8; 6] {
+    mac(2, address.addr())
+}
+
+pub(crate) fn wired_host(lab: &Lab, name: &str, lan: &Lan, number: u8, filter: ReversePathFilter) -> Result<Host> {
     let host = filtering_host(lab, name, filter)?;
     let address = in_lan(lan, number);
     lan.wire.connect(&host, "eth0", mac(0, address.addr()))?;
@@ -260,12 +283,17 @@ fn wired_host(lab: &Lab, name: &str, lan: &Lan, number: u8, filter: ReversePathF
 fn client(lab: &Lab, home_ap: &AccessPoint, home: &Lan) -> Result<Client> {
     let host = lab.host("client")?;
     let client = Client::associate(host, lab.wires(), &home_ap.air, CLIENT_MAC)?;
+    settle_at_home(&client.host, CLIENT, home)?;
+    Ok(client)
+}
+
+/// Gives a client its home address and its gateway.
+pub(crate) fn settle_at_home(client: &Host, address: Ipv4Addr, home: &Lan) -> Result<()> {
     // As connection managers do it, nothing is sent while there is no link. Otherwise an ARP request lost in that time
     // would hold everything back until the stack's retry a second later, which says nothing about the network.
-    client.host.namespace().set_sysctl("net/ipv4/conf/wlan0/ignore_routes_with_linkdown", "1")?;
-    client.host.add_address(crate::radio::CLIENT_INTERFACE, net(CLIENT, home.gateway.prefix_len()))?;
-    client.host.add_default_route(home.gateway.addr())?;
-    Ok(client)
+    client.namespace().set_sysctl("net/ipv4/conf/wlan0/ignore_routes_with_linkdown", "1")?;
+    client.add_address(crate::radio::CLIENT_INTERFACE, net(address, home.gateway.prefix_len()))?;
+    client.add_default_route(home.gateway.addr())
 }
 
 fn in_lan(lan: &Lan, number: u8) -> Ipv4Net {

@@ -41,6 +41,8 @@ pub enum Purpose {
     Fuzz,
     /// Running tests under other kernels, in QEMU.
     Kernels,
+    /// Running Wi-Fi tests under other kernels, in QEMU.
+    Wifi,
     /// All of these.
     All,
 }
@@ -55,7 +57,11 @@ impl Purpose {
     }
 
     fn boots(self) -> bool {
-        matches!(self, Self::Kernels | Self::All)
+        matches!(self, Self::Kernels | Self::Wifi | Self::All)
+    }
+
+    fn simulates_radios(self) -> bool {
+        matches!(self, Self::Wifi | Self::All)
     }
 
     fn lints(self) -> bool {

@@ -28,13 +28,18 @@ answer() {
 answer wireshark-common wireshark-common/install-setuid
 answer iperf3 iperf3/start_daemon
 services=
-for service in freeradius; do
+for service in freeradius hostapd; do
     dpkg -s "$service" > /dev/null 2>&1 || services="$services $service"
 done
+units=
+dpkg -s wpasupplicant > /dev/null 2>&1 || units=wpa_supplicant.service
 install() { apt-get -q -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"; }
 install "$@" || { apt-get -q update && install "$@"; }
 for service in $services; do
     if dpkg -s "$service" > /dev/null 2>&1; then update-rc.d "$service" disable; fi
+done
+for unit in $units; do
+    if [ -e "/lib/systemd/system/$unit" ] && command -v systemctl > /dev/null; then systemctl -q disable "$unit"; fi
 done
 "#;
 
@@ -88,6 +93,16 @@ const GUESTS: &[Program] = if cfg!(target_arch = "x86_64") {
     &[]
 };
 
+/// Both ends of a simulated radio link, in a guest.
+const WIFI: &[Program] = if cfg!(target_arch = "x86_64") {
+    &[
+        ("hostapd", "hostapd", "is the access point on a simulated radio"),
+        ("wpa_supplicant", "wpasupplicant", "is the station on a simulated radio"),
+    ]
+} else {
+    &[]
+};
+
 const FUZZING: [Program; 1] = [("c++", "g++", "compiles libFuzzer")];
 
 /// Packages whose programs are not on this machine.
@@ -99,9 +114,12 @@ pub fn missing(purpose: super::Purpose) -> Vec<Package> {
     missing
 }
 
-/// Packages of guests, whose programs are not on this machine. Everything else works without them.
-pub fn missing_of_guests() -> Vec<Package> {
-    missing_programs(GUESTS.iter(), |program| command::find(program).is_some())
+/// Packages of guests, and of what runs in them for this purpose, whose programs are not on this machine. Everything else
+/// works without them.
+pub fn missing_of_guests(purpose: super::Purpose) -> Vec<Package> {
+    let radios = if purpose.simulates_radios() { WIFI } else { &[] };
+    let guests = if purpose.boots() { GUESTS } else { &[] };
+    missing_programs(guests.iter().chain(radios), |program| command::find(program).is_some())
 }
 
 fn missing_of(purpose: super::Purpose, present: impl Fn(&str) -> bool) -> Vec<Package> {

@@ -49,7 +49,7 @@ impl Facts {
             compiler: Compiler::find(route)?.is_some(),
             linker: bpf_linker::find()?.err(),
             packages: packages::missing(purpose),
-            guests: if purpose.boots() { packages::missing_of_guests() } else { Vec::new() },
+            guests: packages::missing_of_guests(purpose),
             components: if purpose.lints() { missing_components() } else { Vec::new() },
             scapy: purpose.tests() && !python::is_here()?,
         })

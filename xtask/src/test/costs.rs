@@ -25,6 +25,11 @@ struct Cost {
 }
 
 impl Costs {
+    /// Whether no test has written any.
+    pub fn is_empty(&self) -> bool {
+        self.kernels.is_empty()
+    }
+
     /// Adds those of a kernel.
     pub fn add(&mut self, release: &str, file: &Path) -> Result<()> {
         let text = fs::read_to_string(file).with_context(|| format!("there is no {}", file.display()))?;

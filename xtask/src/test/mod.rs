@@ -34,8 +34,12 @@ pub struct Arguments {
     filter: Option<String>,
     /// Run the kernel programs' tests under other kernels, in QEMU: all of the default, or those named
     #[arg(long, value_name = "LINES", value_delimiter = ',', num_args = 0..=1, require_equals = true,
-        default_missing_value = matrix::LINES)]
+        default_missing_value = matrix::KERNEL_LINES)]
     kernels: Option<Vec<guest::Line>>,
+    /// Run the Wi-Fi tests, with simulated radios, under other kernels in QEMU: both of the default, or those named
+    #[arg(long, value_name = "LINES", value_delimiter = ',', num_args = 0..=1, require_equals = true,
+        default_missing_value = matrix::WIFI_LINES)]
+    wifi: Option<Vec<guest::Line>>,
     /// Passed on to every test program
     #[arg(last = true, value_name = "ARGUMENTS")]
     passed_on: Vec<String>,
@@ -43,8 +47,15 @@ pub struct Arguments {
 
 /// `cargo xtask test`. Its last line is the sum, `N passed, N failed, N skipped`.
 pub fn main(workspace: &Workspace, arguments: &Arguments, route: Option<Route>) -> Result<()> {
-    if let Some(lines) = &arguments.kernels {
-        return finish(&matrix::run(workspace, lines, arguments, route)?);
+    let matrices = [(&matrix::KERNELS, &arguments.kernels), (&matrix::WIFI, &arguments.wifi)];
+    let asked_for: Vec<_> =
+        matrices.into_iter().filter_map(|(matrix, lines)| Some((matrix, lines.as_ref()?))).collect();
+    if !asked_for.is_empty() {
+        let mut total = Summary::default();
+        for (matrix, lines) in asked_for {
+            total.append(matrix.run(workspace, lines, arguments, route)?);
+        }
+        return finish(&total);
     }
     setup::ensure(workspace, Purpose::Test, route)?;
     let obstacle = kernel::obstacle();

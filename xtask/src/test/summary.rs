@@ -70,6 +70,14 @@ impl Summary {
         self.failures.extend(other.failures.into_iter().map(|test| format!("{program}: {test}")));
     }
 
+    /// Adds results that are named already.
+    pub fn append(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped.extend(other.skipped);
+        self.failures.extend(other.failures);
+    }
+
     /// Whether nothing failed.
     pub fn succeeded(&self) -> bool {
         self.failed == 0
@@ -100,6 +108,16 @@ pub fn is_progress(line: &str) -> bool {
 /// What failed tests printed; all output if the program died before it could sort that out.
 pub fn failures(output: &str) -> &str {
     output.find("\nfailures:\n").map_or(output, |start| &output[start + 1..])
+}
+
+/// What passed tests printed, each with its name.
+pub fn printed(output: &str) -> &str {
+    const HEADING: &str = "\nsuccesses:\n";
+    let mut sections = output.splitn(3, HEADING).skip(1);
+    match (sections.next(), sections.next()) {
+        (Some(printed), Some(_)) => printed.trim_start(),
+        _ => "",
+    }
 }
 
 /// The number before a word: `12` of `ok. 12 passed; 0 failed`.
@@ -159,6 +177,13 @@ test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; 
     fn what_passed_tests_printed_is_left_out_of_a_failure() {
         assert!(failures(OUTPUT).starts_with("failures:\n\n---- roles::denies"));
         assert_eq!(failures("running 1 test\nkilled"), "running 1 test\nkilled");
+    }
+
+    #[test]
+    fn what_passed_tests_printed_is_found() {
+        assert!(printed(OUTPUT).starts_with("---- lab::makes_namespaces stdout ----\nSKIPPED"), "{}", printed(OUTPUT));
+        assert!(printed(OUTPUT).trim_end().ends_with("needs root"), "{}", printed(OUTPUT));
+        assert_eq!(printed("running 1 test\nsuccesses:\n    one\n"), "");
     }
 
     #[test]

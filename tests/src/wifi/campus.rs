@@ -1,0 +1,194 @@
+//! A home network and a visited one, each with a router and an access point whose radio hostapd runs, and a station.
+//!
+//! ```text
+//!  station ))) home-ap ══ lan1 ══ ha ───── core ───── fa ══ lan2 ══ visited-ap )))
+//!                                           │
+//!                                     correspondent
+//! ```
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use mipd_common::mac::MacAddress;
+use serde_json::Value;
+
+use super::Security;
+use super::hostapd::{Hostapd, Network};
+use super::hwsim::Radios;
+use super::station::Station;
+use crate::agent::Agent;
+use crate::agent::config::{FastPath, Role, Settings};
+use crate::host::Host;
+use crate::lab::Lab;
+use crate::radio::CLIENT_INTERFACE;
+use crate::topology::{self, CLIENT, CLIENT_MAC, RADIO, ReversePathFilter, Router};
+use crate::wait;
+
+/// The network's name.
+pub const SSID: &str = "campus";
+/// What lets stations into it, if anything has to.
+pub const PASSPHRASE: &str = "correct horse battery";
+/// Emulated machines are slow, and busy when others are.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+const ROAM_ATTEMPTS: usize = 3;
+const CARE_OF_ADDRESS: &str = "10.2.0.1";
+
+/// The networks, their agents, and a station that has its home address and is not associated yet. What ends first comes first.
+pub struct Campus {
+    /// The station.
+    pub station: Station,
+    /// The home agent.
+    pub ha: Agent,
+    /// The foreign agent.
+    pub fa: Agent,
+    /// At home.
+    pub home: AccessPoint,
+    /// In the visited network.
+    pub visited: AccessPoint,
+    /// Whom the station talks to.
+    pub correspondent: Host,
+    /// The home router and its LAN.
+    pub home_router: Router,
+    /// The network that both access points announce.
+    pub network: Network,
+    _radios: Radios,
+    /// The lab; removed with it.
+    pub lab: Lab,
+}
+
+/// An access point.
+pub struct AccessPoint {
+    /// Its agent.
+    pub agent: Agent,
+    /// Its hostapd.
+    pub hostapd: Hostapd,
+    /// Its radio's address.
+    pub bssid: MacAddress,
+}
+
+impl Campus {
+    /// Builds everything and starts all agents.
+    pub fn build(label: &str, security: Security) -> Result<Self> {
+        let lab = Lab::new(label)?;
+        let filter = ReversePathFilter::default();
+        let core = topology::router(&lab, "core", filter)?;
+        let correspondent = topology::correspondent_behind(&lab, &core, "cn0")?;
+        let home_router = topology::subnet_router(&lab, "ha", &core, 1, filter)?;
+        let visited_router = topology::subnet_router(&lab, "fa", &core, 2, filter)?;
+        let network = Network { ssid: SSID.to_owned(), security, isolated: true };
+
+        let radios = Radios::new(&lab)?;
+        let settings = Settings::new(FastPath::Auto);
+        let subnet_map = [home_router.lans[0].gateway];
+        let access_point = |name: &str, router: &Router| -> Result<AccessPoint> {
+            let (host, address) = topology::radioless_access_point(&lab, name, &router.lans[0], 11, filter)?;
+            let bssid = topology::radio_mac(address);
+            radios.give(&host, RADIO, bssid)?;
+            let hostapd = Hostapd::start(&lab, &host, &network)?;
+            let agent = Agent::configure(&lab, &host, &Role::access_point(&subnet_map), &settings)?;
+            Ok(AccessPoint { agent, hostapd, bssid: MacAddress(bssid) })
+        };
+        let home = access_point("home-ap", &home_router)?;
+        let visited = access_point("visited-ap", &visited_router)?;
+        let router = |router: &Router| Agent::configure(&lab, &router.host, &Role::router(router), &settings);
+        let (ha, fa) = (router(&home_router)?, router(&visited_router)?);
+        let host = lab.host("station")?;
+        let station = station(&lab, &radios, host, CLIENT_MAC, &network, &network.security)?;
+        topology::settle_at_home(&station.host, CLIENT, &home_router.lans[0])?;
+        let mut campus =
+            Self { station, ha, fa, home, visited, correspondent, home_router, network, _radios: radios, lab };
+        campus.start_agents()?;
+        Ok(campus)
+    }
+
+    fn start_agents(&mut self) -> Result<()> {
+        let mut agents = [&mut self.ha, &mut self.fa, &mut self.home.agent, &mut self.visited.agent];
+        agents.iter_mut().try_for_each(|agent| agent.launch())?;
+        agents.iter().try_for_each(|agent| agent.await_ready())?;
+        for access_point in [&self.home, &self.visited] {
+            access_point.agent.await_rows("agents", PATIENCE).context("no agent advertises itself")?;
+        }
+        Ok(())
+    }
+
+    /// Associates the station at an access point, and waits until both call it associated.
+    pub fn associate(&self, at: &AccessPoint) -> Result<()> {
+        self.station.associate(at.bssid)?;
+        self.await_admission(at)?.then_some(()).context("the station has left again at once")
+    }
+
+    /// Has the station roam to an access point, and waits until both call it associated. How long it was not associated,
+    /// as it sees that itself.
+    pub fn roam(&self, to: &AccessPoint) -> Result<Duration> {
+        for _ in 0..ROAM_ATTEMPTS {
+            let unassociated = self.station.roam(to.bssid)?;
+            if self.await_admission(to)? {
+                return Ok(unassociated);
+            }
+            // hostapd repeats the key handshake's messages after 100 ms, for which an emulated machine on a busy one is
+            // not made: the two can end up with different keys. The field's programs then begin anew, and so do we.
+            println!("the key handshake has failed on this busy machine: roaming again");
+        }
+        anyhow::bail!("the station does not stay with {}:\n{}", to.bssid, self.station.log_text())
+    }
+
+    /// Waits until the access point has let the station in; false if the station has left it before that.
+    fn await_admission(&self, to: &AccessPoint) -> Result<bool> {
+        let admitted = wait::until(PATIENCE, || {
+            if to.hostapd.has_admitted(MacAddress(CLIENT_MAC))? {
+                return Ok(Some(true));
+            }
+            Ok((!self.station.is_associated(to.bssid)?).then_some(false))
+        })?;
+        admitted.with_context(|| format!("{} does not let the station in:\n{}", to.bssid, to.hostapd.log_text()))
+    }
+
+    /// Waits until the home agent has no binding for the station, which is at home.
+    pub fn await_home(&self) -> Result<()> {
+        let ended = wait::until(PATIENCE, || Ok(self.ha.rows_of("bindings", CLIENT)?.is_empty().then_some(())))?;
+        ended.with_context(|| format!("the binding has not ended at home:\n{}", self.home.agent.log_tail()))
+    }
+
+    /// Waits until the home agent has a binding for the station at the foreign agent, and the visited access point calls it
+    /// registered since `since`.
+    pub fn await_visit(&self, since: Instant) -> Result<()> {
+        let registered = wait::until(PATIENCE, || {
+            let bindings = self.ha.rows_of("bindings", CLIENT)?;
+            if !bindings.iter().any(|binding| binding["care_of_address"] == CARE_OF_ADDRESS) {
+                return Ok(None);
+            }
+            let clients = self.visited.agent.rows_of("clients", CLIENT)?;
+            Ok(clients.iter().any(|client| crate::deployment::is_registered(client, since)).then_some(()))
+        })?;
+        registered.with_context(|| format!("the station is not registered:\n{}", self.visited.agent.log_tail()))
+    }
+}
+
+impl AccessPoint {
+    /// The row of its radio in `mipd show interfaces`.
+    pub fn radio(&self) -> Result<Value> {
+        let interfaces = self.agent.show("interfaces")?;
+        let rows = interfaces.as_array().context("`mipd show interfaces` is no array")?;
+        rows.iter().find(|row| row["interface"] == RADIO).cloned().context("the radio is not among the interfaces")
+    }
+
+    /// Packets of visitors that the program on its radio has sent on to the foreign agent.
+    pub fn forwarded(&self) -> Result<u64> {
+        let counters = self.agent.show("counters")?;
+        let rows = counters.as_array().context("`mipd show counters` is no array")?;
+        let on_radio = rows.iter().filter(|row| row["name"] == "station_forwarded" && row["interface"] == RADIO);
+        Ok(on_radio.filter_map(|row| row["value"].as_u64()).sum())
+    }
+}
+
+fn station(
+    lab: &Lab,
+    radios: &Radios,
+    host: Host,
+    mac: [u8; 6],
+    network: &Network,
+    security: &Security,
+) -> Result<Station> {
+    radios.give(&host, CLIENT_INTERFACE, mac)?;
+    Station::start(lab, host, &network.ssid, security)
+}
