@@ -124,6 +124,7 @@ fn clients(maps: &Inspection) -> Result<Vec<Client>, Failure> {
         last_code: None,
         attempts: None,
         registered_in_ms: None,
+        present_s: None,
     });
     Ok(clients.collect())
 }

@@ -207,6 +207,17 @@ impl Agent {
         Ok(rows.iter().filter(|row| row["name"] == name).filter_map(|row| row["value"].as_u64()).sum())
     }
 
+    /// `mipd trace`, as JSON: the steps of one client, by MAC or address.
+    pub fn trace(&self, client: &str) -> Result<Vec<Value>> {
+        let steps = parse("trace", &self.ask(&["trace", client, "--json"], "--socket", &self.socket)?)?;
+        steps.as_array().cloned().context("`mipd trace --json` is no array")
+    }
+
+    /// `mipd trace`, as people see it.
+    pub fn trace_text(&self, client: &str) -> Result<String> {
+        self.ask(&["trace", client], "--socket", &self.socket)
+    }
+
     /// `mipd deregister ADDRESS`.
     pub fn deregister(&self, address: Ipv4Addr) -> Result<()> {
         self.ask(&["deregister", &address.to_string()], "--socket", &self.socket).map(drop)
@@ -246,7 +257,7 @@ impl Agent {
 }
 
 fn parse(what: &str, text: &str) -> Result<Value> {
-    serde_json::from_str(text).with_context(|| format!("`mipd show {what} --json` printed no JSON: {text}"))
+    serde_json::from_str(text).with_context(|| format!("`mipd … {what} --json` printed no JSON: {text}"))
 }
 
 /// The binary to run: `MIPD_BINARY`, or the one in the folder of the build that this program belongs to.

@@ -170,7 +170,7 @@ impl World {
                 self.clock.run(pause.duration(), &mut self.proxy, Proxy::poll_timeout, handle);
             }
             Step::Stop => {
-                self.proxy.pause(&mut actions);
+                self.proxy.pause(now, &mut actions);
                 assert!(self.proxy.is_idle());
             }
             Step::Resume => self.proxy.resume(),

@@ -38,7 +38,9 @@ impl Agent {
         match Client::connect(&self.socket()?)?.request(request)? {
             Response::Done { message } => Ok(message),
             Response::Refused { message } => Err(message.into()),
-            Response::Report(_) => Err("the agent answered with a table: is it of another version?".into()),
+            Response::Report(_) | Response::Trace { .. } => {
+                Err("the agent answered with a table: is it of another version?".into())
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ mod show;
 mod table;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod unload;
 
 use std::{
@@ -58,6 +59,8 @@ enum Command {
     Check(check::Arguments),
     /// Show a table of the running agent, or of the pinned maps
     Show(show::Arguments),
+    /// Tell what happened to one client, step by step
+    Trace(trace::Arguments),
     /// End the registration of a home address
     Deregister(deregister::Arguments),
     /// Take no further clients; those served stay so (access point)
@@ -111,6 +114,7 @@ fn execute(
         Command::Load(arguments) => load::execute(&arguments, backend, output),
         Command::Check(arguments) => check::execute(&arguments, backend, output),
         Command::Show(arguments) => show::execute(&arguments, backend, output),
+        Command::Trace(arguments) => trace::execute(&arguments, output),
         Command::Deregister(arguments) => deregister::execute(&arguments, output),
         Command::Pause(arguments) => pause::execute(&arguments, pause::Switch::Pause, output),
         Command::Resume(arguments) => pause::execute(&arguments, pause::Switch::Resume, output),

@@ -19,6 +19,7 @@ use crate::{
     control::{
         Report, Request, Response, Server, What,
         report::{Counter, Interface},
+        trace::TraceStep,
     },
 };
 
@@ -175,7 +176,7 @@ impl Agent {
 fn help_names_every_command() {
     let help = mipd(&Recorder::default(), &["--help"]);
     help.exited(0);
-    for command in ["run", "check", "show", "deregister", "pause", "resume", "unload"] {
+    for command in ["run", "check", "show", "trace", "deregister", "pause", "resume", "unload"] {
         assert!(help.output.contains(&format!("\n  {command} ")), "{command} in {}", help.output);
     }
     assert_eq!(mipd(&Recorder::default(), &[]).exited(2).output, "");
@@ -183,7 +184,7 @@ fn help_names_every_command() {
 
 #[test]
 fn misuse_is_one_line_and_exit_code_2() {
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 7] = [
         (
             &["shw"],
             "mipd: unrecognized subcommand 'shw'; tip: a similar subcommand exists: 'show'; see `mipd --help`\n",
@@ -192,6 +193,11 @@ fn misuse_is_one_line_and_exit_code_2() {
             &["show", "binding"],
             "mipd: invalid value 'binding' for '<TABLE>'; [possible values: bindings, visitors, clients, agents, subnet-map, access-points, tunnels, \
              interfaces, counters, associations, violations]; tip: a similar value exists: 'bindings'; see `mipd --help`\n",
+        ),
+        (
+            &["trace", "her"],
+            "mipd: invalid value 'her' for '<MAC|ADDRESS>': \"her\" is neither an Ethernet address (02:00:00:00:00:05) \
+             nor an IPv4 address; see `mipd --help`\n",
         ),
         (&["deregister"], "mipd: the following required arguments were not provided: <ADDRESS>; see `mipd --help`\n"),
         (
@@ -428,5 +434,47 @@ fn unload_leaves_a_running_agent_alone() {
     let expected = format!("mipd: the agent on {} is still running: stop it first\n", socket.display());
     assert_eq!(outcome.exited(1).errors, expected);
     assert!(backend.calls.lock().unwrap().is_empty());
+    agent.stop();
+}
+
+#[test]
+fn trace_prints_a_line_per_step_or_all_of_it_as_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("mipd.sock");
+    let step = |time: &str, step: &str, text: &str| TraceStep {
+        time: time.into(),
+        role: "access_point".into(),
+        mac: Some("02:00:00:00:00:05".into()),
+        home_address: Some(Ipv4Addr::new(10, 1, 0, 100)),
+        step: step.into(),
+        text: text.into(),
+        ..TraceStep::default()
+    };
+    let steps = vec![
+        step("2026-10-05T10:14:03.000010Z", "noticed", "noticed by its first packet on wlan0: 10.1.0.100, foreign"),
+        step("2026-10-05T10:14:07.100000Z", "gone", "gone: it no longer answers"),
+    ];
+    let agent = Agent::start(&socket, Response::Trace { steps: steps.clone() });
+    let socket_text = socket.to_str().unwrap();
+    let text = mipd(&Recorder::default(), &["trace", "10.1.0.100", "--socket", socket_text]);
+    let expected = "\
+TIME                         CLIENT             ROLE          WHAT HAPPENED
+2026-10-05T10:14:03.000010Z  02:00:00:00:00:05  access point  noticed by its first packet on wlan0: 10.1.0.100, foreign
+2026-10-05T10:14:07.100000Z  02:00:00:00:00:05  access point  gone: it no longer answers
+";
+    assert_eq!(text.exited(0).output, expected);
+    let json = mipd(&Recorder::default(), &["trace", "02:00:00:00:00:05", "--json", "--socket", socket_text]);
+    assert_eq!(serde_json::from_str::<Vec<TraceStep>>(&json.exited(0).output).unwrap(), steps);
+    let asked = ["10.1.0.100", "02:00:00:00:00:05"].map(|client| Request::Trace { client: client.parse().unwrap() });
+    assert_eq!(agent.stop(), asked);
+}
+
+#[test]
+fn a_client_that_nobody_knows_is_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("mipd.sock");
+    let agent = Agent::start(&socket, Response::Refused { message: "nothing is known of 10.1.0.9 here".into() });
+    let outcome = mipd(&Recorder::default(), &["trace", "10.1.0.9", "--socket", socket.to_str().unwrap()]);
+    assert_eq!(outcome.exited(1).errors, "mipd: nothing is known of 10.1.0.9 here\n");
     agent.stop();
 }

@@ -5,6 +5,7 @@
 //! * [`protocol`]: requests and responses;
 //! * [`report`]: the tables of `mipd show`, whose JSON is a stable interface; [`catalogue`]: the counters in them, with
 //!   their meanings;
+//! * [`trace`]: the story of one client, for `mipd trace`;
 //! * [`server`]: the agent's end, which hands each request to the daemon with a [`Responder`];
 //! * [`client`]: the command line's end;
 //! * `socket`: where the socket is, and who may use it.
@@ -17,6 +18,7 @@ pub mod server;
 mod socket;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 
 pub use self::{
     client::{Client, ClientError},

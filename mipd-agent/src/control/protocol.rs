@@ -4,7 +4,10 @@ use std::{fmt, net::Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use super::report::Report;
+use super::{
+    report::Report,
+    trace::{Subject, TraceStep},
+};
 
 /// What a client asks of the agent.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -14,6 +17,11 @@ pub enum Request {
     Show {
         /// Which.
         what: What,
+    },
+    /// What happened to a client.
+    Trace {
+        /// Which.
+        client: Subject,
     },
     /// End the registration of a home address, wherever it is kept on this box.
     Deregister {
@@ -86,6 +94,11 @@ impl fmt::Display for What {
 pub enum Response {
     /// The table asked for.
     Report(Report),
+    /// The story asked for, in order of time.
+    Trace {
+        /// At least one.
+        steps: Vec<TraceStep>,
+    },
     /// It was done.
     Done {
         /// What exactly, for people.
@@ -114,6 +127,14 @@ mod tests {
                 Request::Deregister { address: Ipv4Addr::new(10, 1, 0, 5) },
                 r#"{"command":"deregister","address":"10.1.0.5"}"#,
             ),
+            (
+                Request::Trace { client: Subject::Address(Ipv4Addr::new(10, 1, 0, 5)) },
+                r#"{"command":"trace","client":"10.1.0.5"}"#,
+            ),
+            (
+                Request::Trace { client: "02:00:00:00:00:05".parse().unwrap() },
+                r#"{"command":"trace","client":"02:00:00:00:00:05"}"#,
+            ),
             (Request::Pause, r#"{"command":"pause"}"#),
             (Request::Resume, r#"{"command":"resume"}"#),
             (Request::ClearSubnetMap, r#"{"command":"clear_subnet_map"}"#),
@@ -128,6 +149,7 @@ mod tests {
     fn responses_have_their_documented_form() {
         let cases = [
             (Response::Report(Report::Bindings(Vec::new())), r#"{"status":"report","what":"bindings","rows":[]}"#),
+            (Response::Trace { steps: Vec::new() }, r#"{"status":"trace","steps":[]}"#),
             (Response::Done { message: "paused".into() }, r#"{"status":"done","message":"paused"}"#),
             (Response::Refused { message: "no".into() }, r#"{"status":"refused","message":"no"}"#),
         ];
@@ -139,9 +161,15 @@ mod tests {
 
     #[test]
     fn what_is_not_a_request_is_refused() {
-        for text in
-            ["", "{}", "[]", r#"{"command":"halt"}"#, r#"{"command":"show"}"#, r#"{"command":"show","what":"keys"}"#]
-        {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            r#"{"command":"halt"}"#,
+            r#"{"command":"show"}"#,
+            r#"{"command":"show","what":"keys"}"#,
+            r#"{"command":"trace","client":"her"}"#,
+        ] {
             assert!(serde_json::from_str::<Request>(text).is_err(), "{text}");
         }
     }

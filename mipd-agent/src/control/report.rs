@@ -166,6 +166,9 @@ pub struct Client {
     pub attempts: Option<u32>,
     /// Milliseconds from noticing the client to forwarding for it.
     pub registered_in_ms: Option<u64>,
+    /// Since it was noticed here.
+    #[serde(default)]
+    pub present_s: Option<u64>,
 }
 
 /// An agent that the access point hears.

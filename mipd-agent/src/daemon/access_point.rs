@@ -197,7 +197,7 @@ impl AccessPoint {
     pub fn pause(&mut self, now: Now, pause: bool, context: &mut Context<'_>) {
         if pause {
             let mut actions = Vec::new();
-            self.proxy.pause(&mut actions);
+            self.proxy.pause(now, &mut actions);
             self.apply(now, actions, context);
         } else {
             self.proxy.resume();
@@ -290,7 +290,9 @@ impl AccessPoint {
 
     /// Does what has become due.
     pub fn handle_timeout(&mut self, now: Now, context: &mut Context<'_>) {
-        self.hold.expire(now.instant);
+        for (mac, frames) in self.hold.expire(now.instant) {
+            self.proxy.held_dropped(now, mac, frames);
+        }
         if self.next_activity <= now.instant && !self.proxy.is_idle() {
             self.next_activity = now.instant + ACTIVITY_INTERVAL;
             let mut actions = Vec::new();
@@ -326,7 +328,10 @@ impl AccessPoint {
         match self.proxy.station(client) {
             Some(StationState::Hold { .. }) if arp => self.give_back(&bytes, context),
             Some(StationState::Forward { .. } | StationState::Local) => self.give_back(&bytes, context),
-            _ => self.hold.push(now.instant, client, bytes),
+            _ => {
+                let lost = self.hold.push(now.instant, client, bytes);
+                self.proxy.held_dropped(now, client, lost);
+            }
         }
     }
 
@@ -445,12 +450,17 @@ impl AccessPoint {
                     }
                 }
                 Action::ReleaseHeld { mac } => {
-                    for bytes in self.hold.release(mac) {
+                    let held = self.hold.release(mac);
+                    self.proxy.held_released(now, mac, held.len());
+                    for bytes in held {
                         self.give_back(&bytes, context);
                     }
                 }
                 Action::AssociationsNeeded { home_address } => self.wanted_associations.push(home_address),
-                Action::DropHeld { mac } => self.hold.discard(mac),
+                Action::DropHeld { mac } => {
+                    let dropped = self.hold.discard(mac);
+                    self.proxy.held_dropped(now, mac, dropped);
+                }
                 Action::ProbeAttachment { mac, interface, address, sender_address } => {
                     let request = ArpPacket::request(MacAddress::VIRTUAL_GATEWAY, sender_address, address.0);
                     let link = Link { destination: mac, source: MacAddress::VIRTUAL_GATEWAY };

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Seconds from the NTP epoch (1900) to the Unix epoch (1970).
-const NTP_TO_UNIX: u64 = 2_208_988_800;
+pub(super) const NTP_TO_UNIX: u64 = 2_208_988_800;
 
 /// The daemon's clock; its monotonic time starts when it is made.
 #[derive(Clone, Copy, Debug)]

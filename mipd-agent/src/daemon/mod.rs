@@ -21,6 +21,7 @@ mod radius;
 pub mod report;
 mod router;
 mod subnet_map;
+mod trace;
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -328,6 +329,7 @@ impl Daemon {
     fn answer(&mut self, request: &Request) -> Response {
         match request {
             Request::Show { what } => Response::Report(self.report(*what)),
+            Request::Trace { client } => self.trace(*client),
             Request::Deregister { address } => self.deregister(*address),
             Request::Pause => self.pause(true),
             Request::Resume => self.pause(false),

@@ -53,12 +53,8 @@ impl Daemon {
     }
 
     fn violations(&self, now: Now) -> Vec<Violation> {
-        let router = self.router.as_ref();
-        let home_agent = router.and_then(|router| router.home_agent.as_ref()).map(HomeAgent::violations);
-        let foreign_agent = router.and_then(|router| router.foreign_agent.as_ref()).map(ForeignAgent::violations);
-        let access_point = self.access_point.as_ref().map(|access_point| access_point.proxy.violations());
-        let logs = [("home_agent", home_agent), ("foreign_agent", foreign_agent), ("access_point", access_point)];
-        logs.into_iter()
+        self.violation_logs()
+            .into_iter()
             .flat_map(|(role, log)| {
                 log.into_iter().flat_map(ViolationLog::iter).map(move |violation| (role, violation))
             })
@@ -75,6 +71,15 @@ impl Daemon {
                 }
             })
             .collect()
+    }
+
+    /// What each role has refused.
+    pub(super) fn violation_logs(&self) -> [(&'static str, Option<&ViolationLog>); 3] {
+        let router = self.router.as_ref();
+        let home_agent = router.and_then(|router| router.home_agent.as_ref()).map(HomeAgent::violations);
+        let foreign_agent = router.and_then(|router| router.foreign_agent.as_ref()).map(ForeignAgent::violations);
+        let access_point = self.access_point.as_ref().map(|access_point| access_point.proxy.violations());
+        [("home_agent", home_agent), ("foreign_agent", foreign_agent), ("access_point", access_point)]
     }
 
     fn subnet_map(&self) -> Vec<SubnetMapEntry> {
@@ -172,6 +177,7 @@ impl Daemon {
                 last_code: client.last_code.map(|code| code.0),
                 attempts: Some(client.attempts),
                 registered_in_ms: client.registered_in.map(|time| time.as_millis() as u64),
+                present_s: Some(now.instant.since(client.noticed).as_secs()),
             })
             .collect()
     }

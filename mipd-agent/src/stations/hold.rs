@@ -47,9 +47,11 @@ pub struct Hold {
 
 impl Hold {
     /// Takes a frame in. At the client's bound the oldest frame goes: a newer one is worth more to a live session.
-    /// At the bound for all clients the new frame is refused, so that one station cannot empty another's queue.
-    pub fn push(&mut self, now: Instant, client: MacAddress, frame: Vec<u8>) {
+    /// At the bound for all clients the new frame is refused, so that one station cannot empty another's queue. Says how many
+    /// of the client's frames are lost by that.
+    pub fn push(&mut self, now: Instant, client: MacAddress, frame: Vec<u8>) -> usize {
         let size = frame.len();
+        let before = self.counters.overflowed;
         let mut queue = self.queues.remove(&client).unwrap_or_default();
         while queue.frames.len() >= FRAMES_PER_CLIENT || queue.bytes + size > BYTES_PER_CLIENT {
             let Some((_, oldest)) = queue.frames.pop_front() else { break };
@@ -68,10 +70,11 @@ impl Hold {
         if !queue.frames.is_empty() {
             self.queues.insert(client, queue);
         }
+        (self.counters.overflowed - before) as usize
     }
 
     /// Hands a client's frames back, oldest first.
-    pub fn release(&mut self, client: MacAddress) -> impl Iterator<Item = Vec<u8>> + use<> {
+    pub fn release(&mut self, client: MacAddress) -> impl ExactSizeIterator<Item = Vec<u8>> + use<> {
         let queue = self.queues.remove(&client).unwrap_or_default();
         self.bytes -= queue.bytes;
         self.counters.released += queue.frames.len() as u64;
@@ -93,17 +96,19 @@ impl Hold {
         released
     }
 
-    /// Gives a client's frames up.
-    pub fn discard(&mut self, client: MacAddress) {
-        if let Some(queue) = self.queues.remove(&client) {
-            self.bytes -= queue.bytes;
-            self.counters.expired += queue.frames.len() as u64;
-        }
+    /// Gives a client's frames up; says how many.
+    pub fn discard(&mut self, client: MacAddress) -> usize {
+        let queue = self.queues.remove(&client).unwrap_or_default();
+        self.bytes -= queue.bytes;
+        self.counters.expired += queue.frames.len() as u64;
+        queue.frames.len()
     }
 
-    /// Gives up every frame held for longer than [`LONGEST_HOLD`].
-    pub fn expire(&mut self, now: Instant) {
-        for queue in self.queues.values_mut() {
+    /// Gives up every frame held for longer than [`LONGEST_HOLD`]; says how many of whom.
+    pub fn expire(&mut self, now: Instant) -> Vec<(MacAddress, usize)> {
+        let mut expired = Vec::new();
+        for (client, queue) in &mut self.queues {
+            let before = queue.frames.len();
             while let Some((since, frame)) = queue.frames.front()
                 && now.since(*since) >= LONGEST_HOLD
             {
@@ -112,8 +117,12 @@ impl Hold {
                 self.counters.expired += 1;
                 queue.frames.pop_front();
             }
+            if queue.frames.len() < before {
+                expired.push((*client, before - queue.frames.len()));
+            }
         }
         self.queues.retain(|_, queue| !queue.frames.is_empty());
+        expired
     }
 
     /// When [`expire`](Self::expire) next has something to do.

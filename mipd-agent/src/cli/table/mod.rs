@@ -176,6 +176,7 @@ impl Row for Client {
         "REVERSE TUNNEL",
         "#ATTEMPTS",
         "#REGISTERED IN",
+        "#PRESENT",
         "LAST REPLY",
     ];
 
@@ -194,6 +195,7 @@ impl Row for Client {
             or_dash(self.reverse_tunnel.map(yes_no)),
             or_dash(self.attempts),
             or_dash(self.registered_in_ms.map(|milliseconds| format!("{milliseconds}ms"))),
+            remaining(self.present_s),
             or_dash(self.last_code.map(ReplyCode)),
         ]
     }

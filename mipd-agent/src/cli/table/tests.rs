@@ -123,6 +123,7 @@ fn clients() {
         last_code: Some(0),
         attempts: Some(1),
         registered_in_ms: Some(14),
+        present_s: Some(17),
     };
     let local = Client {
         mac: "02:00:00:00:00:06".into(),
@@ -141,16 +142,17 @@ fn clients() {
         last_code: None,
         attempts: None,
         registered_in_ms: None,
+        present_s: None,
     };
     let accepted = ReplyCode(0);
     let text = format!(
         "\
 MAC                HOME ADDRESS  INTERFACE  STATE       HOME AGENT  FOREIGN AGENT  CARE-OF ADDRESS  GRANTED  REMAINING  \
-ENCAPSULATION  REVERSE TUNNEL  ATTEMPTS  REGISTERED IN  LAST REPLY
+ENCAPSULATION  REVERSE TUNNEL  ATTEMPTS  REGISTERED IN  PRESENT  LAST REPLY
 02:00:00:00:00:05  10.1.0.100    wlan0      registered  10.1.0.1    10.2.0.1       10.2.0.1            600s       583s  \
-ipip           no                     1           14ms  {accepted}
+ipip           no                     1           14ms      17s  {accepted}
 02:00:00:00:00:06  -             wlan0      local       -           -              -                      -          -  \
--              -                      -              -  -"
+-              -                      -              -        -  -"
     );
     assert_shown(
         &Report::Clients(vec![visitor, local]),
@@ -158,10 +160,10 @@ ipip           no                     1           14ms  {accepted}
         r#"[{"mac":"02:00:00:00:00:05","home_address":"10.1.0.100","interface":"wlan0","state":"registered",
         "home_agent":"10.1.0.1","foreign_agent":"10.2.0.1","care_of_address":"10.2.0.1","lifetime_granted_s":600,
         "lifetime_remaining_s":583,"reverse_tunnel":false,"encapsulation":"ipip",
-        "nai":"scanner7@warehouse.example","algorithm":"hmac-md5","last_code":0,"attempts":1,"registered_in_ms":14},
+        "nai":"scanner7@warehouse.example","algorithm":"hmac-md5","last_code":0,"attempts":1,"registered_in_ms":14,"present_s":17},
         {"mac":"02:00:00:00:00:06","home_address":null,"interface":"wlan0","state":"local","home_agent":null,
         "foreign_agent":null,"care_of_address":null,"lifetime_granted_s":null,"lifetime_remaining_s":null,
-        "reverse_tunnel":null,"encapsulation":null,"nai":null,"algorithm":null,"last_code":null,"attempts":null,"registered_in_ms":null}]"#,
+        "reverse_tunnel":null,"encapsulation":null,"nai":null,"algorithm":null,"last_code":null,"attempts":null,"registered_in_ms":null,"present_s":null}]"#,
     );
 }
 

@@ -137,6 +137,11 @@ impl Watch {
         self.next = heard + self.quiet;
     }
 
+    /// How many questions in a row it has not answered.
+    pub fn unanswered(&self) -> u8 {
+        self.unanswered
+    }
+
     /// A proof of attachment is wanted now.
     pub fn ask_at_once(&mut self, now: Instant) {
         if self.unanswered == 0 {

@@ -6,6 +6,7 @@ use super::{
     Action, Proxy, StationState,
     client::{Client, Missing, NextRequest, State},
     registration::Registrar,
+    trail::Step,
     visitor::{Fate, UNSERVED_PATIENCE},
 };
 use crate::{
@@ -45,6 +46,7 @@ impl Registrar {
     /// The client is served as soon as a server has told its association.
     pub fn await_association(&mut self, now: Now, client: &mut Client, state: State, actions: &mut Vec<Action>) {
         self.counters.associations_awaited += 1;
+        self.trails.note(now, client.mac, Step::AssociationAsked);
         client.state = state;
         client.next = NextRequest::Never;
         client.patience = Some(now.instant + ASSOCIATION_PATIENCE);
@@ -65,6 +67,10 @@ impl Registrar {
     }
 
     fn take_association(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) -> Fate {
+        let waits = matches!(client.state, State::AwaitingAssociation | State::AwaitingAssociationAtHome);
+        if waits || client.next == NextRequest::WhenAssociationKnown {
+            self.trails.note(now, client.mac, Step::AssociationTold);
+        }
         match (client.state, client.home_agent) {
             (State::AwaitingAssociation, _) => self.begin_visit(now, client, actions),
             (State::AwaitingAssociationAtHome, Some(home_agent)) => {

@@ -8,6 +8,7 @@ use super::{
     Action, StationState,
     client::{Client, NextRequest, State},
     registration::Registrar,
+    trail::{Departure, Step},
     visitor::Fate,
 };
 use crate::{
@@ -58,6 +59,7 @@ impl Registrar {
             client.next = NextRequest::WhenAgentKnown;
             return;
         };
+        self.trails.note(now, client.mac, Step::Announced);
         actions.push(Action::AnnounceOnUplink { mac: client.mac, address: client.home_address });
         self.tell_gateway(client, home_agent, actions);
         self.request_afresh(now, client, actions);
@@ -89,6 +91,7 @@ impl Registrar {
         match client.state {
             State::ComingHome | State::AtHome => {
                 self.counters.away += 1;
+                self.trails.note(now, client.mac, Step::Gone { why: Departure::RegisteredElsewhere });
                 take_for_away(now, client, actions);
             }
             State::Away | State::AwaitingAssociationAtHome => {}
@@ -100,11 +103,24 @@ impl Registrar {
 impl Registrar {
     /// The uplink was interrupted: what the home agent announced meanwhile was not heard. A client at home that is still here
     /// is noticed anew by its answer, and deregistered again; nothing is said for one that has gone.
-    pub fn doubt_presence(&self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
+    pub fn doubt_presence(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
         if let (State::ComingHome | State::AtHome, Some(home_agent)) = (client.state, client.home_agent) {
+            self.trails.note(now, client.mac, Step::Gone { why: Departure::LinkInterrupted });
             take_for_away(now, client, actions);
             self.tell_gateway(client, home_agent, actions);
         }
+    }
+
+    /// A client at home that was silent for too long is noticed anew when it speaks.
+    pub(super) fn doubt_presence_at_home(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) -> Fate {
+        let silent_until = client.watch.last_heard().map(|heard| heard + HOME_PATIENCE);
+        if let Some(until) = silent_until.filter(|until| *until > now.instant) {
+            client.patience = Some(until);
+            return Fate::Keep;
+        }
+        self.trails.note(now, client.mac, Step::Gone { why: Departure::Silent });
+        client.dismiss(actions);
+        Fate::Forget
     }
 }
 
@@ -124,15 +140,4 @@ pub(super) fn settle_at_home(now: Now, client: &mut Client, actions: &mut Vec<Ac
     client.patience = Some(now.instant + HOME_PATIENCE);
     client.registered_in.get_or_insert(now.instant.since(client.noticed));
     actions.push(Action::ClientChanged { mac: client.mac });
-}
-
-/// A client at home that was silent for too long is noticed anew when it speaks.
-pub(super) fn doubt_presence_at_home(now: Now, client: &mut Client, actions: &mut Vec<Action>) -> Fate {
-    let silent_until = client.watch.last_heard().map(|heard| heard + HOME_PATIENCE);
-    if let Some(until) = silent_until.filter(|until| *until > now.instant) {
-        client.patience = Some(until);
-        return Fate::Keep;
-    }
-    client.dismiss(actions);
-    Fate::Forget
 }

@@ -15,7 +15,8 @@
 //! * `identification`, `timestamp`, `clock`: Identifications; `challenge`: the foreign agents' challenges;
 //! * `downloads`: security associations that a server must be asked for;
 //! * `attachment`, `pace`: presence and rates;
-//! * `status`: what is shown and what is persisted; [`counters`](Counters).
+//! * `status`: what is shown and what is persisted; [`counters`](Counters);
+//! * [`trail`](Trails): what happened to each client, step by step.
 
 mod action;
 mod agents;
@@ -41,6 +42,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod timestamp;
+mod trail;
 mod visitor;
 
 use std::net::Ipv4Addr;
@@ -55,6 +57,7 @@ pub use self::{
     event::{Event, ForeignAgentInfo, HomeAgentOnLink},
     identity::{ClientNames, InvalidNai, NaiTemplate},
     status::{ClientRecord, ClientStatus, RegistrationRecord},
+    trail::{Departure, Entry as TrailEntry, NoticedBy, STEPS_PER_CLIENT, Step, Trail, Trails},
 };
 use self::{
     agents::Agents,
@@ -91,6 +94,7 @@ impl Proxy {
     /// A proxy without clients. `seed` makes its Identifications unpredictable to others, repeatable in tests.
     pub fn new(config: Config, seed: u64) -> Self {
         let roster = Roster::new(config.maximum_clients);
+        let trails = Trails::new(config.maximum_clients);
         let registrar = Registrar {
             config,
             agents: Agents::default(),
@@ -99,6 +103,7 @@ impl Proxy {
             counters: Counters::default(),
             violations: ViolationLog::default(),
             random: StdRng::seed_from_u64(seed),
+            trails,
         };
         Self { registrar, roster, paused: false }
     }
@@ -120,7 +125,7 @@ impl Proxy {
                 }
             }
             Event::Returned { mac, interface } => self.with(mac, actions, |registrar, client, actions| {
-                let fate = registrar.change_radio(client, interface, actions);
+                let fate = registrar.change_radio(now, client, interface, actions);
                 if fate == Fate::Keep {
                     registrar.hear(now, client, now.instant, actions);
                 }
@@ -132,13 +137,11 @@ impl Proxy {
             }),
             Event::Moved { mac } => self.with(mac, actions, |registrar, client, actions| {
                 registrar.counters.moved += 1;
-                client.part(actions);
-                Fate::Forget
+                registrar.part(now, client, Departure::Moved, actions)
             }),
             Event::Left { mac } => self.with(mac, actions, |registrar, client, actions| {
                 registrar.counters.left += 1;
-                client.part(actions);
-                Fate::Forget
+                registrar.part(now, client, Departure::Disassociated, actions)
             }),
             Event::Dismissed { address, agent, busy } => {
                 for client in self.roster.with_address(HomeAddress(address)) {
@@ -200,7 +203,7 @@ impl Proxy {
                 self.registrar.counters.readdressing_refused += 1;
                 return;
             }
-            self.supersede(mac, is_local, is_same, actions);
+            self.supersede(now, mac, is_local, is_same, actions);
         }
         let home_agent = self.registrar.home_agent_at_home(interface, home_address);
         if is_local && home_agent.is_none() {
@@ -215,6 +218,8 @@ impl Proxy {
             }
             self.registrar.counters.evicted += 1;
         }
+        let noticed = Step::Noticed { by: evidence.into(), interface, address: home_address, is_local };
+        self.registrar.trails.begin(now, mac, home_address, noticed);
         match home_agent {
             Some(home_agent) if is_local => self.registrar.begin_return(now, &mut client, home_agent, actions),
             _ => {
@@ -239,7 +244,7 @@ impl Proxy {
         actions: &mut Vec<Action>,
     ) {
         self.with(mac, actions, |registrar, client, actions| {
-            if registrar.change_radio(client, interface, actions) == Fate::Forget {
+            if registrar.change_radio(now, client, interface, actions) == Fate::Forget {
                 return Fate::Forget;
             }
             match evidence {
@@ -258,9 +263,14 @@ impl Proxy {
     }
 
     /// Ends what a station was before it took another address.
-    fn supersede(&mut self, mac: MacAddress, is_local: bool, is_same: bool, actions: &mut Vec<Action>) {
+    fn supersede(&mut self, now: Now, mac: MacAddress, is_local: bool, is_same: bool, actions: &mut Vec<Action>) {
         let Some(mut known) = self.roster.remove(mac) else { return };
-        if known.is_visitor() && is_local {
+        let turns_local = known.is_visitor() && is_local;
+        if turns_local || !is_same {
+            let why = if turns_local { Departure::TurnedLocal } else { Departure::Readdressed };
+            self.registrar.trails.note(now, mac, Step::Gone { why });
+        }
+        if turns_local {
             self.registrar.counters.turned_local += 1;
             actions.push(Action::DropHeld { mac });
         }
@@ -389,6 +399,9 @@ impl Proxy {
                 ]);
                 continue;
             };
+            let Client { mac, interface, home_address: address, .. } = client;
+            let noticed = Step::Noticed { by: NoticedBy::Restart, interface, address, is_local: false };
+            self.registrar.trails.begin(now, mac, address, noticed);
             client.forward(actions);
             self.roster.insert(client);
         }
@@ -400,12 +413,11 @@ impl Proxy {
     }
 
     /// Stops serving, without a word to any agent, until [`resume`](Self::resume).
-    pub fn pause(&mut self, actions: &mut Vec<Action>) {
+    pub fn pause(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.paused = true;
         for mac in self.roster.macs() {
-            self.with(mac, actions, |_, client, actions| {
-                client.part(actions);
-                Fate::Forget
+            self.with(mac, actions, |registrar, client, actions| {
+                registrar.part(now, client, Departure::Paused, actions)
             });
         }
     }
@@ -440,6 +452,25 @@ impl Proxy {
         &self.registrar.counters
     }
 
+    /// What happened to each client.
+    pub fn trails(&self) -> &Trails {
+        &self.registrar.trails
+    }
+
+    /// The client's held packets went out: so many.
+    pub fn held_released(&mut self, now: Now, mac: MacAddress, frames: usize) {
+        if frames > 0 {
+            self.registrar.trails.note(now, mac, Step::HeldReleased { frames: frames as u32 });
+        }
+    }
+
+    /// So many of the client's held packets were given up.
+    pub fn held_dropped(&mut self, now: Now, mac: MacAddress, frames: usize) {
+        if frames > 0 {
+            self.registrar.trails.note(now, mac, Step::HeldDropped { frames: frames as u32 });
+        }
+    }
+
     /// The last replies that failed authentication.
     pub fn violations(&self) -> &ViolationLog {
         &self.registrar.violations
@@ -469,6 +500,16 @@ enum Evidence {
     Association,
     /// The station is on a list of those that are associated, and had it before.
     List,
+}
+
+impl From<Evidence> for NoticedBy {
+    fn from(evidence: Evidence) -> Self {
+        match evidence {
+            Evidence::Use => Self::Use,
+            Evidence::Association => Self::Association,
+            Evidence::List => Self::List,
+        }
+    }
 }
 
 /// Whether a client can have this address.

@@ -10,6 +10,7 @@ use super::{
     challenge::Challenges,
     client::{Agent, Client, Exchange, NextRequest, Outcome, Plan, SHORTEST_WAIT},
     clock::Clocks,
+    trail::{Step, Trails},
 };
 use crate::{
     mobility::{
@@ -37,6 +38,7 @@ pub(super) struct Registrar {
     pub counters: Counters,
     pub violations: ViolationLog,
     pub random: StdRng,
+    pub trails: Trails,
 }
 
 impl Registrar {
@@ -161,6 +163,15 @@ impl Registrar {
             path: Path::Frame { interface: self.config.uplink, destination: plan.agent.mac, source: Some(client.mac) },
         }));
 
+        let requested = Step::Requested {
+            identification,
+            agent: plan.agent.address,
+            home_agent: plan.home_agent,
+            care_of_address: plan.care_of_address,
+            lifetime: plan.lifetime,
+            is_repeated: unanswered.is_some(),
+        };
+        self.trails.note(now, client.mac, requested);
         self.counters.retransmissions += u64::from(unanswered.is_some());
         if plan.lifetime == Lifetime::DEREGISTER {
             self.counters.deregistrations_sent += 1;

@@ -8,6 +8,7 @@ use super::{
     client::{Client, Exchange, NextRequest, Outcome, Plan, Registration, State},
     home::settle_at_home,
     registration::Registrar,
+    trail::Step,
     visitor::return_time,
 };
 use crate::{
@@ -59,7 +60,10 @@ impl Registrar {
         if let Some(challenge) = authentic.challenge {
             client.challenge.offer(exchange.plan.agent.address, challenge, &mut self.challenges);
         }
-        match refusal_after_acceptance(reply, &authentic, extensions) {
+        let refusal = refusal_after_acceptance(reply, &authentic, extensions);
+        let answered = Step::Answered { code: refusal.unwrap_or(reply.code), round_trip: client.round_trip };
+        self.trails.note(now, client.mac, answered);
+        match refusal {
             Some(code) => self.take_refusal(now, client, exchange, reply, code, actions),
             None if misnamed => self.counters.discarded_home_agent += 1,
             None if reply.code.is_accepted() => {
@@ -94,6 +98,8 @@ impl Registrar {
             self.counters.deregistrations_accepted += 1;
             if client.state == State::ComingHome {
                 client.start_afresh();
+                let after = now.instant.since(client.noticed);
+                self.trails.note(now, client.mac, Step::AtHome { after });
                 settle_at_home(now, client, actions);
             }
             return;
@@ -114,7 +120,11 @@ impl Registrar {
         client.forward(actions);
         if was_held {
             client.registered_in.get_or_insert(now.instant.since(client.noticed));
+            let after = now.instant.since(client.noticed);
+            self.trails.note(now, client.mac, Step::Forwarded { agent: agent.address, after });
             actions.push(Action::ReleaseHeld { mac: client.mac });
+        } else {
+            self.trails.note(now, client.mac, Step::Renewed { times: 1, round_trip: client.round_trip });
         }
         if client.is_address_assumed {
             self.ask(client, actions);

@@ -58,12 +58,15 @@ pub struct ClientStatus {
     pub attempts: u32,
     /// From the first frame noticed to the first packet forwarded (at home: to the home agent's acceptance).
     pub registered_in: Option<Duration>,
+    /// When it was noticed here.
+    pub noticed: Instant,
     /// When the client was last heard.
     pub last_heard: Option<Instant>,
 }
 
 impl Missing {
-    fn reason(self) -> &'static str {
+    /// In words.
+    pub(super) fn reason(self) -> &'static str {
         match self {
             Self::HomeAgent => "no home agent in the subnet map",
             Self::Association => "no security association",
@@ -114,6 +117,7 @@ impl Client {
             last_code: self.last_code,
             attempts: self.attempts,
             registered_in: self.registered_in,
+            noticed: self.noticed,
             last_heard: self.watch.last_heard(),
         }
     }

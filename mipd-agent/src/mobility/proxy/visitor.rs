@@ -6,8 +6,8 @@ use super::{
     Action, ReverseTunnelPolicy, StationState,
     attachment::{Due, Presence},
     client::{Agent, Client, Missing, NextRequest, State},
-    home::doubt_presence_at_home,
     registration::Registrar,
+    trail::{Departure, Step},
 };
 use crate::mobility::{
     link::InterfaceIndex,
@@ -37,9 +37,10 @@ impl Registrar {
     /// Serves a new visitor, or says why not.
     pub fn begin_visit(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
         client.home_agent = self.config.home_agent(client.interface, client.home_address);
-        if client.home_agent.is_none() {
+        let Some(home_agent) = client.home_agent else {
             return self.leave_unserved(now, client, Missing::HomeAgent, actions);
-        }
+        };
+        self.trails.note(now, client.mac, Step::HomeAgentFound { home_agent });
         if !self.config.associations.covers(client.home_address) {
             if self.config.associations.must_ask(client.home_address) {
                 return self.await_association(now, client, State::AwaitingAssociation, actions);
@@ -61,6 +62,7 @@ impl Registrar {
         } else {
             client.state = State::AwaitingAgent;
             client.patience = Some(now.instant + AGENT_PATIENCE);
+            self.trails.note(now, client.mac, Step::AgentAwaited);
             actions.push(Action::Solicit);
         }
     }
@@ -79,6 +81,7 @@ impl Registrar {
             Missing::ForeignAgent => &mut self.counters.no_foreign_agent,
             Missing::ReverseTunnel => &mut self.counters.no_reverse_tunnel,
         } += 1;
+        self.trails.note(now, client.mac, missing.into());
         if client.station.take().is_some() {
             actions.push(Action::RemoveStation { mac: client.mac });
         }
@@ -89,10 +92,17 @@ impl Registrar {
     }
 
     /// The visitor is behind another radio now. One of another home network makes it another client, to be noticed anew.
-    pub fn change_radio(&mut self, client: &mut Client, interface: InterfaceIndex, actions: &mut Vec<Action>) -> Fate {
+    pub fn change_radio(
+        &mut self,
+        now: Now,
+        client: &mut Client,
+        interface: InterfaceIndex,
+        actions: &mut Vec<Action>,
+    ) -> Fate {
         let same = self.config.home_agent(interface, client.home_address) == client.home_agent;
         if client.interface != interface && client.is_visitor() && !same {
             self.counters.readdressed += 1;
+            self.trails.note(now, client.mac, Step::Gone { why: Departure::AnotherRadio });
             client.dismiss(actions);
             return Fate::Forget;
         }
@@ -143,7 +153,7 @@ impl Registrar {
                 Fate::Forget
             }
             State::Unserved(_) => self.reconsider(now, client, actions),
-            State::AtHome => doubt_presence_at_home(now, client, actions),
+            State::AtHome => self.doubt_presence_at_home(now, client, actions),
             State::Away => Fate::Forget,
             State::Registering | State::Registered(_) | State::ComingHome => Fate::Keep,
         }
@@ -151,6 +161,7 @@ impl Registrar {
 
     fn expire(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
         self.counters.expired += 1;
+        self.trails.note(now, client.mac, Step::Expired);
         actions.push(Action::ClientChanged { mac: client.mac });
         client.state = State::Registering;
         client.set_station(StationState::Hold { home_address: client.home_address }, actions);
@@ -164,6 +175,7 @@ impl Registrar {
             Due::Nothing => Fate::Keep,
             Due::Question => {
                 self.counters.probes_sent += 1;
+                self.trails.note(now, client.mac, Step::Asked { times: client.watch.unanswered() });
                 self.ask(client, actions);
                 Fate::Keep
             }
@@ -174,10 +186,16 @@ impl Registrar {
             }
             Due::Departed => {
                 self.counters.departed += 1;
-                client.part(actions);
-                Fate::Forget
+                self.part(now, client, Departure::Silent, actions)
             }
         }
+    }
+
+    /// The client is here no longer: stop silently. A deregistration would end what it registers elsewhere.
+    pub fn part(&mut self, now: Now, client: &mut Client, why: Departure, actions: &mut Vec<Action>) -> Fate {
+        self.trails.note(now, client.mac, Step::Gone { why });
+        client.part(actions);
+        Fate::Forget
     }
 
     pub(super) fn ask(&self, client: &Client, actions: &mut Vec<Action>) {
@@ -221,8 +239,10 @@ impl Registrar {
     }
 
     fn present(&mut self, now: Now, client: &mut Client, presence: Presence, actions: &mut Vec<Action>) {
+        self.trails.answered(client.mac);
         if presence == Presence::Interrupted && client.is_visitor() {
             client.may_have_been_away = true;
+            self.trails.note(now, client.mac, Step::Returned);
             if client.registration().is_some() {
                 self.counters.returns_checked += 1;
                 client.request_by(return_time(now, client));
@@ -279,6 +299,7 @@ impl Registrar {
             return;
         }
         self.counters.switches_of_agent += u64::from(in_use.is_some() && !fits);
+        self.trails.note(now, client.mac, Step::AgentChanged { agent: reached.address });
         client.start_afresh();
         client.request_by(now.instant + CROWD_SPACING * *place);
         *place += 1;
@@ -291,6 +312,7 @@ impl Registrar {
             return;
         }
         self.counters.dismissals += 1;
+        self.trails.note(now, client.mac, Step::Dismissed { agent });
         client.start_afresh();
         if busy {
             client.amendments.avoid = Some(agent);

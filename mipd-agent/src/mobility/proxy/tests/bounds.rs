@@ -71,7 +71,7 @@ fn addresses_that_no_client_has_are_ignored() {
 #[test]
 fn a_paused_proxy_stops_silently_and_serves_nobody_until_resumed() {
     let mut scene = Scene::registered();
-    scene.drive(|proxy, _, actions| proxy.pause(actions));
+    scene.drive(Proxy::pause);
     assert!(scene.take().contains(&Action::RemoveStation { mac: CLIENT }));
     scene.visit();
     scene.come_home();

@@ -17,6 +17,7 @@ mod presence;
 mod refusals;
 mod replies;
 mod restart;
+mod trail;
 mod visit;
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
