@@ -143,6 +143,7 @@ pub(super) struct RadioEntry {
     pub ssid: Option<Spanned<String>>,
     #[serde(default = "yes")]
     pub proxy_mobile_ip: bool,
+    pub hostapd: Option<Spanned<PathBuf>>,
     #[serde(default)]
     pub subnet_map: Vec<Spanned<SubnetMapText>>,
 }

@@ -87,6 +87,10 @@ fn every_mistake_has_its_one_line() {
              the two",
         ),
         (
+            ACCESS_POINT.replace("interface = \"wlan0\"", "interface = \"wlan0\", hostapd = \"run\""),
+            "mipd.toml:5: hostapd `run`: write the directory of its control sockets, or off",
+        ),
+        (
             format!("{ACCESS_POINT}idle-timeout = \"1s\"\n"),
             "mipd.toml:6: idle-timeout 1s is out of bounds: write 2s to 1h",
         ),

@@ -7,7 +7,7 @@ use crate::{
         discovery::{advertiser::AdvertiserCounters, listener::ListenerCounters},
         proxy, subnet_map,
     },
-    stations::roster,
+    stations::{hostapd, roster},
     wire::types::ReplyCode,
 };
 
@@ -249,7 +249,10 @@ pub fn of(role: &str) -> Vec<Entry> {
             let proxy: Vec<_> = proxy::Counters::default().iter().map(Entry::from).collect();
             proxy.into_iter().chain(table(ACCESS_POINT)).chain(codes("denied", &all)).collect()
         }
-        "stations" => roster::Counters::default().iter().map(Entry::from).collect(),
+        "stations" => {
+            let roster: Vec<_> = roster::Counters::default().iter().map(Entry::from).collect();
+            roster.into_iter().chain(hostapd::Counters::default().iter().map(Entry::from)).collect()
+        }
         "discovery" => {
             let advertiser: Vec<_> = AdvertiserCounters::default().iter().map(Entry::from).collect();
             let listener: Vec<_> = ListenerCounters::default().iter().map(Entry::from).collect();

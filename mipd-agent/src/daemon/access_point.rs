@@ -1,15 +1,24 @@
 //! The access point: frames and events in, the proxy's actions out.
 
-use std::{collections::HashMap, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::Ipv4Addr,
+    sync::Arc,
+    time::Duration,
+};
 
 use ipnet::Ipv4Net;
 use mipd_common::mac::MacAddress;
 
-use super::{Context, DaemonError};
+use super::{
+    Context, DaemonError,
+    sources::{SourceReport, Task},
+};
 use crate::{
     dataplane::{Sighting, SightingKind, StationEntry},
     io::frames::{Frame, FrameSocket},
     mobility::{
+        counters::Count,
         discovery::listener::{Agent, Listener, ListenerAction},
         link::{InterfaceIndex, Path, Received, Transmit},
         proxy::{Action, ClientRecord, Event, ForeignAgentInfo, HomeAgentOnLink, Proxy, StationState},
@@ -63,6 +72,8 @@ pub struct AccessPoint {
     pub preferred_agent: Option<Ipv4Addr>,
     /// Who is here, by all sources.
     pub stations: Roster,
+    /// The sources of the radios, by what they said of themselves last.
+    pub sources: BTreeMap<(InterfaceIndex, Source), SourceState>,
     /// First packets.
     pub hold: Hold,
     /// What the proxy does not see.
@@ -96,6 +107,17 @@ pub struct Port {
     pub socket: Arc<FrameSocket>,
     /// The interface's own address on the link.
     pub mac: MacAddress,
+    /// Who tells of stations on it, besides the kernel programs.
+    pub sources: Vec<Task>,
+}
+
+/// How a source of news about stations fares.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SourceState {
+    /// Why it can tell nothing, unless it can.
+    pub trouble: Option<String>,
+    /// What it has counted.
+    pub counts: Vec<Count>,
 }
 
 impl AccessPoint {
@@ -148,6 +170,21 @@ impl AccessPoint {
         let mut outcomes = Vec::new();
         self.stations.take(now.instant, notice, &mut outcomes);
         self.follow(now, outcomes, context);
+    }
+
+    /// A source of a radio has something to say.
+    pub fn hear_source(&mut self, now: Now, report: &SourceReport, context: &mut Context<'_>) {
+        let SourceReport { source, interface, ref news, ref trouble, ref counts } = *report;
+        let Some(radio) = self.radios.get(&interface) else { return };
+        let state = SourceState { trouble: trouble.clone(), counts: counts.clone() };
+        let before = self.sources.insert((interface, source), state).map(|before| before.trouble);
+        if before.as_ref() != Some(trouble) {
+            let reason = trouble.as_deref().unwrap_or("in charge");
+            tracing::info!(interface = radio.name, source = source.name(), reason, "source of news about stations");
+        }
+        if let Some(news) = news {
+            self.take_notice(now, &Notice { source, interface, news: news.clone() }, context);
+        }
     }
 
     /// Does what comes of notices.

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -10,6 +11,7 @@ use std::{
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+use super::sources::{self, SourceReport, Task};
 use crate::{
     io::{
         batch::ReceiveBatch,
@@ -50,6 +52,8 @@ pub enum Input {
     SubnetMap(Vec<Datagram>),
     /// The addresses of the authoritative access points.
     Authoritative(Vec<Ipv4Addr>),
+    /// A source of news about stations has something to say.
+    Source(SourceReport),
 }
 
 /// The reading ends of all sockets.
@@ -141,6 +145,11 @@ impl Inputs {
                 tokio::time::sleep(pause).await;
             }
         });
+    }
+
+    /// Listens to the hostapd of a radio, whose control sockets are in `directory`; it answers to the file `own`.
+    pub fn hostapd(&self, interface: InterfaceIndex, name: &str, directory: &Path, own: PathBuf) -> Task {
+        sources::hostapd(self.sender.clone(), interface, name, directory, own)
     }
 
     /// Opens a socket for a RADIUS server, and reads it until it is dropped.

@@ -4,6 +4,7 @@
 //! * `inputs`: sockets as one stream of messages;
 //! * `router`: home agent and foreign agent; `broadcasts`: broadcasts of the home network, for clients that are away;
 //! * `access_point`: the proxy; `subnet_map`: the exchange with other access points;
+//! * `sources`: who tells of stations on the radios, besides the kernel programs;
 //! * `radius`: security associations from servers;
 //! * [`report`]: the answers to `mipd show`;
 //! * `clock`, `error`.
@@ -20,6 +21,7 @@ mod plan;
 mod radius;
 pub mod report;
 mod router;
+mod sources;
 mod subnet_map;
 mod trace;
 
@@ -234,6 +236,7 @@ impl Daemon {
                     router.handle_broadcast(now, frame);
                 }
             }
+            (Input::Source(report), _, Some(access_point)) => access_point.hear_source(now, report, &mut context),
             (Input::Frames(frames), _, Some(access_point)) => {
                 for frame in frames {
                     access_point.handle_frame(now, frame, &mut context);

@@ -377,12 +377,23 @@ impl Plan {
                 .frame_socket(interface, want)
                 .map_err(|source| DaemonError::PacketSocket { interface: name.clone(), source })?;
             let mac = self.network.mac(name.as_str())?;
-            Ok::<_, DaemonError>(access_point::Port { interface, name: name.as_str().to_owned(), socket, mac })
+            Ok::<_, DaemonError>(access_point::Port {
+                interface,
+                name: name.as_str().to_owned(),
+                socket,
+                mac,
+                sources: Vec::new(),
+            })
         };
         let uplink = port(&settings.uplink, Want::Advertisements)?;
         let mut radio_ports = HashMap::new();
-        for name in radios(settings) {
-            let radio = port(name, Want::Nothing)?;
+        for settings in settings.radios.iter().filter(|radio| radio.proxy_mobile_ip) {
+            let name = &settings.interface;
+            let mut radio = port(name, Want::Nothing)?;
+            if let Some(directory) = &settings.hostapd {
+                let own = config.agent.control_socket.with_file_name(format!("hostapd-{}", name.as_str()));
+                radio.sources.push(inputs.hostapd(radio.interface, name.as_str(), directory, own));
+            }
             radio_ports.insert(radio.interface, radio);
         }
         let own_subnets = self.own_subnets(settings);
@@ -423,6 +434,7 @@ impl Plan {
                 settings.maximum_clients as usize,
                 Memory::new(settings.remembered_addresses as usize, settings.remember_for, configured),
             ),
+            sources: std::collections::BTreeMap::new(),
             hold: crate::stations::hold::Hold::default(),
             counters: access_point::Counters::default(),
             address,

@@ -269,7 +269,8 @@ impl Daemon {
             ];
             counts.extend(own.map(|(name, value)| (name.to_owned(), value)));
             rows.extend(rows_of("access_point", counts));
-            let stations = access_point.stations.counters().iter();
+            let sources = access_point.sources.values().flat_map(|source| source.counts.iter().cloned());
+            let stations = access_point.stations.counters().iter().chain(sources);
             rows.extend(rows_of("stations", stations.map(|count| (count.name.into_owned(), count.value))));
             let listener = access_point.listener.counters().iter();
             rows.extend(rows_of("discovery", listener.map(|count| (count.name.into_owned(), count.value))));

@@ -3,6 +3,7 @@
 //! * [`udp`]: the UDP 434 socket of home and foreign agents, for everything that is routed;
 //! * [`frames`]: packet sockets, for everything that must not be resolved by ARP or must show its link-layer source;
 //! * [`undeliverable`]: what comes back of datagrams that did not arrive;
+//! * [`hostapd`]: hostapd's control socket;
 //! * [`radius`]: sockets for RADIUS servers;
 //! * [`datagram`]: what both hand to the roles;
 //! * [`encapsulated`]: packets inside packets;
@@ -14,6 +15,7 @@ mod burst;
 pub mod datagram;
 pub mod encapsulated;
 pub mod frames;
+pub mod hostapd;
 pub mod radius;
 pub mod udp;
 pub mod undeliverable;

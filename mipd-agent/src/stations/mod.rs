@@ -1,6 +1,7 @@
 //! Noticing clients: what an access point knows of stations before, beside and beyond their registrations.
 //!
 //! * [`notice`]: what a source tells, in one form for all sources;
+//! * [`hostapd`]: what hostapd tells on its control socket;
 //! * [`roster`]: all sources together, as events for the proxy;
 //! * [`memory`]: which address a station had;
 //! * [`hold`]: the bounded store of first packets;
@@ -8,6 +9,7 @@
 
 pub mod claim;
 pub mod hold;
+pub mod hostapd;
 pub mod memory;
 pub mod notice;
 pub mod roster;

@@ -1,6 +1,6 @@
 //! `[access-point]`: the box that visiting clients associate with.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use ipnet::Ipv4Net;
 use mipd_common::{mac::MacAddress, maps::LIST_LENGTH};
@@ -26,6 +26,7 @@ use crate::{
 };
 
 const REGISTRATION_LIFETIME: Lifetime = Lifetime(600);
+const HOSTAPD: &str = "/var/run/hostapd";
 const MAXIMUM_CLIENTS: u32 = 4096;
 const REMEMBERED_ADDRESSES: u32 = 4096;
 /// A day: what DHCP servers commonly lease an address for.
@@ -96,6 +97,8 @@ pub struct Radio {
     pub ssid: Option<String>,
     /// Whether visiting clients are served here.
     pub proxy_mobile_ip: bool,
+    /// Where hostapd has its control sockets; `None`: it is not listened to.
+    pub hostapd: Option<PathBuf>,
     /// Static entries of the subnet map for its clients alone; they count before those for all.
     pub subnet_map: Vec<SubnetMapEntry>,
 }
@@ -250,7 +253,7 @@ impl AccessPoint {
 
 fn radios(source: &Source<'_>, section: &AccessPointSection) -> Result<Vec<Radio>, ConfigError> {
     let mut radios: Vec<Radio> = Vec::new();
-    for RadioEntry { interface, ssid, proxy_mobile_ip, subnet_map: entries } in section.radios.get_ref() {
+    for RadioEntry { interface, ssid, proxy_mobile_ip, hostapd, subnet_map: entries } in section.radios.get_ref() {
         let name = interface.get_ref();
         let taken = if name == section.uplink.get_ref() {
             Some("the uplink")
@@ -270,6 +273,7 @@ fn radios(source: &Source<'_>, section: &AccessPointSection) -> Result<Vec<Radio
             interface: name.clone(),
             ssid: ssid.as_ref().map(|ssid| ssid.get_ref().clone()),
             proxy_mobile_ip: *proxy_mobile_ip,
+            hostapd: hostapd_directory(source, hostapd.as_ref())?,
             subnet_map: subnet_map(source, entries)?,
         });
     }
@@ -277,6 +281,20 @@ fn radios(source: &Source<'_>, section: &AccessPointSection) -> Result<Vec<Radio
         return Err(source.error(&section.radios.span(), "radios is empty: name at least one interface with clients"));
     }
     Ok(radios)
+}
+
+/// `off`, or a directory.
+fn hostapd_directory(source: &Source<'_>, given: Option<&Spanned<PathBuf>>) -> Result<Option<PathBuf>, ConfigError> {
+    let Some(given) = given else { return Ok(Some(HOSTAPD.into())) };
+    let path = given.get_ref();
+    match path.to_str() {
+        Some("off") => Ok(None),
+        _ if path.is_absolute() => Ok(Some(path.clone())),
+        _ => {
+            let message = format!("hostapd `{}`: write the directory of its control sockets, or off", path.display());
+            Err(source.error(&given.span(), message))
+        }
+    }
 }
 
 fn static_clients(source: &Source<'_>, entries: &[Spanned<ClientEntry>]) -> Result<Vec<StaticClient>, ConfigError> {
