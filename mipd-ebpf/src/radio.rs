@@ -39,13 +39,19 @@ pub fn decide(hook: Tc, _interface: &Interface) -> Verdict {
     if station.state == station_state::LOCAL {
         return bridge(ethernet);
     }
-    visitor(hook, ethernet, station, ether_type)
+    visitor(hook, ethernet, station, ether_type, reinjected)
 }
 
 #[inline(always)]
-fn visitor(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, station: &Station, ether_type: u16) -> Verdict {
+fn visitor(
+    hook: Tc,
+    ethernet: BytesMut<ETHERNET_LENGTH>,
+    station: &Station,
+    ether_type: u16,
+    reinjected: bool,
+) -> Verdict {
     match ether_type {
-        ether_type::IPV4 => station_ipv4::decide(hook, ethernet, station),
+        ether_type::IPV4 => station_ipv4::decide(hook, ethernet, station, reinjected),
         ether_type::ARP => station_arp::decide(hook, ethernet, station),
         ether_type::IPV6 => {
             if maps::access_point().is_some_and(|settings| settings.flags & DROP_VISITOR_IPV6 != 0) {

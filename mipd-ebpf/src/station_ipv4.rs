@@ -25,25 +25,24 @@ const HEADERS: usize = ETHERNET_LENGTH + IPV4_LENGTH;
 /// Source port 68, destination port 67.
 const CLIENT_TO_SERVER: u32 = u32::from_ne_bytes([0, 68, 0, 67]);
 
-/// A packet of a visitor that is registered or about to be. TC, which does everything.
+/// A packet of a visitor that is registered or about to be. TC, which does everything. What it says to DHCP servers goes to
+/// the agent, unless that has given it back.
 #[inline(always)]
-pub fn decide(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, station: &Station) -> Verdict {
+pub fn decide(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, station: &Station, reinjected: bool) -> Verdict {
     let Some(headers) = hook.frame().take::<HEADERS>() else { return Verdict::drop(Counter::DroppedShort) };
     let packet = Ipv4(headers.part::<ETHERNET_LENGTH, IPV4_LENGTH>());
     if !packet.is_version_4() {
         return Verdict::drop(Counter::DroppedShort);
     }
     if packet.source() != address(&station.home_address) {
-        return not_its_own(hook, ethernet, packet);
+        return not_its_own(hook, ethernet, packet, reinjected);
+    }
+    if !reinjected && is_dhcp_request(hook, packet) {
+        return punt::to_agent();
     }
     let wrapped = station.agent_address != [0; 4];
-    if headers.byte::<0>() & 1 != 0 {
-        if is_dhcp_request(hook, packet) {
-            return punt::to_agent();
-        }
-        if !wrapped || station.state == station_state::HOLD {
-            return Verdict::drop(Counter::DroppedBroadcast);
-        }
+    if headers.byte::<0>() & 1 != 0 && (!wrapped || station.state == station_state::HOLD) {
+        return Verdict::drop(Counter::DroppedBroadcast);
     }
     if station.state == station_state::HOLD {
         return punt::to_agent();
@@ -67,6 +66,7 @@ pub fn decide_xdp(hook: Xdp, interface: &Interface) -> Verdict {
     if station.state != station_state::FORWARD
         || !packet.is_version_4()
         || packet.source() != address(&station.home_address)
+        || is_dhcp_request(hook, packet)
     {
         return Verdict::pass(Counter::PassedLocal);
     }
@@ -125,10 +125,17 @@ fn wrap(hook: Tc, packet: Ipv4<'_>, station: &Station) -> Verdict {
 
 /// A visitor's MAC, but another source address than the registered one.
 #[inline(always)]
-fn not_its_own(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, packet: Ipv4<'_>) -> Verdict {
+fn not_its_own(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, packet: Ipv4<'_>, reinjected: bool) -> Verdict {
     let source = packet.source();
     if source == 0 {
-        return if is_dhcp_request(hook, packet) { punt::to_agent() } else { Verdict::drop(Counter::DroppedSpoofed) };
+        return if !is_dhcp_request(hook, packet) {
+            Verdict::drop(Counter::DroppedSpoofed)
+        } else if reinjected {
+            // It looks for an address of this subnet.
+            radio::bridge(ethernet)
+        } else {
+            punt::to_agent()
+        };
     }
     if maps::is_in_own_subnet(source) {
         sightings::report(ethernet.mac::<6>(), source, hook.ifindex(), station_event::LOCAL, Again::Never);
@@ -139,8 +146,9 @@ fn not_its_own(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, packet: Ipv4<'_>) 
 
 /// Whether a packet goes from a DHCP client to a server (RFC 2131 §4.1).
 #[inline(always)]
-pub fn is_dhcp_request(hook: Tc, packet: Ipv4<'_>) -> bool {
+pub fn is_dhcp_request(hook: impl Hook, packet: Ipv4<'_>) -> bool {
     packet.is_plain()
         && packet.protocol() == protocol::UDP
+        && !packet.is_fragment()
         && hook.frame().take_at::<4>(HEADERS).is_some_and(|udp| udp.word::<0>() == CLIENT_TO_SERVER)
 }

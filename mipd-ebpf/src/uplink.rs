@@ -18,6 +18,12 @@ use crate::{
     wrap::TUNNELLED,
 };
 
+const UDP_LENGTH: usize = 8;
+/// Up to the end of the client's address in a DHCP message, with the UDP header before it (RFC 2131 §2).
+const DHCP_TO_CHADDR: usize = UDP_LENGTH + 28 + 6;
+const DHCP_SERVER_PORT: u16 = 67_u16.to_be();
+const BOOT_REPLY: u8 = 2;
+
 /// Decides about one frame.
 #[inline(always)]
 pub fn decide(hook: Tc, _interface: &Interface) -> Verdict {
@@ -34,7 +40,7 @@ pub fn decide(hook: Tc, _interface: &Interface) -> Verdict {
         return Verdict::pass(Counter::PassedOther);
     }
     match ethernet.half::<12>() {
-        ether_type::IPV4 if is_registration_reply(hook, ethernet) => punt::to_agent(),
+        ether_type::IPV4 if is_registration_reply(hook, ethernet) || is_relayed_answer(hook) => punt::to_agent(),
         ether_type::IPV4 if is_wrapped_broadcast(hook, ethernet) => unwrap_broadcast(hook),
         ether_type::ARP => announcement(hook),
         _ => Verdict::pass(Counter::PassedOther),
@@ -86,6 +92,22 @@ fn is_registration_reply(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>) -> bool 
     ports.half::<0>() == udp::MOBILE_IP_PORT
         && ports.half::<2>() == u16::from_ne_bytes(settings.registration_port)
         && maps::station(&ethernet.mac::<0>()).is_some()
+}
+
+/// Whether a DHCP server answers what the agent has relayed for a visitor: to the relay agent's port, about a client that is
+/// a visitor here (RFC 2131 §4.1). Nobody else on this box relays for it, whatever DHCP server or relay there is.
+#[inline(always)]
+fn is_relayed_answer(hook: Tc) -> bool {
+    let Some(headers) = hook.frame().take::<{ ETHERNET_LENGTH + IPV4_LENGTH }>() else { return false };
+    let packet = Ipv4(headers.part::<ETHERNET_LENGTH, IPV4_LENGTH>());
+    if packet.protocol() != protocol::UDP || !packet.is_plain() || packet.is_fragment() {
+        return false;
+    }
+    let Some(message) = hook.frame().take_at::<DHCP_TO_CHADDR>(ETHERNET_LENGTH + IPV4_LENGTH) else { return false };
+    message.half::<2>() == DHCP_SERVER_PORT
+        && message.byte::<UDP_LENGTH>() == BOOT_REPLY
+        && maps::station(&message.mac::<{ DHCP_TO_CHADDR - 6 }>())
+            .is_some_and(|station| station.state != station_state::LOCAL)
 }
 
 /// An address is announced (RFC 5227 §3): its home agent has taken it over, or its owner is home.

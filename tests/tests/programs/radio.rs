@@ -41,6 +41,15 @@ fn discover() -> Ipv4 {
     Ipv4::udp((NOBODY, 68), (Ipv4Addr::BROADCAST, 67), 240)
 }
 
+/// A client in the state RENEWING or REBINDING.
+fn renewal(to: Ipv4Addr) -> Ipv4 {
+    Ipv4::udp((VISITOR, 68), (to, 67), 240)
+}
+
+fn given_back() -> SocketBuffer {
+    SocketBuffer { mark: REINJECT_MARK, ..SocketBuffer::default() }
+}
+
 fn ask(to: MacAddress, sender: Ipv4Addr, target: Ipv4Addr) -> Frame {
     Frame::new(CLIENT, to).arp(Arp::request((CLIENT, sender), target))
 }
@@ -86,6 +95,20 @@ fn every_visitor() -> Vec<Case> {
         ),
         case("no source, no DHCP: dropped", send(GATEWAY, &datagram(NOBODY)), Expect::drop(Counter::DroppedSpoofed)),
         case("a DHCP client is the agent's", send(BROADCAST, &discover()), punted()),
+        case("also one that renews its lease", send(HOST, &renewal(CORRESPONDENT)), punted()),
+        case("also one that asks any server", send(BROADCAST, &renewal(Ipv4Addr::BROADCAST)), punted()),
+        case(
+            "a DHCP client that looks for a local address is bridged when the agent gives it back",
+            send(BROADCAST, &discover()),
+            Expect::pass(Counter::PassedLocal),
+        )
+        .buffer(given_back()),
+        case(
+            "a broadcast of a lease's owner does not get out even then",
+            send(BROADCAST, &renewal(Ipv4Addr::BROADCAST)),
+            Expect::drop(Counter::DroppedBroadcast),
+        )
+        .buffer(given_back()),
         case("a broadcast is dropped", send(BROADCAST, &datagram(VISITOR)), Expect::drop(Counter::DroppedBroadcast)),
         case("a VLAN tag is passed", send(GATEWAY, &datagram(VISITOR)).vlan(3), Expect::pass(Counter::PassedOther)),
         case(
@@ -156,7 +179,21 @@ pub fn registered() -> Vec<Case> {
             .when(forward),
         case("a released packet goes to the foreign agent", send(HOST, &datagram(VISITOR)), forwarded())
             .when(forward)
-            .buffer(SocketBuffer { mark: REINJECT_MARK, ..SocketBuffer::default() }),
+            .buffer(given_back()),
+        case(
+            "a DHCP message that the agent gives back does, too",
+            send(HOST, &renewal(CORRESPONDENT)),
+            Expect::transmit(Counter::StationForwarded).bytes(send(AGENT, &renewal(CORRESPONDENT)).bytes()),
+        )
+        .when(forward)
+        .buffer(given_back()),
+        case(
+            "a later fragment is no DHCP message, whatever it holds",
+            send(HOST, &renewal(CORRESPONDENT).fragment(2, false)),
+            Expect::transmit(Counter::StationForwarded)
+                .bytes(send(AGENT, &renewal(CORRESPONDENT).fragment(2, false)).bytes()),
+        )
+        .when(forward),
         case(
             "after a silence the agent hears of it",
             send(HOST, &datagram(VISITOR)),
@@ -200,7 +237,6 @@ pub fn local_stations() -> Vec<Case> {
 
 pub fn newcomers() -> Vec<Case> {
     let visitor = || punted().event(station_event::VISITOR, VISITOR);
-    let reinjected = SocketBuffer { mark: REINJECT_MARK, ..SocketBuffer::default() };
     vec![
         case("a foreign source is reported and held", send(HOST, &datagram(VISITOR)), visitor()),
         case("a foreign ARP sender too", ask(BROADCAST, VISITOR, NEIGHBOUR), visitor()),
@@ -270,7 +306,7 @@ pub fn newcomers() -> Vec<Case> {
             send(HOST, &datagram(VISITOR)),
             Expect::pass(Counter::PassedLocal),
         )
-        .buffer(reinjected),
+        .buffer(given_back()),
     ]
 }
 
@@ -286,6 +322,8 @@ pub fn accelerated() -> Vec<Case> {
     vec![
         case("its packets go to the foreign agent", send(HOST, &datagram(VISITOR)), forwarded()).when(forward),
         case("a spoofed source is left to TC", send(HOST, &datagram(AWAY)), Expect::pass(Counter::PassedLocal))
+            .when(forward),
+        case("a DHCP client is left to TC", send(HOST, &renewal(CORRESPONDENT)), Expect::pass(Counter::PassedLocal))
             .when(forward),
         case("a broadcast is left to TC", send(BROADCAST, &datagram(VISITOR)), Expect::pass(Counter::PassedOther))
             .when(forward),

@@ -145,6 +145,8 @@ families! {
     #[test]
     fn registration_replies_go_to_the_agent_and_all_else_to_the_bridge() at UPLINK: uplink::replies;
     #[test]
+    fn answers_to_relayed_dhcp_requests_go_to_the_agent() at UPLINK: uplink::dhcp_answers;
+    #[test]
     fn moves_and_announcements_are_reported() at UPLINK: uplink::sightings;
     #[test]
     fn broadcasts_that_the_home_agent_wrapped_reach_the_visitor_unwrapped() at UPLINK: uplink::broadcasts;

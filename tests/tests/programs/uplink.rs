@@ -73,6 +73,32 @@ pub fn replies() -> Vec<Case> {
     ]
 }
 
+/// A DHCP message to a relay agent on this box, about a client.
+fn relayed(operation: u8, client: MacAddress) -> Ipv4 {
+    let mut message = vec![0; 240];
+    message[0] = operation;
+    message[28..34].copy_from_slice(&client.0);
+    Ipv4::udp_with((CORRESPONDENT, 67), (NEIGHBOUR, 67), &message)
+}
+
+pub fn dhcp_answers() -> Vec<Case> {
+    let to_us = |packet: &Ipv4| Frame::new(GATEWAY, HOST).ipv4(packet);
+    let passed = || Expect::pass(Counter::PassedOther);
+    let punted = || Expect::transmit(Counter::Punted);
+    vec![
+        case("an answer about a visitor is the agent's", to_us(&relayed(2, CLIENT)), punted()).when(hold),
+        case("a request is the kernel's", to_us(&relayed(1, CLIENT)), passed()).when(hold),
+        case("an answer about somebody else is, too", to_us(&relayed(2, HOST)), passed()).when(hold),
+        case("also one about a local station", to_us(&relayed(2, CLIENT)), passed())
+            .when(|world| world.station(station_state::LOCAL)),
+        case("a message to another port is none", to_us(&Ipv4::udp((CORRESPONDENT, 67), (VISITOR, 68), 240)), passed())
+            .when(hold),
+        case("a fragment is none", to_us(&relayed(2, CLIENT).fragment(2, false)), passed()).when(hold),
+        case("a message that ends before its client's address is none", to_us(&relayed(2, CLIENT)).cut(75), passed())
+            .when(hold),
+    ]
+}
+
 pub fn sightings() -> Vec<Case> {
     let announce = |mac, address| Frame::new(mac, BROADCAST).arp(Arp::request((mac, address), address));
     let passed = || Expect::pass(Counter::PassedOther);
