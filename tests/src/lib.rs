@@ -3,7 +3,7 @@
 //! [`Lab`] owns everything (namespaces, bridges, processes, files) and removes it when dropped. [`topology`] builds the
 //! networks that demo, tests and benches share; [`agent`] runs `mipd` on the boxes; [`deployment`] puts both together;
 //! [`wifi`] has real associations on simulated radios;
-//! [`radius`] runs `FreeRADIUS`, [`scapy`] Scapy; [`translator`] is a NAT; [`traffic`] measures what a client notices; [`capture`] records what went over a wire;
+//! [`radius`] runs `FreeRADIUS`, [`dhcp`] DHCP servers and clients, [`scapy`] Scapy; [`translator`] is a NAT; [`traffic`] measures what a client notices; [`capture`] records what went over a wire;
 //! [`chain`] is the data path alone, between two routers without agents;
 //! [`mod@bench`] measures how fast it all is.
 //!
@@ -16,6 +16,7 @@ pub mod capture;
 pub mod chain;
 pub mod demo;
 pub mod deployment;
+pub mod dhcp;
 pub mod fingerprint;
 pub mod host;
 pub mod interrupt;

@@ -4,7 +4,10 @@ use std::net::Ipv4Addr;
 
 use mipd_agent::wire::{
     arp::ArpPacket,
-    dhcp::ClientMessage,
+    dhcp::{
+        ClientMessage,
+        relay::{Answer, Relay},
+    },
     frame::{Link, emit_icmp, emit_udp, parse_icmp, parse_udp},
     ip::{Datagram, Ipv4},
 };
@@ -30,7 +33,13 @@ pub fn check(data: &[u8]) {
         }
     }
     // A DHCP client's message rarely comes through two checksums.
-    let _ = ClientMessage::parse(data).map(|message| message.claimed_address());
+    let _ = ClientMessage::parse(data).map(|message| (message.claimed_address(), message.surrendered_address()));
+    let _ = Answer::parse(data);
+    let relay =
+        Relay { address: Ipv4Addr::LOCALHOST, subnet: Ipv4Addr::LOCALHOST, server_identifier: Ipv4Addr::LOCALHOST };
+    if let (Ok(before), Ok(relayed)) = (ClientMessage::parse(data), relay.request(data)) {
+        assert_eq!(ClientMessage::parse(&relayed), Ok(before));
+    }
 }
 
 fn read(frame: &[u8]) {

@@ -157,6 +157,7 @@ fn yes() -> bool {
 pub(super) struct SubnetMapText {
     pub home_agent: HostAddressText,
     pub mask: MaskText,
+    pub dhcp_server: Option<HostAddressText>,
 }
 
 #[derive(Deserialize)]

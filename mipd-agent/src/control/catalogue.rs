@@ -136,7 +136,13 @@ catalogue! {
         frames_overflowed: "packets not held for want of room";
         frames_expired: "held packets dropped after two seconds";
         dhcp_bridged: "DHCP messages of local stations given back to the bridge";
-        dhcp_withheld: "DHCP messages of visitors kept off the visited network";
+        dhcp_withheld: "DHCP messages of visitors dropped while it is not known whether they can be served";
+        dhcp_relayed: "DHCP messages of visitors passed on to the servers of their home networks";
+        dhcp_unanswered: "of those, repeated because no server had answered";
+        dhcp_answered: "answers of home networks' DHCP servers handed to visitors";
+        dhcp_refused: "of those, refusals: the visitor must not use its address";
+        dhcp_suppressed: "DHCP messages of visitors dropped: more than one per second, malformed, or relayed before";
+        dhcp_answers_discarded: "answers of DHCP servers that no visitor waits for, dropped";
         stations_refused: "stations that the kernel programs' table had no room for: bridged or held as unknown ones";
         malformed: "frames that make no sense";
         send_errors: "frames that could not be sent";

@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     dataplane::{Sighting, SightingKind, StationEntry},
-    io::frames::{Frame, FrameSocket},
+    io::{
+        frames::{Frame, FrameSocket},
+        raw_ip::RawSocket,
+    },
     mobility::{
         counters::Count,
         discovery::listener::{Agent, Listener, ListenerAction},
@@ -28,16 +31,16 @@ use crate::{
     },
     state::{Remembered, Table},
     stations::{
-        claim,
         hold::Hold,
         notice::{News, Notice, Source},
+        relay::RelayAgent,
         roster::{Outcome as StationOutcome, Roster},
     },
     wire::{
         advertisement,
         arp::ArpPacket,
         frame::{self, IcmpPacket, Link},
-        types::HomeAddress,
+        types::{HomeAddress, HomeAgentAddress},
     },
 };
 
@@ -51,7 +54,7 @@ pub struct Counters {
     pub malformed: u64,
     /// DHCP messages of local stations, given back to the bridge.
     pub dhcp_bridged: u64,
-    /// DHCP messages of visitors, kept off the visited network.
+    /// DHCP messages of visitors that nothing is known of yet, dropped: their clients repeat them.
     pub dhcp_withheld: u64,
     /// Stations for which the programs' table had no room, or whose radio is gone.
     pub stations_refused: u64,
@@ -76,6 +79,12 @@ pub struct AccessPoint {
     pub sources: BTreeMap<(InterfaceIndex, Source), SourceState>,
     /// First packets.
     pub hold: Hold,
+    /// Visitors' exchange with the DHCP servers of their home networks.
+    pub relay_agent: RelayAgent,
+    /// By which it goes there.
+    pub relay_socket: RawSocket,
+    /// DHCP servers other than the home agent, by home agent.
+    pub dhcp_servers: HashMap<HomeAgentAddress, Ipv4Addr>,
     /// What the proxy does not see.
     pub counters: Counters,
     /// The wired side.
@@ -86,7 +95,7 @@ pub struct AccessPoint {
     pub own_subnets: Vec<Ipv4Net>,
     /// Whether visitors' home agents may send them broadcasts of their home networks.
     pub broadcast: bool,
-    /// Our address on the bridge: source of solicitations.
+    /// Our address on the bridge: source of solicitations, and where DHCP servers answer.
     pub address: Ipv4Addr,
     /// UDP source port of requests.
     pub registration_port: u16,
@@ -188,7 +197,7 @@ impl AccessPoint {
     }
 
     /// Does what comes of notices.
-    fn follow(&mut self, now: Now, outcomes: Vec<StationOutcome>, context: &mut Context<'_>) {
+    pub(super) fn follow(&mut self, now: Now, outcomes: Vec<StationOutcome>, context: &mut Context<'_>) {
         for outcome in outcomes {
             match outcome {
                 StationOutcome::Tell(event) => self.notice(now, event, context),
@@ -260,22 +269,8 @@ impl AccessPoint {
             self.handle_reply(now, &bytes, context);
             return;
         }
-        match claim::dhcp(&udp) {
-            Some(claim::Dhcp::Claims(address)) if !self.is_local(address) => {
-                self.counters.dhcp_withheld += 1;
-                if self.proxy.station(link.source).is_some() {
-                    return;
-                }
-                if let Some(radio) = context.dataplane.radio_of(link.source) {
-                    let (interface, news) = (InterfaceIndex(radio), News::Used { mac: link.source, address });
-                    self.take_notice(now, &Notice { source: Source::FirstPacket, interface, news }, context);
-                }
-            }
-            Some(_) => {
-                self.counters.dhcp_bridged += 1;
-                self.give_back(&bytes, context);
-            }
-            None => self.hold_or_return(now, link.source, bytes, context),
+        if !self.handle_dhcp(now, link, &udp, &bytes, context) {
+            self.hold_or_return(now, link.source, bytes, context);
         }
     }
 
@@ -348,19 +343,19 @@ impl AccessPoint {
         self.apply(now, actions, context);
     }
 
-    fn notice(&mut self, now: Now, event: Event, context: &mut Context<'_>) {
+    pub(super) fn notice(&mut self, now: Now, event: Event, context: &mut Context<'_>) {
         let mut actions = Vec::new();
         self.proxy.handle_event(now, event, &mut actions);
         self.apply(now, actions, context);
     }
 
-    fn is_local(&self, address: Ipv4Addr) -> bool {
+    pub(super) fn is_local(&self, address: Ipv4Addr) -> bool {
         self.own_subnets.iter().any(|subnet| subnet.contains(&address))
     }
 
     /// ARP is answered, and a registered visitor's packets go on, by the program; so they are given back as soon as it
     /// knows the station. Everything else waits for that.
-    fn hold_or_return(&mut self, now: Now, client: MacAddress, bytes: Vec<u8>, context: &mut Context<'_>) {
+    pub(super) fn hold_or_return(&mut self, now: Now, client: MacAddress, bytes: Vec<u8>, context: &mut Context<'_>) {
         let arp = bytes.get(12..14) == Some(&frame::ETHERTYPE_ARP.to_be_bytes());
         match self.proxy.station(client) {
             Some(StationState::Hold { .. }) if arp => self.give_back(&bytes, context),
@@ -372,7 +367,7 @@ impl AccessPoint {
         }
     }
 
-    fn give_back(&mut self, bytes: &[u8], context: &Context<'_>) {
+    pub(super) fn give_back(&mut self, bytes: &[u8], context: &Context<'_>) {
         if let Err(error) = context.dataplane.inject(bytes) {
             tracing::debug!(%error, "cannot give a frame back");
             self.counters.send_errors += 1;
@@ -422,10 +417,7 @@ impl AccessPoint {
             .agents()
             .iter()
             .filter(|agent| agent.advertisement.flags.home_agent)
-            .map(|agent| HomeAgentOnLink {
-                address: crate::wire::types::HomeAgentAddress(agent.address),
-                mac: agent.mac,
-            })
+            .map(|agent| HomeAgentOnLink { address: HomeAgentAddress(agent.address), mac: agent.mac })
             .collect();
         self.own_home_agent = home_agent_of(self.address, self.own_home_agent, self.listener.agents());
         // The gateway of this subnet is the agent on it; without one the virtual MAC leads nowhere here.
@@ -452,7 +444,7 @@ impl AccessPoint {
         }
     }
 
-    fn send_on_radio(&mut self, interface: InterfaceIndex, bytes: &[u8]) {
+    pub(super) fn send_on_radio(&mut self, interface: InterfaceIndex, bytes: &[u8]) {
         let Some(radio) = self.radios.get(&interface) else { return };
         if let Err(error) = radio.socket.send(bytes) {
             tracing::debug!(interface = interface.0, %error, "cannot send on the radio");

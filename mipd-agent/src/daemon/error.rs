@@ -56,6 +56,9 @@ pub enum DaemonError {
     /// No raw socket.
     #[error("cannot open a raw socket for broadcasts: {0}: needs CAP_NET_RAW")]
     EncapsulatingSocket(io::Error),
+    /// The socket that relays visitors' DHCP messages cannot be opened.
+    #[error("cannot open a raw socket for visitors' DHCP: {0}; run as root")]
+    RelaySocket(io::Error),
     /// No runtime or signal handler.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),

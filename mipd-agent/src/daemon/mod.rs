@@ -3,7 +3,7 @@
 //! * `plan`: what the configuration means on this machine, and the settings that it gives each part;
 //! * `inputs`: sockets as one stream of messages;
 //! * `router`: home agent and foreign agent; `broadcasts`: broadcasts of the home network, for clients that are away;
-//! * `access_point`: the proxy; `subnet_map`: the exchange with other access points;
+//! * `access_point`: the proxy; `dhcp`: what its clients say to DHCP servers; `subnet_map`: the exchange with other access points;
 //! * `sources`: who tells of stations on the radios, besides the kernel programs;
 //! * `radius`: security associations from servers;
 //! * [`report`]: the answers to `mipd show`;
@@ -15,6 +15,7 @@
 mod access_point;
 mod broadcasts;
 mod clock;
+mod dhcp;
 mod error;
 mod inputs;
 mod plan;

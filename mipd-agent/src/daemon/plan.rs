@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::{Config, HomeRoutes, InterfaceName, PeerKind, SubnetMapEntry, UdpTunnelPolicy, VisitorIpv6},
     dataplane::{self, Mark, Network, VisitSettings},
-    io::{encapsulated::EncapsulatingSocket, frames::Want, udp::RegistrationSocket},
+    io::{encapsulated::EncapsulatingSocket, frames::Want, raw_ip::RawSocket, udp::RegistrationSocket},
     mobility::{
         discovery::{
             advertiser::{Advertiser, AdvertiserConfig},
@@ -436,6 +436,12 @@ impl Plan {
             ),
             sources: std::collections::BTreeMap::new(),
             hold: crate::stations::hold::Hold::default(),
+            relay_agent: crate::stations::relay::RelayAgent::default(),
+            relay_socket: RawSocket::open().map_err(DaemonError::RelaySocket)?,
+            dhcp_servers: settings
+                .subnet_map_entries()
+                .filter_map(|entry| Some((entry.home_agent, entry.dhcp_server?)))
+                .collect(),
             counters: access_point::Counters::default(),
             address,
             uplink,

@@ -256,6 +256,7 @@ impl Daemon {
             let mut counts: Vec<_> = proxy.iter().map(|count| (count.name.into_owned(), count.value)).collect();
             counts.extend(proxy.denied.iter().map(|(code, value)| (format!("denied_{}", code.0), value)));
             let (hold, own) = (access_point.hold.counters(), access_point.counters);
+            let relay = access_point.relay_agent.counters();
             let own = [
                 ("frames_held", hold.held),
                 ("frames_released", hold.released),
@@ -263,6 +264,12 @@ impl Daemon {
                 ("frames_expired", hold.expired),
                 ("dhcp_bridged", own.dhcp_bridged),
                 ("dhcp_withheld", own.dhcp_withheld),
+                ("dhcp_relayed", relay.relayed),
+                ("dhcp_unanswered", relay.unanswered),
+                ("dhcp_answered", relay.answered),
+                ("dhcp_refused", relay.refused),
+                ("dhcp_suppressed", relay.suppressed),
+                ("dhcp_answers_discarded", relay.discarded),
                 ("stations_refused", own.stations_refused),
                 ("malformed", own.malformed),
                 ("send_errors", own.send_errors),

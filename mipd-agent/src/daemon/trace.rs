@@ -176,6 +176,7 @@ impl Daemon {
                     Departure::Disassociated => "it disassociated",
                     Departure::Readdressed => "it has another address now",
                     Departure::TurnedLocal => "it has an address of this subnet now",
+                    Departure::Surrendered => "it gave its address back, or its DHCP server refused it",
                     Departure::AnotherRadio => "it went to a radio of another home network",
                     Departure::RegisteredElsewhere => "its home agent announced its address: it registered elsewhere",
                     Departure::LinkInterrupted => "the uplink was interrupted: it may have registered elsewhere",

@@ -7,6 +7,7 @@
 //! * [`radius`]: sockets for RADIUS servers;
 //! * [`datagram`]: what both hand to the roles;
 //! * [`encapsulated`]: packets inside packets;
+//! * [`raw_ip`]: whole packets, from ports that others may hold;
 //! * `burst`: room for many at once;
 //! * [`batch`]: many messages per system call.
 
@@ -17,5 +18,6 @@ pub mod encapsulated;
 pub mod frames;
 pub mod hostapd;
 pub mod radius;
+pub mod raw_ip;
 pub mod udp;
 pub mod undeliverable;

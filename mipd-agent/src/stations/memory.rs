@@ -150,11 +150,14 @@ impl Memory {
         Some(oldest)
     }
 
-    fn forget(&mut self, mac: MacAddress) {
-        if let Some(entry) = self.entries.remove(&mac) {
+    /// Forgets the address that a station was seen with. Returns whether there was one.
+    pub fn forget(&mut self, mac: MacAddress) -> bool {
+        let known = self.entries.remove(&mac);
+        if let Some(entry) = known {
             self.owners.remove(&entry.address);
         }
         self.recency.clear(mac);
+        known.is_some()
     }
 }
 

@@ -5,11 +5,13 @@
 //! * [`roster`]: all sources together, as events for the proxy;
 //! * [`memory`]: which address a station had;
 //! * [`hold`]: the bounded store of first packets;
-//! * [`claim`]: what a station's DHCP message says of its address.
+//! * [`claim`]: what a station's DHCP message says of its address;
+//! * [`relay`]: visitors' exchange with the DHCP servers of their home networks.
 
 pub mod claim;
 pub mod hold;
 pub mod hostapd;
 pub mod memory;
 pub mod notice;
+pub mod relay;
 pub mod roster;

@@ -160,6 +160,16 @@ impl Roster {
         self.use_address(now, station.interface, Source::Dhcp, mac, address, out);
     }
 
+    /// A station does not use the address any more that it was seen with, and is not expected to come back with it.
+    pub fn forget_address(&mut self, mac: MacAddress, out: &mut Vec<Outcome>) {
+        if let Some(station) = self.stations.get_mut(&mac) {
+            station.address = None;
+        }
+        if self.memory.forget(mac) {
+            out.push(Outcome::MemoryChanged(mac));
+        }
+    }
+
     /// Who is in charge of a radio: the best source that knows its associations and can be reached.
     pub fn in_charge(&self, interface: InterfaceIndex) -> Option<Source> {
         self.reachable.get(&interface)?.last().copied()

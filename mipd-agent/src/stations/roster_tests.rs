@@ -281,3 +281,15 @@ fn ten_thousand_stations_and_addresses_take_no_more_room_than_there_is() {
     assert!(scene.roster.counters().forgotten > 9_000);
     assert!(scene.roster.station(CLIENT).is_some(), "who is heard all the time is not forgotten");
 }
+
+#[test]
+fn an_address_given_up_is_not_what_the_station_comes_back_with() {
+    let mut scene = Scene::new();
+    scene.uses(RADIO, CLIENT, ADDRESS);
+    let mut out = Vec::new();
+    scene.roster.forget_address(CLIENT, &mut out);
+    assert_eq!(out, [Outcome::MemoryChanged(CLIENT)]);
+    assert_eq!(scene.tell(Hostapd, RADIO, News::Associated(CLIENT)), []);
+    scene.roster.forget_address(CLIENT, &mut out);
+    assert_eq!(out.len(), 1);
+}

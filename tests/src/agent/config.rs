@@ -75,6 +75,8 @@ pub struct Settings {
     pub reverse_tunnel: bool,
     /// The authoritative access points. With any, access points learn the subnet map from them and are given none.
     pub authoritative: Vec<Ipv4Addr>,
+    /// The DHCP server of the client's home network, where that is not its home agent.
+    pub dhcp_server: Option<Ipv4Addr>,
     /// Whether broadcasts of the home network follow the client.
     pub broadcast: bool,
     /// What routers think of reverse tunnels: `off`, `offered` or `required`.
@@ -121,6 +123,7 @@ impl Settings {
             fast_path,
             reverse_tunnel: false,
             authoritative: Vec::new(),
+            dhcp_server: None,
             broadcast: false,
             routers_reverse_tunnel: "offered".to_owned(),
             routers_tunnels: None,
@@ -234,7 +237,11 @@ fn write_role(text: &mut String, role: &Role, settings: &Settings) -> std::fmt::
         Role::AccessPoint { subnet_map } => {
             let entries: Vec<String> = subnet_map
                 .iter()
-                .map(|agent| format!("{{ home-agent = \"{}\", mask = \"{}\" }}", agent.addr(), agent.netmask()))
+                .map(|agent| {
+                    let server =
+                        settings.dhcp_server.map(|server| format!(", dhcp-server = \"{server}\"")).unwrap_or_default();
+                    format!("{{ home-agent = \"{}\", mask = \"{}\"{server} }}", agent.addr(), agent.netmask())
+                })
                 .collect();
             writeln!(text, "\n[access-point]")?;
             writeln!(text, "uplink = {UPLINK:?}")?;

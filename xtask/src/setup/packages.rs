@@ -71,13 +71,16 @@ const DEMO: [Program; 2] = [
     ("ethtool", "ethtool", "switches offloads of the lab's links"),
     ("tcpdump", "tcpdump", "captures on the lab's links"),
 ];
-const TESTING: [Program; 6] = [
+const TESTING: [Program; 9] = [
     ("ip", "iproute2", "looks at what the agent left behind"),
     ("tshark", "tshark", "decodes the messages we send, as a second opinion"),
     ("iperf3", "iperf3", "sends TCP through the tunnels"),
     ("ping", "iputils-ping", "sends single echo requests"),
     ("python3", "python3", "runs the tests' second implementation of the messages"),
     ("freeradius", "freeradius", "has security associations downloaded from it"),
+    ("dnsmasq", "dnsmasq-base", "is the DHCP server of the tests' networks"),
+    ("dhclient", "isc-dhcp-client", "is a DHCP client that remembers its address"),
+    ("busybox", "busybox-static", "has another DHCP client"),
 ];
 
 /// Kernels are x86-64's.

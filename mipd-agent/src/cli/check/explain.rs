@@ -185,6 +185,12 @@ fn foreign_agent(config: &Config, role: &ForeignAgent) -> String {
     section(&format!("Foreign agent with care-of address {}", role.care_of_address), lines)
 }
 
+fn home(entry: &SubnetMapEntry, place: &str) -> String {
+    let SubnetMapEntry { prefix, home_agent, dhcp_server } = entry;
+    let server = dhcp_server.map(|address| format!(", and ask the DHCP server {address}")).unwrap_or_default();
+    format!("clients of {prefix}{place} are registered with home agent {home_agent}{server}")
+}
+
 fn access_point(role: &AccessPoint) -> String {
     let radios: Vec<String> = role
         .radios
@@ -204,11 +210,7 @@ fn access_point(role: &AccessPoint) -> String {
         format!("clients on {}, at most {}", radios.join(", "), role.maximum_clients),
         format!("local, and bridged untouched: {local}"),
     ];
-    lines.extend(
-        role.subnet_map
-            .iter()
-            .map(|entry| format!("clients of {} are registered with home agent {}", entry.prefix, entry.home_agent)),
-    );
+    lines.extend(role.subnet_map.iter().map(|entry| home(entry, "")));
     if let Some(exchange) = &role.exchange {
         let authoritative = exchange.authoritative.join(", then ");
         lines.push(format!(
@@ -216,10 +218,8 @@ fn access_point(role: &AccessPoint) -> String {
         ));
     }
     for radio in &role.radios {
-        lines.extend(radio.subnet_map.iter().map(|entry| {
-            let SubnetMapEntry { prefix, home_agent } = entry;
-            format!("clients of {prefix} on {} are registered with home agent {home_agent}", radio.interface)
-        }));
+        let place = format!(" on {}", radio.interface);
+        lines.extend(radio.subnet_map.iter().map(|entry| home(entry, &place)));
     }
     let tunnel = match role.reverse_tunnel {
         ReverseTunnelPolicy::Never => "without a reverse tunnel",

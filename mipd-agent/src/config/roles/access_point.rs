@@ -119,6 +119,8 @@ pub struct SubnetMapEntry {
     pub home_agent: HomeAgentAddress,
     /// The subnet: home agent and mask.
     pub prefix: Ipv4Net,
+    /// The DHCP server of its clients; `None`: the home agent's router serves or relays DHCP.
+    pub dhcp_server: Option<Ipv4Addr>,
 }
 
 /// What an access point does with IPv6 of visitors.
@@ -316,7 +318,8 @@ fn static_clients(source: &Source<'_>, entries: &[Spanned<ClientEntry>]) -> Resu
 fn subnet_map(source: &Source<'_>, entries: &[Spanned<SubnetMapText>]) -> Result<Vec<SubnetMapEntry>, ConfigError> {
     let mut map: Vec<SubnetMapEntry> = Vec::new();
     for entry in entries {
-        let SubnetMapText { home_agent: HostAddressText(home_agent), mask: MaskText(length) } = *entry.get_ref();
+        let SubnetMapText { home_agent: HostAddressText(home_agent), mask: MaskText(length), dhcp_server } =
+            *entry.get_ref();
         let Ok(prefix) = Ipv4Net::new(home_agent, length).map(|prefix| prefix.trunc()) else {
             return Err(source.error(&entry.span(), "mask is longer than an address: write it like 255.255.255.0"));
         };
@@ -324,7 +327,8 @@ fn subnet_map(source: &Source<'_>, entries: &[Spanned<SubnetMapText>]) -> Result
             let message = format!("subnet {prefix} already has home agent {}: keep one of the two", other.home_agent);
             return Err(source.error(&entry.span(), message));
         }
-        map.push(SubnetMapEntry { home_agent: HomeAgentAddress(home_agent), prefix });
+        let dhcp_server = dhcp_server.map(|HostAddressText(address)| address);
+        map.push(SubnetMapEntry { home_agent: HomeAgentAddress(home_agent), prefix, dhcp_server });
     }
     Ok(map)
 }

@@ -56,6 +56,7 @@ counters! {
         moved: "clients that appeared behind another access point";
         left: "clients that disassociated";
         turned_local: "visitors that took a local address";
+        surrendered: "visitors that gave their address back, or were refused it by its DHCP server";
         away: "clients at home that registered elsewhere";
         address_conflicts: "announcements of a visitor's address by another station on this link";
     }

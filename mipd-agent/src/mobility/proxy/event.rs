@@ -62,6 +62,11 @@ pub enum Event {
         /// The station.
         mac: MacAddress,
     },
+    /// A visitor, which is here, does not use its address any more: it gave it back, or its DHCP server refused it.
+    Surrendered {
+        /// The station.
+        mac: MacAddress,
+    },
     /// Somebody announced an address on the uplink by gratuitous ARP.
     Announced {
         /// The announced hardware address.

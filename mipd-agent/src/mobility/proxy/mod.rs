@@ -56,7 +56,7 @@ pub use self::{
     counters::Counters,
     event::{Event, ForeignAgentInfo, HomeAgentOnLink},
     identity::{ClientNames, InvalidNai, NaiTemplate},
-    status::{ClientRecord, ClientStatus, RegistrationRecord},
+    status::{ClientRecord, ClientStatus, RegistrationRecord, Stay},
     trail::{Departure, Entry as TrailEntry, NoticedBy, STEPS_PER_CLIENT, Step, Trail, Trails},
 };
 use self::{
@@ -142,6 +142,14 @@ impl Proxy {
             Event::Left { mac } => self.with(mac, actions, |registrar, client, actions| {
                 registrar.counters.left += 1;
                 registrar.part(now, client, Departure::Disassociated, actions)
+            }),
+            Event::Surrendered { mac } => self.with(mac, actions, |registrar, client, actions| {
+                if !client.is_visitor() {
+                    return Fate::Keep;
+                }
+                registrar.counters.surrendered += 1;
+                registrar.retire(now, client, actions);
+                registrar.part(now, client, Departure::Surrendered, actions)
             }),
             Event::Dismissed { address, agent, busy } => {
                 for client in self.roster.with_address(HomeAddress(address)) {
@@ -266,6 +274,9 @@ impl Proxy {
     fn supersede(&mut self, now: Now, mac: MacAddress, is_local: bool, is_same: bool, actions: &mut Vec<Action>) {
         let Some(mut known) = self.roster.remove(mac) else { return };
         let turns_local = known.is_visitor() && is_local;
+        if turns_local {
+            self.registrar.retire(now, &mut known, actions);
+        }
         if turns_local || !is_same {
             let why = if turns_local { Departure::TurnedLocal } else { Departure::Readdressed };
             self.registrar.trails.note(now, mac, Step::Gone { why });
@@ -435,6 +446,17 @@ impl Proxy {
     /// How the data path was last told to treat a station; `None` = not at all.
     pub fn station(&self, mac: MacAddress) -> Option<StationState> {
         self.roster.get(mac)?.station.map(|(_, state)| state)
+    }
+
+    /// Where a visitor with this address stands; `None`: there is none.
+    pub fn stay(&self, mac: MacAddress, home_address: HomeAddress) -> Option<Stay> {
+        let client = self.roster.get(mac).filter(|client| client.home_address == home_address)?;
+        match client.state {
+            State::AwaitingAgent | State::AwaitingAssociation => Some(Stay::Waiting),
+            State::Registering | State::Registered(_) => client.home_agent.map(Stay::Served),
+            State::Unserved(_) => Some(Stay::Unserved),
+            _ => None,
+        }
     }
 
     /// Whether nobody is known.

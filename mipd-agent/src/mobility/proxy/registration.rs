@@ -126,7 +126,7 @@ impl Registrar {
         })
     }
 
-    fn send(&mut self, now: Now, client: &mut Client, plan: Plan, actions: &mut Vec<Action>) {
+    pub(super) fn send(&mut self, now: Now, client: &mut Client, plan: Plan, actions: &mut Vec<Action>) {
         let asks = self.note_association_use(client, actions);
         let Some(association) = self.config.associations.primary(client.home_address).cloned() else {
             client.next = if asks { NextRequest::WhenAssociationKnown } else { NextRequest::Never };

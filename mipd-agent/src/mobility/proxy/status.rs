@@ -23,6 +23,17 @@ use crate::{
     },
 };
 
+/// Where a visitor stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stay {
+    /// It is not known yet whether it can be served.
+    Waiting,
+    /// It is registered or about to be, with this home agent.
+    Served(HomeAgentAddress),
+    /// It cannot be served.
+    Unserved,
+}
+
 /// One client as an operator sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ClientStatus {

@@ -50,6 +50,8 @@ pub enum Departure {
     Readdressed,
     /// A visitor that has a local address now.
     TurnedLocal,
+    /// It gave its address back, or its DHCP server refused it.
+    Surrendered,
     /// It went to a radio of another home network.
     AnotherRadio,
     /// At home: its address was announced by another MAC, so that it has registered elsewhere.

@@ -5,13 +5,16 @@ use std::{net::Ipv4Addr, time::Duration};
 use super::{
     Action, ReverseTunnelPolicy, StationState,
     attachment::{Due, Presence},
-    client::{Agent, Client, Missing, NextRequest, State},
+    client::{Agent, Client, Missing, NextRequest, Plan, Registration, State},
     registration::Registrar,
     trail::{Departure, Step},
 };
-use crate::mobility::{
-    link::InterfaceIndex,
-    time::{Instant, Now},
+use crate::{
+    mobility::{
+        link::InterfaceIndex,
+        time::{Instant, Now},
+    },
+    wire::types::Lifetime,
 };
 
 /// How long a visitor is held for want of a foreign agent.
@@ -89,6 +92,18 @@ impl Registrar {
         client.state = State::Unserved(missing);
         client.next = NextRequest::Never;
         client.patience = Some(now.instant + UNSERVED_PATIENCE);
+    }
+
+    /// Ends the registration of a visitor that is here but does not want its address any more, so that the home network can
+    /// give it to somebody else at once (RFC 5944 §3.6.1). Said once: if it is lost, the registration runs out.
+    pub fn retire(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
+        let Some(&Registration { agent, care_of_address, home_agent, mode, .. }) = client.registration() else {
+            return;
+        };
+        if client.pace.earliest() <= now.instant {
+            let plan = Plan { agent, care_of_address, home_agent, mode, lifetime: Lifetime::DEREGISTER };
+            self.send(now, client, plan, actions);
+        }
     }
 
     /// The visitor is behind another radio now. One of another home network makes it another client, to be noticed anew.

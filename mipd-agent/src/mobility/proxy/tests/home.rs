@@ -223,13 +223,42 @@ fn a_client_at_home_that_was_silent_for_long_counts_as_new() {
 }
 
 #[test]
-fn a_visitor_with_a_local_address_has_become_local_and_its_registration_is_dropped_silently() {
+fn a_visitor_with_a_local_address_has_become_local_and_its_registration_ends() {
     let mut scene = Scene::registered();
     scene.event(Event::Local { interface: RADIO, mac: CLIENT, address: [10, 2, 0, 200].into() });
     let actions = scene.take();
     assert!(actions.contains(&Action::RemoveStation { mac: CLIENT }));
     assert!(actions.contains(&Action::ClientChanged { mac: CLIENT }));
-    assert_eq!(scene.requests.len(), 1);
+    assert_eq!(scene.requests.len(), 2);
+    assert_eq!(scene.last_request().lifetime, Lifetime::DEREGISTER);
     assert_eq!(scene.counters().turned_local, 1);
     assert_eq!(scene.state(), "gone");
+}
+
+#[test]
+fn a_visitor_that_gives_its_address_up_is_deregistered_at_its_care_of_address() {
+    let mut scene = Scene::registered();
+    let registered = scene.last_request();
+    scene.event(Event::Surrendered { mac: CLIENT });
+    assert!(scene.take().contains(&Action::RemoveStation { mac: CLIENT }));
+    let request = scene.last_request();
+    assert_eq!(request.lifetime, Lifetime::DEREGISTER);
+    assert_eq!((request.home_address, request.care_of_address), (registered.home_address, registered.care_of_address));
+    assert_eq!((scene.counters().surrendered, scene.state()), (1, "gone"));
+}
+
+#[test]
+fn one_that_was_never_registered_gives_its_address_up_in_silence() {
+    let mut scene = Scene::new();
+    scene.visit();
+    let requests = scene.requests.len();
+    scene.event(Event::Surrendered { mac: CLIENT });
+    assert_eq!((scene.requests.len(), scene.state()), (requests, "gone"));
+}
+
+#[test]
+fn a_client_at_home_has_no_visitors_address_to_give_up() {
+    let mut scene = at_home();
+    scene.event(Event::Surrendered { mac: CLIENT });
+    assert_eq!((scene.counters().surrendered, scene.state()), (0, "at_home"));
 }
