@@ -139,6 +139,7 @@ fn interfaces(maps: &Inspection) -> Result<Vec<Interface>, Failure> {
             wanted: if interface.fast_path { "auto" } else { "off" }.into(),
             attached: interface.attached.to_string(),
             reason: None,
+            ap_isolate: None,
             packets_fast: packets(Action::Fast),
             packets_slow: packets(Action::Slow),
             packets_passed: packets(Action::Passed),

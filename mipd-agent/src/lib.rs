@@ -22,3 +22,5 @@ pub mod mobility;
 pub mod state;
 pub mod stations;
 pub mod wire;
+#[cfg(feature = "daemon")]
+pub mod wireless;

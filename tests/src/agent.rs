@@ -218,6 +218,11 @@ impl Agent {
         self.ask(&["trace", client], "--socket", &self.socket)
     }
 
+    /// `mipd check` of this box, with its warnings.
+    pub fn check(&self) -> Result<String> {
+        self.ask(&["check"], "--config", &self.configuration)
+    }
+
     /// `mipd deregister ADDRESS`.
     pub fn deregister(&self, address: Ipv4Addr) -> Result<()> {
         self.ask(&["deregister", &address.to_string()], "--socket", &self.socket).map(drop)

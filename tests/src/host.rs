@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use anyhow::{Context, Result};
 use ipnet::Ipv4Net;
 use mipd_common::mac::MacAddress;
-use rtnetlink::{LinkBridge, LinkUnspec, RouteMessageBuilder};
+use rtnetlink::{LinkBridge, LinkBridgePort, LinkUnspec, RouteMessageBuilder};
 
 use crate::namespace::Namespace;
 use crate::wire::index_of;
@@ -101,6 +101,15 @@ impl Host {
             let port = LinkUnspec::new_with_name(interface).controller(bridge_index).build();
             let set = handle.link().set(port).execute().await;
             set.with_context(|| format!("cannot make {interface} a port of {bridge} on {}", self.name))
+        })
+    }
+
+    /// Has a bridge send frames back by the port that they came in by, or not.
+    pub fn set_hairpin(&self, interface: &str, hairpin: bool) -> Result<()> {
+        self.namespace.netlink(|handle| async move {
+            let port = LinkBridgePort::new(index_of(&handle, interface).await?).hairpin(hairpin).build();
+            let set = handle.link().set_port(port).execute().await;
+            set.with_context(|| format!("cannot make {interface} of {} a hairpin", self.name))
         })
     }
 

@@ -7,7 +7,6 @@
 
 pub mod campus;
 pub mod control;
-mod generic_netlink;
 pub mod hostapd;
 pub mod hwsim;
 pub mod station;

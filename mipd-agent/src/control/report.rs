@@ -251,6 +251,9 @@ pub struct Interface {
     pub attached: String,
     /// Why that differs from what was wanted.
     pub reason: Option<String>,
+    /// On a radio of hostapd's: whether frames between its stations come up to it, `on`, `off` or `unknown`.
+    #[serde(default)]
+    pub ap_isolate: Option<String>,
     /// Packets delivered by the programs.
     pub packets_fast: u64,
     /// Packets of ours left to the kernel or the agent.

@@ -18,6 +18,7 @@ mod clock;
 mod dhcp;
 mod error;
 mod inputs;
+mod isolation;
 mod plan;
 mod radius;
 pub mod report;
@@ -34,6 +35,7 @@ use self::{
     access_point::AccessPoint,
     clock::Clock,
     inputs::{Input, Inputs},
+    isolation::IsolationWatch,
     radius::{News, Radius},
     router::Router,
     subnet_map::SubnetMapService,
@@ -77,6 +79,7 @@ struct Daemon {
     access_point: Option<AccessPoint>,
     radius: Option<Radius>,
     subnet_map: Option<SubnetMapService>,
+    isolation: IsolationWatch,
     control: Server,
     terminate: Signal,
     interrupt: Signal,
@@ -117,6 +120,7 @@ impl Daemon {
             access_point,
             radius: config.radius.as_ref().map(Radius::new),
             subnet_map,
+            isolation: IsolationWatch::default(),
             control,
             terminate,
             interrupt,
@@ -134,6 +138,7 @@ impl Daemon {
             let reason = interface.reason.as_deref().unwrap_or("as wanted");
             tracing::info!(interface = interface.name, wanted, attached, reason, "attached");
         }
+        daemon.isolation.look(&daemon.dataplane.interfaces());
         Ok(daemon)
     }
 
@@ -294,6 +299,7 @@ impl Daemon {
             (Event::PuntedFrame(bytes), Some(access_point)) => access_point.handle_punted(now, bytes, &mut context),
             (Event::InterfaceChanged { name }, access_point) => {
                 tracing::info!(interface = name, "interface changed");
+                self.isolation.look(&context.dataplane.interfaces());
                 if let Some(access_point) = access_point
                     && self.plan.name(access_point.uplink.interface) == name
                 {

@@ -8,7 +8,7 @@ use std::{
 use mipd_common::maps::Action;
 
 use super::{
-    Daemon,
+    Daemon, isolation,
     subnet_map::{self, SubnetMapService},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
             Agent, Association, Binding, Client, Counter, Interface, Report, SubnetMapEntry, Tunnel, Violation, Visitor,
         },
     },
-    dataplane::{CounterReport, DataPlane, Hook, PathMtuReport, PathMtuSource, TunnelReport},
+    dataplane::{CounterReport, DataPlane, Hook, InterfaceReport, PathMtuReport, PathMtuSource, TunnelReport},
     mobility::{
         foreign_agent::ForeignAgent,
         home_agent::HomeAgent,
@@ -348,6 +348,7 @@ pub fn interfaces(dataplane: &DataPlane) -> Vec<Interface> {
                 roles: interface.roles.names().map(str::to_owned).collect(),
                 wanted: interface.wanted.name().into(),
                 attached: interface.attached.to_string(),
+                ap_isolate: isolation(&interface),
                 packets_fast: packets(Action::Fast),
                 packets_slow: packets(Action::Slow),
                 packets_passed: packets(Action::Passed),
@@ -357,6 +358,10 @@ pub fn interfaces(dataplane: &DataPlane) -> Vec<Interface> {
             }
         })
         .collect()
+}
+
+fn isolation(interface: &InterfaceReport) -> Option<String> {
+    isolation::of(interface).map(|isolation| isolation.name().to_owned())
 }
 
 fn read_counters(dataplane: &DataPlane) -> Vec<CounterReport> {

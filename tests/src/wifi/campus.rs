@@ -9,6 +9,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use ipnet::Ipv4Net;
 use mipd_common::mac::MacAddress;
 use serde_json::Value;
 
@@ -51,7 +52,7 @@ pub struct Campus {
     pub home_router: Router,
     /// The network that both access points announce.
     pub network: Network,
-    _radios: Radios,
+    radios: Radios,
     /// The lab; removed with it.
     pub lab: Lab,
 }
@@ -95,8 +96,7 @@ impl Campus {
         let host = lab.host("station")?;
         let station = station(&lab, &radios, host, CLIENT_MAC, &network, &network.security)?;
         topology::settle_at_home(&station.host, CLIENT, &home_router.lans[0])?;
-        let mut campus =
-            Self { station, ha, fa, home, visited, correspondent, home_router, network, _radios: radios, lab };
+        let mut campus = Self { station, ha, fa, home, visited, correspondent, home_router, network, radios, lab };
         campus.start_agents()?;
         Ok(campus)
     }
@@ -109,6 +109,17 @@ impl Campus {
             access_point.agent.await_rows("agents", PATIENCE).context("no agent advertises itself")?;
         }
         Ok(())
+    }
+
+    /// Another station, associated at an access point, with an address of the LAN there.
+    pub fn add_neighbour(&self, name: &str, address: Ipv4Net, at: &AccessPoint) -> Result<Station> {
+        let [_, b, c, d] = address.addr().octets();
+        let (host, mac) = (self.lab.host(name)?, [0x02, 0xc1, 0x1e, b, c, d]);
+        let station = station(&self.lab, &self.radios, host, mac, &self.network, &self.network.security)?;
+        station.associate(at.bssid)?;
+        station.stay_with(at.bssid)?;
+        station.host.add_address(CLIENT_INTERFACE, address)?;
+        Ok(station)
     }
 
     /// Associates the station at an access point, and waits until both call it associated.
@@ -172,11 +183,11 @@ impl AccessPoint {
         rows.iter().find(|row| row["interface"] == RADIO).cloned().context("the radio is not among the interfaces")
     }
 
-    /// Packets of visitors that the program on its radio has sent on to the foreign agent.
-    pub fn forwarded(&self) -> Result<u64> {
+    /// Packets that the program on its radio has counted under a name.
+    pub fn counted(&self, name: &str) -> Result<u64> {
         let counters = self.agent.show("counters")?;
         let rows = counters.as_array().context("`mipd show counters` is no array")?;
-        let on_radio = rows.iter().filter(|row| row["name"] == "station_forwarded" && row["interface"] == RADIO);
+        let on_radio = rows.iter().filter(|row| row["name"] == name && row["interface"] == RADIO);
         Ok(on_radio.filter_map(|row| row["value"].as_u64()).sum())
     }
 }

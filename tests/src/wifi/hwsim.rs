@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
 use futures_util::TryStreamExt;
+use mipd_agent::wireless::generic_netlink::Family;
 use netlink_packet_core::DefaultNla;
 use netlink_packet_route::link::LinkAttribute;
 use rtnetlink::LinkUnspec;
 
-use super::generic_netlink::Family;
 use crate::host::Host;
 use crate::lab::Lab;
 use crate::namespace::Namespace;

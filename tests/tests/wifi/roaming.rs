@@ -40,9 +40,12 @@ fn roam_by_first_packets(label: &str, security: Security) -> Result<()> {
         let start = Instant::now();
         let unassociated = campus.roam(&campus.visited)?;
         campus.await_visit(start)?;
-        let forwarded = campus.visited.forwarded()?;
+        let forwarded = campus.visited.counted("station_forwarded")?;
         talk.goes_on().context("in the visited network")?;
-        ensure!(campus.visited.forwarded()? > forwarded, "the program on the radio has forwarded nothing");
+        ensure!(
+            campus.visited.counted("station_forwarded")? > forwarded,
+            "the program on the radio has forwarded nothing"
+        );
         talk.report(&format!("{round} roam away"), unassociated, start);
 
         let start = Instant::now();

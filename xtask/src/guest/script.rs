@@ -26,6 +26,7 @@ mount -t tmpfs none /run
 mkdir -p /run/netns /lib/modules/{release}
 mount --bind {modules_here} /lib/modules/{release}
 mount -t bpf none /sys/fs/bpf
+mount -t debugfs none /sys/kernel/debug
 mount -t tracefs none /sys/kernel/tracing
 mount -t cgroup2 none /sys/fs/cgroup
 ln -sf /proc/self/fd /dev/fd

@@ -9,7 +9,7 @@ use rtnetlink::{
     packet_route::{
         AddressFamily,
         address::{AddressAttribute, AddressMessage},
-        link::{LinkAttribute, LinkFlags, LinkMessage},
+        link::{InfoBridgePort, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
         route::{RouteAttribute, RouteMessage},
     },
 };
@@ -21,6 +21,8 @@ pub(super) struct Link {
     pub up: bool,
     /// Index of the bridge that it is a port of.
     pub bridge: Option<u32>,
+    /// Whether the bridge sends frames back by the port that they came in by.
+    pub hairpin: bool,
     pub addresses: Vec<Ipv4Net>,
 }
 
@@ -66,6 +68,7 @@ async fn dump(handle: &Handle) -> Result<BoxState, rtnetlink::Error> {
             match attribute {
                 LinkAttribute::IfName(text) => name = Some(text),
                 LinkAttribute::Controller(index) => link.bridge = Some(index),
+                LinkAttribute::LinkInfo(infos) => link.hairpin = infos.iter().any(is_hairpin),
                 _ => {}
             }
         }
@@ -84,6 +87,11 @@ async fn dump(handle: &Handle) -> Result<BoxState, rtnetlink::Error> {
     state.gateways.sort_unstable();
     state.gateways.dedup();
     Ok(state)
+}
+
+fn is_hairpin(info: &LinkInfo) -> bool {
+    let LinkInfo::PortData(InfoPortData::BridgePort(port)) = info else { return false };
+    port.contains(&InfoBridgePort::HairpinMode(true))
 }
 
 /// The interface's own IPv4 address: `IFA_LOCAL`, which differs from `IFA_ADDRESS` on point-to-point links.

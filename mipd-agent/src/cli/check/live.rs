@@ -6,6 +6,7 @@ use super::{box_state::BoxState, finding::Finding, netfilter};
 use crate::{
     cli::Failure,
     config::{AccessPoint, Config, InterfaceName},
+    wireless::Isolation,
 };
 
 /// The kernel's own tunnel devices, which would decapsulate our packets a second time.
@@ -19,6 +20,7 @@ pub(super) fn findings(config: &Config) -> Result<Vec<Finding>, Failure> {
     interfaces(config, &state, &mut findings);
     if let Some(access_point) = &config.access_point {
         bridge_ports(access_point, &state, &mut findings);
+        isolation(access_point, &state, &mut findings);
     } else {
         router(config, &state, &mut findings)?;
     }
@@ -55,6 +57,33 @@ fn bridge_ports(access_point: &AccessPoint, state: &BoxState, findings: &mut Vec
         findings.push(Finding::warning(format!(
             "bridge {bridge} has no IPv4 address and local-subnets is empty: every client would look like a visitor",
         )));
+    }
+}
+
+fn isolation(access_point: &AccessPoint, state: &BoxState, findings: &mut Vec<Finding>) {
+    for radio in access_point.radios.iter().filter(|radio| radio.proxy_mobile_ip) {
+        let name = &radio.interface;
+        let Some(link) = state.links.get(name.as_str()) else { continue };
+        findings.extend(Isolation::of(name.as_str(), link.index).and_then(|found| about(&found, name, link.hairpin)));
+    }
+}
+
+/// What there is to say of a radio's isolation, given whether its port of the bridge is a hairpin.
+fn about(isolation: &Isolation, radio: &InterfaceName, hairpin: bool) -> Option<Finding> {
+    match isolation {
+        Isolation::Off => Some(Finding::warning(format!(
+            "{radio} hands frames between its stations on by itself, unseen by mipd: set ap_isolate=1 in hostapd's \
+             configuration",
+        ))),
+        Isolation::On if !hairpin => Some(Finding::note(format!(
+            "stations of {radio} do not reach each other, for ap_isolate is on: if they should, ip link set {radio} type \
+             bridge_slave hairpin on",
+        ))),
+        Isolation::On => None,
+        Isolation::Unknown(why) => Some(Finding::note(format!(
+            "whether {radio} hands frames between its stations on by itself is unknown ({why}): see that hostapd's \
+             configuration says ap_isolate=1",
+        ))),
     }
 }
 
@@ -131,5 +160,26 @@ fn core_interfaces(state: &BoxState) -> Finding {
         Finding::warning("no route has a gateway, so no core interface is found: set [agent] core-interfaces")
     } else {
         Finding::note(format!("core interfaces, found by their routes: {}", names.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(isolation: &Isolation, hairpin: bool) -> Option<String> {
+        about(isolation, &InterfaceName::try_from("wlan0".to_owned()).unwrap(), hairpin)
+            .map(|finding| finding.to_string())
+    }
+
+    #[test]
+    fn isolation_is_doubted_where_it_is_off_or_unknown_and_explained_where_it_parts_stations() {
+        assert!(
+            said(&Isolation::Off, true).unwrap().starts_with("warning: wlan0 hands frames between its stations on")
+        );
+        assert!(said(&Isolation::On, false).unwrap().starts_with("note:    stations of wlan0 do not reach each other"));
+        assert_eq!(said(&Isolation::On, true), None);
+        let unknown = said(&Isolation::Unknown("no debugfs".to_owned()), false).unwrap();
+        assert!(unknown.starts_with("note:    whether wlan0 hands") && unknown.contains("(no debugfs)"), "{unknown}");
     }
 }

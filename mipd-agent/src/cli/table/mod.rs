@@ -282,7 +282,7 @@ impl Row for Tunnel {
 
 impl Row for Interface {
     const HEADER: &'static [&'static str] =
-        &["INTERFACE", "ROLES", "WANTED", "ATTACHED", "#FAST", "#SLOW", "#PASSED", "#DROPPED", "REASON"];
+        &["INTERFACE", "ROLES", "WANTED", "ATTACHED", "#FAST", "#SLOW", "#PASSED", "#DROPPED", "AP ISOLATE", "REASON"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -294,6 +294,7 @@ impl Row for Interface {
             self.packets_slow.to_string(),
             self.packets_passed.to_string(),
             self.packets_dropped.to_string(),
+            or_dash(self.ap_isolate.as_ref()),
             or_dash(self.reason.as_ref()),
         ]
     }

@@ -276,6 +276,7 @@ fn interfaces() {
         wanted: "auto".into(),
         attached: "tc".into(),
         reason: Some("a bridge has no native XDP".into()),
+        ap_isolate: None,
         packets_fast: 1_000,
         packets_slow: 20,
         packets_passed: 3,
@@ -284,10 +285,10 @@ fn interfaces() {
     assert_shown(
         &Report::Interfaces(vec![interface]),
         "\
-INTERFACE  ROLES        WANTED  ATTACHED  FAST  SLOW  PASSED  DROPPED  REASON
-br-lan     home,access  auto    tc        1000    20       3        0  a bridge has no native XDP",
+INTERFACE  ROLES        WANTED  ATTACHED  FAST  SLOW  PASSED  DROPPED  AP ISOLATE  REASON
+br-lan     home,access  auto    tc        1000    20       3        0  -           a bridge has no native XDP",
         r#"[{"interface":"br-lan","ifindex":4,"roles":["home","access"],"wanted":"auto","attached":"tc",
-        "reason":"a bridge has no native XDP","packets_fast":1000,"packets_slow":20,"packets_passed":3,
+        "reason":"a bridge has no native XDP","ap_isolate":null,"packets_fast":1000,"packets_slow":20,"packets_passed":3,
         "packets_dropped":0}]"#,
     );
 }
