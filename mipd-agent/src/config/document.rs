@@ -144,6 +144,8 @@ pub(super) struct RadioEntry {
     #[serde(default = "yes")]
     pub proxy_mobile_ip: bool,
     pub hostapd: Option<Spanned<PathBuf>>,
+    #[serde(default = "yes")]
+    pub nl80211: bool,
     #[serde(default)]
     pub subnet_map: Vec<Spanned<SubnetMapText>>,
 }

@@ -7,7 +7,7 @@ use crate::{
         discovery::{advertiser::AdvertiserCounters, listener::ListenerCounters},
         proxy, subnet_map,
     },
-    stations::{hostapd, roster},
+    stations::{hostapd, nl80211, roster},
     wire::types::ReplyCode,
 };
 
@@ -257,7 +257,9 @@ pub fn of(role: &str) -> Vec<Entry> {
         }
         "stations" => {
             let roster: Vec<_> = roster::Counters::default().iter().map(Entry::from).collect();
-            roster.into_iter().chain(hostapd::Counters::default().iter().map(Entry::from)).collect()
+            let hostapd = hostapd::Counters::default();
+            let nl80211 = nl80211::Counters::default();
+            roster.into_iter().chain(hostapd.iter().chain(nl80211.iter()).map(Entry::from)).collect()
         }
         "discovery" => {
             let advertiser: Vec<_> = AdvertiserCounters::default().iter().map(Entry::from).collect();

@@ -152,6 +152,11 @@ impl Inputs {
         sources::hostapd(self.sender.clone(), interface, name, directory, own)
     }
 
+    /// Listens to the kernel's wireless subsystem about a radio.
+    pub fn nl80211(&self, interface: InterfaceIndex) -> Task {
+        sources::nl80211(self.sender.clone(), interface)
+    }
+
     /// Opens a socket for a RADIUS server, and reads it until it is dropped.
     pub fn radius_socket(&self, server: ServerIndex, address: SocketAddrV4) -> io::Result<Arc<RadiusSocket>> {
         let socket = Arc::new(RadiusSocket::open(address)?);

@@ -394,6 +394,9 @@ impl Plan {
                 let own = config.agent.control_socket.with_file_name(format!("hostapd-{}", name.as_str()));
                 radio.sources.push(inputs.hostapd(radio.interface, name.as_str(), directory, own));
             }
+            if settings.nl80211 {
+                radio.sources.push(inputs.nl80211(radio.interface));
+            }
             radio_ports.insert(radio.interface, radio);
         }
         let own_subnets = self.own_subnets(settings);

@@ -13,16 +13,22 @@ use tokio::{
 
 use super::inputs::Input;
 use crate::{
-    io::hostapd::{HostapdSocket, LARGEST},
+    io::{
+        hostapd::{HostapdSocket, LARGEST},
+        nl80211::StationSocket,
+    },
     mobility::{counters::Count, link::InterfaceIndex, time::Instant},
     stations::{
         hostapd::{self, Conversation, Output, PATIENCE},
+        nl80211,
         notice::{News, Source},
     },
 };
 
 /// How soon hostapd is tried again, at first and at most.
 const RETRY: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_secs(2);
+/// How soon the kernel is tried again.
+const NL80211_RETRY: Duration = Duration::from_secs(5);
 /// How often its socket file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -168,6 +174,78 @@ async fn converse(
     Ok((reached, reason))
 }
 
+/// Listens to the kernel's wireless subsystem about a radio.
+pub(super) fn nl80211(sender: mpsc::Sender<Input>, interface: InterfaceIndex) -> Task {
+    let teller = Teller { source: Source::Nl80211, interface, sender, trouble: None, counts: Vec::new() };
+    Task(tokio::spawn(async move {
+        let Err(Ended) = follow_nl80211(teller).await;
+    }))
+}
+
+async fn follow_nl80211(mut teller: Teller) -> Result<std::convert::Infallible, Ended> {
+    let mut counters = nl80211::Counters::default();
+    loop {
+        match StationSocket::open() {
+            Ok(socket) => {
+                let (reached, reason) = watch(&mut teller, socket, &mut counters).await?;
+                teller.counts = counters.iter().collect();
+                if reached {
+                    teller.trouble = Some(reason);
+                    teller.tell(Some(News::Unreachable)).await?;
+                } else {
+                    teller.complain(reason).await?;
+                }
+            }
+            Err(error) => teller.complain(error.to_string()).await?,
+        }
+        sleep(NL80211_RETRY).await;
+    }
+}
+
+/// Watches a radio until that is not possible any more: whether its stations were listed, and why it ended.
+async fn watch(
+    teller: &mut Teller,
+    mut socket: StationSocket,
+    counters: &mut nl80211::Counters,
+) -> Result<(bool, String), Ended> {
+    let start = Clock::now();
+    let now = || Instant(start.elapsed());
+    let (mut watch, first) = nl80211::Watch::begin(now(), teller.interface.0, std::mem::take(counters));
+    let mut out = vec![first];
+    let mut reached = false;
+    let reason = 'watch: loop {
+        for output in out.drain(..) {
+            match output {
+                nl80211::Output::List => {
+                    if let Err(error) = socket.list(teller.interface.0) {
+                        break 'watch format!("the kernel cannot be asked: {error}");
+                    }
+                }
+                nl80211::Output::Tell(news) => {
+                    reached = true;
+                    teller.trouble = None;
+                    teller.counts = watch.counters().iter().collect();
+                    teller.tell(Some(news)).await?;
+                }
+                nl80211::Output::End(reason) => break 'watch reason,
+            }
+        }
+        tokio::select! {
+            received = socket.receive() => match received {
+                Ok(heard) => {
+                    for heard in heard {
+                        watch.hear(now(), &heard, &mut out);
+                    }
+                }
+                Err(error) => break format!("the kernel cannot be heard: {error}"),
+            },
+            () = sleep_until(start + watch.poll_timeout().0) => watch.handle_timeout(now(), &mut out),
+        }
+    };
+    *counters = watch.counters().clone();
+    Ok((reached, reason))
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixDatagram as BlockingDatagram;
@@ -276,6 +354,16 @@ mod tests {
         })
         .await
         .expect("our socket file is removed");
+    }
+
+    #[tokio::test]
+    async fn an_interface_that_is_not_wireless_has_no_news_and_that_is_said_once() {
+        let (sender, mut inputs) = mpsc::channel(8);
+        let _task = nl80211(sender, RADIO);
+        let report = next(&mut inputs).await;
+        assert_eq!((report.source, report.news), (Source::Nl80211, None));
+        let trouble = report.trouble.unwrap();
+        assert!(trouble == "the kernel has no nl80211" || trouble == "no wireless interface", "{trouble}");
     }
 
     #[tokio::test]

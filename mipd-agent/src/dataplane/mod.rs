@@ -101,6 +101,7 @@ pub use self::{
     visitors::VisitorRoute,
 };
 
+pub(crate) use self::netlink::split_messages;
 use self::{
     attach::Attacher,
     binding_table::BindingTable,

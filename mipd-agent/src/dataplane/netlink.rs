@@ -307,7 +307,7 @@ impl Netlink {
 }
 
 /// Cuts a datagram from the kernel into its messages.
-pub(super) fn split_messages(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn split_messages(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let length = u32::from_ne_bytes(bytes.first_chunk().copied()?) as usize;
         if length < 16 || length > bytes.len() {

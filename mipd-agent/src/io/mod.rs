@@ -4,6 +4,7 @@
 //! * [`frames`]: packet sockets, for everything that must not be resolved by ARP or must show its link-layer source;
 //! * [`undeliverable`]: what comes back of datagrams that did not arrive;
 //! * [`hostapd`]: hostapd's control socket;
+//! * [`nl80211`]: the kernel's wireless subsystem;
 //! * [`radius`]: sockets for RADIUS servers;
 //! * [`datagram`]: what both hand to the roles;
 //! * [`encapsulated`]: packets inside packets;
@@ -17,6 +18,7 @@ pub mod datagram;
 pub mod encapsulated;
 pub mod frames;
 pub mod hostapd;
+pub mod nl80211;
 pub mod radius;
 pub mod raw_ip;
 pub mod udp;

@@ -99,6 +99,8 @@ pub struct Radio {
     pub proxy_mobile_ip: bool,
     /// Where hostapd has its control sockets; `None`: it is not listened to.
     pub hostapd: Option<PathBuf>,
+    /// Whether the kernel's wireless subsystem is listened to.
+    pub nl80211: bool,
     /// Static entries of the subnet map for its clients alone; they count before those for all.
     pub subnet_map: Vec<SubnetMapEntry>,
 }
@@ -255,7 +257,9 @@ impl AccessPoint {
 
 fn radios(source: &Source<'_>, section: &AccessPointSection) -> Result<Vec<Radio>, ConfigError> {
     let mut radios: Vec<Radio> = Vec::new();
-    for RadioEntry { interface, ssid, proxy_mobile_ip, hostapd, subnet_map: entries } in section.radios.get_ref() {
+    for RadioEntry { interface, ssid, proxy_mobile_ip, hostapd, nl80211, subnet_map: entries } in
+        section.radios.get_ref()
+    {
         let name = interface.get_ref();
         let taken = if name == section.uplink.get_ref() {
             Some("the uplink")
@@ -276,6 +280,7 @@ fn radios(source: &Source<'_>, section: &AccessPointSection) -> Result<Vec<Radio
             ssid: ssid.as_ref().map(|ssid| ssid.get_ref().clone()),
             proxy_mobile_ip: *proxy_mobile_ip,
             hostapd: hostapd_directory(source, hostapd.as_ref())?,
+            nl80211: *nl80211,
             subnet_map: subnet_map(source, entries)?,
         });
     }
