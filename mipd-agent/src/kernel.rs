@@ -125,6 +125,8 @@ fn clients(maps: &Inspection) -> Result<Vec<Client>, Failure> {
         attempts: None,
         registered_in_ms: None,
         present_s: None,
+        noticed_by: Vec::new(),
+        associated_by: None,
     });
     Ok(clients.collect())
 }
@@ -144,6 +146,7 @@ fn interfaces(maps: &Inspection) -> Result<Vec<Interface>, Failure> {
             packets_slow: packets(Action::Slow),
             packets_passed: packets(Action::Passed),
             packets_dropped: packets(Action::Dropped),
+            sources: Vec::new(),
             interface: interface.name,
         }
     });

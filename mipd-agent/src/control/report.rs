@@ -169,6 +169,12 @@ pub struct Client {
     /// Since it was noticed here.
     #[serde(default)]
     pub present_s: Option<u64>,
+    /// Who has told of it, the first one first: `first-packet`, `hostapd`, `nl80211`, `dhcp`.
+    #[serde(default)]
+    pub noticed_by: Vec<String>,
+    /// Who tells that it is associated.
+    #[serde(default)]
+    pub associated_by: Option<String>,
 }
 
 /// An agent that the access point hears.
@@ -262,6 +268,20 @@ pub struct Interface {
     pub packets_passed: u64,
     /// Packets dropped.
     pub packets_dropped: u64,
+    /// Who tells of stations on it, on an access point's radio.
+    #[serde(default)]
+    pub sources: Vec<StationSource>,
+}
+
+/// Who tells of stations on a radio.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StationSource {
+    /// `first-packet`, `hostapd`, `nl80211`.
+    pub source: String,
+    /// `in_charge`: tells who associates and leaves; `active`: is heard; `unavailable`.
+    pub state: String,
+    /// Why it is not available.
+    pub reason: Option<String>,
 }
 
 /// One counter.

@@ -15,6 +15,7 @@ use super::{
     sources::{SourceReport, Task},
 };
 use crate::{
+    control::report::StationSource,
     dataplane::{Sighting, SightingKind, StationEntry},
     io::{
         frames::{Frame, FrameSocket},
@@ -194,6 +195,26 @@ impl AccessPoint {
         if let Some(news) = news {
             self.take_notice(now, &Notice { source, interface, news: news.clone() }, context);
         }
+    }
+
+    /// Who tells of stations on a radio, the best first, and why the others do not.
+    pub fn sources_of(&self, interface: InterfaceIndex) -> Vec<StationSource> {
+        if !self.radios.contains_key(&interface) {
+            return Vec::new();
+        }
+        let in_charge = self.stations.in_charge(interface);
+        let row = |source: Source, state: &str, reason: Option<String>| StationSource {
+            source: source.name().into(),
+            state: state.into(),
+            reason,
+        };
+        let asked = self.sources.iter().rev().filter(|((radio, _), _)| *radio == interface);
+        let asked = asked.map(|((_, source), state)| match &state.trouble {
+            Some(trouble) => row(*source, "unavailable", Some(trouble.clone())),
+            None if in_charge == Some(*source) => row(*source, "in_charge", None),
+            None => row(*source, "active", None),
+        });
+        asked.chain([row(Source::FirstPacket, "active", None)]).collect()
     }
 
     /// Does what comes of notices.

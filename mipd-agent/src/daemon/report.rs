@@ -24,10 +24,12 @@ use crate::{
     mobility::{
         foreign_agent::ForeignAgent,
         home_agent::HomeAgent,
+        link::InterfaceIndex,
         security::ViolationLog,
         time::{Instant, Now},
         tunnel::TunnelMode,
     },
+    stations::roster::Station,
     wire::{registration::RequestFlags, types::Spi},
 };
 
@@ -45,7 +47,7 @@ impl Daemon {
                 Report::AccessPoints(self.subnet_map.as_ref().map(SubnetMapService::access_points).unwrap_or_default())
             }
             What::Tunnels => Report::Tunnels(tunnels(self.dataplane.tunnels(), &self.dataplane.path_mtus())),
-            What::Interfaces => Report::Interfaces(interfaces(&self.dataplane)),
+            What::Interfaces => Report::Interfaces(self.interfaces()),
             What::Counters => Report::Counters(self.counters()),
             What::Associations => Report::Associations(self.associations(now)),
             What::Violations => Report::Violations(self.violations(now)),
@@ -160,7 +162,8 @@ impl Daemon {
         access_point
             .proxy
             .clients()
-            .map(|client| Client {
+            .map(|client| (access_point.stations.station(client.mac), client))
+            .map(|(station, client)| Client {
                 mac: client.mac.to_string(),
                 home_address: Some(client.home_address.0),
                 interface: self.plan.name(client.interface),
@@ -178,8 +181,20 @@ impl Daemon {
                 attempts: Some(client.attempts),
                 registered_in_ms: client.registered_in.map(|time| time.as_millis() as u64),
                 present_s: Some(now.instant.since(client.noticed).as_secs()),
+                noticed_by: station.into_iter().flat_map(Station::sources).map(|source| source.name().into()).collect(),
+                associated_by: station.and_then(Station::associated_by).map(|source| source.name().into()),
             })
             .collect()
+    }
+
+    fn interfaces(&self) -> Vec<Interface> {
+        let mut rows = interfaces(&self.dataplane);
+        if let Some(access_point) = &self.access_point {
+            for row in &mut rows {
+                row.sources = access_point.sources_of(InterfaceIndex(row.ifindex));
+            }
+        }
+        rows
     }
 
     fn agents(&self, now: Now) -> Vec<Agent> {
@@ -354,6 +369,7 @@ pub fn interfaces(dataplane: &DataPlane) -> Vec<Interface> {
                 packets_passed: packets(Action::Passed),
                 packets_dropped: packets(Action::Dropped),
                 reason: interface.reason,
+                sources: Vec::new(),
                 interface: interface.name,
             }
         })

@@ -177,6 +177,7 @@ impl Row for Client {
         "#ATTEMPTS",
         "#REGISTERED IN",
         "#PRESENT",
+        "NOTICED BY",
         "LAST REPLY",
     ];
 
@@ -196,6 +197,7 @@ impl Row for Client {
             or_dash(self.attempts),
             or_dash(self.registered_in_ms.map(|milliseconds| format!("{milliseconds}ms"))),
             remaining(self.present_s),
+            or_dash(self.noticed_by.first()),
             or_dash(self.last_code.map(ReplyCode)),
         ]
     }
@@ -281,8 +283,19 @@ impl Row for Tunnel {
 }
 
 impl Row for Interface {
-    const HEADER: &'static [&'static str] =
-        &["INTERFACE", "ROLES", "WANTED", "ATTACHED", "#FAST", "#SLOW", "#PASSED", "#DROPPED", "AP ISOLATE", "REASON"];
+    const HEADER: &'static [&'static str] = &[
+        "INTERFACE",
+        "ROLES",
+        "WANTED",
+        "ATTACHED",
+        "#FAST",
+        "#SLOW",
+        "#PASSED",
+        "#DROPPED",
+        "AP ISOLATE",
+        "STATIONS BY",
+        "REASON",
+    ];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -295,6 +308,7 @@ impl Row for Interface {
             self.packets_passed.to_string(),
             self.packets_dropped.to_string(),
             or_dash(self.ap_isolate.as_ref()),
+            or_dash(self.sources.iter().find(|source| source.state != "unavailable").map(|source| &source.source)),
             or_dash(self.reason.as_ref()),
         ]
     }

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::*;
-use crate::control::What;
+use crate::control::{What, report::StationSource};
 
 const HOME_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 100);
 const HOME_AGENT: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
@@ -124,6 +124,8 @@ fn clients() {
         attempts: Some(1),
         registered_in_ms: Some(14),
         present_s: Some(17),
+        noticed_by: vec!["hostapd".into(), "first-packet".into()],
+        associated_by: Some("hostapd".into()),
     };
     let local = Client {
         mac: "02:00:00:00:00:06".into(),
@@ -143,16 +145,18 @@ fn clients() {
         attempts: None,
         registered_in_ms: None,
         present_s: None,
+        noticed_by: vec![],
+        associated_by: None,
     };
     let accepted = ReplyCode(0);
     let text = format!(
         "\
 MAC                HOME ADDRESS  INTERFACE  STATE       HOME AGENT  FOREIGN AGENT  CARE-OF ADDRESS  GRANTED  REMAINING  \
-ENCAPSULATION  REVERSE TUNNEL  ATTEMPTS  REGISTERED IN  PRESENT  LAST REPLY
+ENCAPSULATION  REVERSE TUNNEL  ATTEMPTS  REGISTERED IN  PRESENT  NOTICED BY  LAST REPLY
 02:00:00:00:00:05  10.1.0.100    wlan0      registered  10.1.0.1    10.2.0.1       10.2.0.1            600s       583s  \
-ipip           no                     1           14ms      17s  {accepted}
+ipip           no                     1           14ms      17s  hostapd     {accepted}
 02:00:00:00:00:06  -             wlan0      local       -           -              -                      -          -  \
--              -                      -              -        -  -"
+-              -                      -              -        -  -           -"
     );
     assert_shown(
         &Report::Clients(vec![visitor, local]),
@@ -160,10 +164,11 @@ ipip           no                     1           14ms      17s  {accepted}
         r#"[{"mac":"02:00:00:00:00:05","home_address":"10.1.0.100","interface":"wlan0","state":"registered",
         "home_agent":"10.1.0.1","foreign_agent":"10.2.0.1","care_of_address":"10.2.0.1","lifetime_granted_s":600,
         "lifetime_remaining_s":583,"reverse_tunnel":false,"encapsulation":"ipip",
-        "nai":"scanner7@warehouse.example","algorithm":"hmac-md5","last_code":0,"attempts":1,"registered_in_ms":14,"present_s":17},
+        "nai":"scanner7@warehouse.example","algorithm":"hmac-md5","last_code":0,"attempts":1,"registered_in_ms":14,"present_s":17,
+        "noticed_by":["hostapd","first-packet"],"associated_by":"hostapd"},
         {"mac":"02:00:00:00:00:06","home_address":null,"interface":"wlan0","state":"local","home_agent":null,
         "foreign_agent":null,"care_of_address":null,"lifetime_granted_s":null,"lifetime_remaining_s":null,
-        "reverse_tunnel":null,"encapsulation":null,"nai":null,"algorithm":null,"last_code":null,"attempts":null,"registered_in_ms":null,"present_s":null}]"#,
+        "reverse_tunnel":null,"encapsulation":null,"nai":null,"algorithm":null,"last_code":null,"attempts":null,"registered_in_ms":null,"present_s":null,"noticed_by":[],"associated_by":null}]"#,
     );
 }
 
@@ -281,15 +286,34 @@ fn interfaces() {
         packets_slow: 20,
         packets_passed: 3,
         packets_dropped: 0,
+        sources: vec![],
+    };
+    let source = |source: &str, state: &str, reason: Option<&str>| StationSource {
+        source: source.into(),
+        state: state.into(),
+        reason: reason.map(str::to_owned),
+    };
+    let radio = Interface {
+        interface: "wlan0".into(),
+        ifindex: 5,
+        roles: vec!["radio".into()],
+        reason: None,
+        sources: vec![source("hostapd", "unavailable", Some("no file")), source("nl80211", "in_charge", None)],
+        ..interface.clone()
     };
     assert_shown(
-        &Report::Interfaces(vec![interface]),
+        &Report::Interfaces(vec![interface, radio]),
         "\
-INTERFACE  ROLES        WANTED  ATTACHED  FAST  SLOW  PASSED  DROPPED  AP ISOLATE  REASON
-br-lan     home,access  auto    tc        1000    20       3        0  -           a bridge has no native XDP",
+INTERFACE  ROLES        WANTED  ATTACHED  FAST  SLOW  PASSED  DROPPED  AP ISOLATE  STATIONS BY  REASON
+br-lan     home,access  auto    tc        1000    20       3        0  -           -            a bridge has no native XDP
+wlan0      radio        auto    tc        1000    20       3        0  -           nl80211      -",
         r#"[{"interface":"br-lan","ifindex":4,"roles":["home","access"],"wanted":"auto","attached":"tc",
         "reason":"a bridge has no native XDP","ap_isolate":null,"packets_fast":1000,"packets_slow":20,"packets_passed":3,
-        "packets_dropped":0}]"#,
+        "packets_dropped":0,"sources":[]},
+        {"interface":"wlan0","ifindex":5,"roles":["radio"],"wanted":"auto","attached":"tc","reason":null,
+        "ap_isolate":null,"packets_fast":1000,"packets_slow":20,"packets_passed":3,"packets_dropped":0,"sources":[
+        {"source":"hostapd","state":"unavailable","reason":"no file"},
+        {"source":"nl80211","state":"in_charge","reason":null}]}]"#,
     );
 }
 
