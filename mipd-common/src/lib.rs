@@ -1,6 +1,7 @@
 //! What the kernel programs and the agent agree on.
 //!
 //! * [`maps`]: the layout of every BPF map, its keys and values;
+//! * [`table`]: hash tables in arrays, and where their entries are;
 //! * [`packet`]: header layouts and checksum arithmetic used on both sides;
 //! * [`mac`]: Ethernet addresses;
 //! * [`programs`]: the kernel programs' names;
@@ -17,3 +18,4 @@ pub mod mac;
 pub mod maps;
 pub mod packet;
 pub mod programs;
+pub mod table;

@@ -15,10 +15,10 @@
 //! | `BINDINGS` | hash | home address | tunnel id (`u32`) | agent |
 //! | `TUNNELS` | array | tunnel id | [`Tunnel`] | agent |
 //! | `HOME_MACS` | hash | home address | [`Mac`] of the client | agent |
-//! | `VISITORS` | hash | [`VisitorKey`] | [`Visitor`] | agent |
-//! | `VISITOR_MACS` | hash | [`Mac`] | [`VisitorSource`] | agent |
+//! | `VISITORS` | [table](crate::table) | [`VisitorKey`] | [`Visitor`] | agent |
+//! | `VISITOR_MACS` | table | [`Mac`] | [`VisitorSource`] | agent |
 //! | `ACCESS_POINT` | array(1) | 0 | [`AccessPoint`] | agent |
-//! | `STATIONS` | hash | [`Mac`] | [`Station`] | agent; programs write `last_seen` and `last_jiffy` only |
+//! | `STATIONS` | table | [`Mac`] | [`Station`] | agent; programs write `last_seen` and `last_jiffy` only |
 //! | `SEEN` | LRU hash | [`Mac`] | [`Seen`] | programs; the agent only deletes |
 //! | `EVENTS` | ring buffer | | [`StationEvent`] | programs |
 //! | `COUNTERS` | per-CPU array | [`counter_row`] | [`Counters`] | programs |

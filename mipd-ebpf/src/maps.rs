@@ -1,13 +1,16 @@
 //! The maps, and how the programs look into them. Layouts: [`mipd_common::maps`]. Sizes are the agent's choice at load.
 
 use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     macros::map,
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, lpm_trie::Key},
 };
-use mipd_common::maps::{
-    AccessPoint, Address, AddressList, Counters, HOME_SUBNETS_LENGTH, HomeSubnet, HomeSubnets, Interface, LIST_LENGTH,
-    Mac, Router, Seen, Station, SubnetList, Tunnel, Visitor, VisitorKey, VisitorSource, tunnel_kind,
+use mipd_common::{
+    maps::{
+        AccessPoint, Address, AddressList, Counters, HOME_SUBNETS_LENGTH, HomeSubnet, HomeSubnets, Interface,
+        LIST_LENGTH, Mac, Router, Seen, Station, SubnetList, Tunnel, Visitor, VisitorKey, VisitorSource, tunnel_kind,
+    },
+    table::{self, BUCKET, Entry, Hash, StationEntry, VisitorEntry, VisitorSourceEntry},
 };
 
 use crate::bytes::address;
@@ -33,13 +36,13 @@ static TUNNELS: Array<Tunnel> = Array::with_max_entries(4096, 0);
 #[map]
 static HOME_MACS: HashMap<Address, Mac> = HashMap::with_max_entries(4096, BPF_F_NO_PREALLOC);
 #[map]
-static VISITORS: HashMap<VisitorKey, Visitor> = HashMap::with_max_entries(4096, 0);
+static VISITORS: Array<VisitorEntry> = Array::with_max_entries(table::length(4096), BPF_F_MMAPABLE);
 #[map]
-static VISITOR_MACS: HashMap<Mac, VisitorSource> = HashMap::with_max_entries(4096, 0);
+static VISITOR_MACS: Array<VisitorSourceEntry> = Array::with_max_entries(table::length(4096), BPF_F_MMAPABLE);
 #[map]
 static ACCESS_POINT: Array<AccessPoint> = Array::with_max_entries(1, 0);
 #[map]
-static STATIONS: HashMap<Mac, Station> = HashMap::with_max_entries(4096, 0);
+static STATIONS: Array<StationEntry> = Array::with_max_entries(table::length(4096), BPF_F_MMAPABLE);
 #[map]
 pub static SEEN: LruHashMap<Mac, Seen> = LruHashMap::with_max_entries(4096, 0);
 #[map]
@@ -153,29 +156,56 @@ pub fn home_mac(home_address: u32) -> Option<&'static Mac> {
 #[inline(always)]
 pub fn visitor(home_agent: u32, home_address: u32) -> Option<&'static Visitor> {
     let key = VisitorKey { home_agent: home_agent.to_ne_bytes(), home_address: home_address.to_ne_bytes() };
-    // SAFETY: elements are pre-allocated, so the memory stays; one reused meanwhile misdirects a single packet, as any
-    // router does when its tables change.
-    unsafe { VISITORS.get(key) }
+    find(&VISITORS, key).map(|entry| &entry.value)
 }
 
 /// What the visitor with a MAC may send.
 #[inline(always)]
 pub fn visitor_source(mac: &Mac) -> Option<&'static VisitorSource> {
-    // SAFETY: as for `visitor`.
-    unsafe { VISITOR_MACS.get(mac) }
+    find(&VISITOR_MACS, *mac).map(|entry| &entry.value)
+}
+
+/// The entry of a table with this key. The agent may change it meanwhile, which misdirects a single packet, as any router does
+/// when its tables change.
+#[inline(always)]
+fn find<V: 'static, const REST: usize>(table: &Array<Entry<V, REST>>, key: impl table::Key) -> Option<&Entry<V, REST>> {
+    let key = key.word();
+    let head = table.get(0)?;
+    let hash = Hash { multiplier: head.key, buckets: head.buckets };
+    if key == 0 {
+        return None;
+    }
+    in_bucket(table, hash.first(key), key).or_else(|| in_bucket(table, hash.second(key), key))
+}
+
+#[inline(always)]
+fn in_bucket<V: 'static, const REST: usize>(
+    table: &Array<Entry<V, REST>>,
+    bucket: u32,
+    key: u64,
+) -> Option<&Entry<V, REST>> {
+    for index in bucket..bucket + BUCKET {
+        if let Some(entry) = table.get(index)
+            && entry.key == key
+        {
+            return Some(entry);
+        }
+    }
+    None
 }
 
 /// A station that was reported or punted.
 #[inline(always)]
 pub fn seen(mac: &Mac) -> Option<&'static Seen> {
-    // SAFETY: as for `visitor`.
+    // SAFETY: elements are pre-allocated, so the memory stays; one reused meanwhile speaks of another station.
     unsafe { SEEN.get(mac) }
 }
 
 /// A station known to the agent.
 #[inline(always)]
 pub fn station(mac: &Mac) -> Option<&'static mut Station> {
-    // SAFETY: as for `visitor`. Only `last_seen` and `last_jiffy` are written, by aligned plain stores which no other writer
+    let station = &raw const find(&STATIONS, *mac)?.value;
+    // SAFETY: arrays stay. Only `last_seen` and `last_jiffy` are written, by aligned plain stores which no other writer
     // depends upon.
-    STATIONS.get_ptr_mut(mac).map(|station| unsafe { &mut *station })
+    Some(unsafe { &mut *station.cast_mut() })
 }

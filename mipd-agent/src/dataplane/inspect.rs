@@ -9,7 +9,9 @@ use std::{
 
 use mipd_common::{
     mac::MacAddress,
-    maps::{Interface, Mac, Tunnel, VisitorSource, interface_flags, station_state, tunnel_flags, tunnel_kind},
+    maps::{
+        Interface, Mac, Tunnel, VisitorKey, VisitorSource, interface_flags, station_state, tunnel_flags, tunnel_kind,
+    },
     programs::TC_PROGRAMS,
 };
 use nix::net::if_::if_indextoname;
@@ -28,6 +30,7 @@ use super::{
     pins::Pins,
     serialize_display,
     stations::monotonic,
+    table::entries,
     tunnels::{self, TunnelState, ethernet_destination},
     visitors::mode_of_arrivals,
 };
@@ -276,8 +279,8 @@ impl Inspection {
     pub fn visitors(&self) -> Result<Vec<VisitorReport>, DataPlaneError> {
         let mut visitors = Vec::new();
         let sources: HashMap<Mac, VisitorSource> =
-            bulk::entries(&self.maps.visitor_macs, name::VISITOR_MACS)?.into_iter().collect();
-        for (key, visitor) in bulk::entries(&self.maps.visitors, name::VISITORS)? {
+            entries(&self.maps.visitor_macs, name::VISITOR_MACS)?.into_iter().collect();
+        for (key, visitor) in entries::<_, VisitorKey, _, _>(&self.maps.visitors, name::VISITORS)? {
             let mac = ethernet_destination(&visitor.ethernet);
             let source = sources.get(&Mac::new(mac.0));
             visitors.push(VisitorReport {
@@ -299,7 +302,7 @@ impl Inspection {
     pub fn stations(&self) -> Result<Vec<StationReport>, DataPlaneError> {
         let now = monotonic();
         let mut stations = Vec::new();
-        for (mac, station) in bulk::entries(&self.maps.stations, name::STATIONS)? {
+        for (mac, station) in entries::<_, Mac, _, _>(&self.maps.stations, name::STATIONS)? {
             let is_visitor = station.state != station_state::LOCAL;
             let is_forwarded = station.state == station_state::FORWARD;
             stations.push(StationReport {

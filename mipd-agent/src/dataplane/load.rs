@@ -9,7 +9,10 @@ use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, IterableMap, MapData, MapInfo, PerCpuArray, lpm_trie::Key},
 };
-use mipd_common::maps::{Counters, Tunnel, hook};
+use mipd_common::{
+    maps::{Counters, Mac, Station, Tunnel, Visitor, VisitorKey, VisitorSource, hook},
+    table::{self, Entry},
+};
 
 use super::{
     binding_table::{self, BindingTable},
@@ -19,6 +22,7 @@ use super::{
     maps::{Maps, name, open_at},
     pins::Pins,
     settings::Settings,
+    table::{Table, entries},
 };
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("MIPD_EBPF_OBJECT"));
@@ -60,6 +64,16 @@ impl Sizes {
         }
     }
 
+    /// How many visitors there may be, also for a moment.
+    pub fn visitors(&self) -> usize {
+        self.visitors as usize
+    }
+
+    /// How many stations there may be.
+    pub fn stations(&self) -> usize {
+        self.stations as usize
+    }
+
     fn of(&self, map: &str) -> Option<u32> {
         Some(match map {
             name::INTERFACES => self.interfaces,
@@ -68,8 +82,9 @@ impl Sizes {
             name::BINDINGS => self.bindings,
             name::HOME_MACS => self.home_macs,
             name::TUNNELS => self.tunnels,
-            name::VISITORS | name::VISITOR_MACS => self.visitors,
-            name::STATIONS | name::SEEN => self.stations,
+            name::VISITORS | name::VISITOR_MACS => table::length(self.visitors),
+            name::STATIONS => table::length(self.stations),
+            name::SEEN => self.stations,
             name::COUNTERS => self.counter_rows,
             _ => return None,
         })
@@ -99,7 +114,7 @@ pub(super) fn load(pins: &Pins, sizes: &Sizes, layout: &Layout) -> Result<(Ebpf,
     let ebpf = loader.load(OBJECT)?;
     let mut maps = Maps::open(pins)?;
     for map in moved {
-        move_content(pins, map, &mut maps)?;
+        move_content(pins, map, &mut maps, sizes)?;
     }
     maps.home_subnets.set(0, layout.inline(), 0).map_err(DataPlaneError::map("write", name::HOME_SUBNETS))?;
     for subnet in layout.further() {
@@ -183,14 +198,14 @@ fn move_bindings(pins: &Pins) -> Result<(), DataPlaneError> {
     Ok(())
 }
 
-fn move_content(pins: &Pins, map: &'static str, maps: &mut Maps) -> Result<(), DataPlaneError> {
+fn move_content(pins: &Pins, map: &'static str, maps: &mut Maps, sizes: &Sizes) -> Result<(), DataPlaneError> {
     let aside = pins.map_set_aside(map);
     match map {
         name::TUNNELS => copy(&open_at::<Array<_, Tunnel>>(&aside, map)?, &mut maps.tunnels, map)?,
         name::HOME_MACS => copy_hash(&aside, &mut maps.home_macs, map)?,
-        name::VISITORS => copy_hash(&aside, &mut maps.visitors, map)?,
-        name::VISITOR_MACS => copy_hash(&aside, &mut maps.visitor_macs, map)?,
-        name::STATIONS => copy_hash(&aside, &mut maps.stations, map)?,
+        name::VISITORS => copy_table::<VisitorKey, Visitor, 16>(pins, map, sizes.visitors())?,
+        name::VISITOR_MACS => copy_table::<Mac, VisitorSource, 4>(pins, map, sizes.visitors())?,
+        name::STATIONS => copy_table::<Mac, Station, 8>(pins, map, sizes.stations())?,
         name::COUNTERS => copy_counters(&open_at(&aside, map)?, &mut maps.counters)?,
         // Written anew at every start, or of no use later.
         _ => {}
@@ -215,6 +230,20 @@ fn copy_hash<K: aya::Pod, V: aya::Pod>(
     name: &'static str,
 ) -> Result<(), DataPlaneError> {
     copy(&open_at::<HashMap<MapData, K, V>>(from, name)?, to, name)
+}
+
+/// As many entries as there may be.
+fn copy_table<K: table::Key, V: aya::Pod + Default, const REST: usize>(
+    pins: &Pins,
+    name: &'static str,
+    limit: usize,
+) -> Result<(), DataPlaneError> {
+    let from: Array<MapData, Entry<V, REST>> = open_at(&pins.map_set_aside(name), name)?;
+    let mut to = Table::<_, K, V, REST>::open(open_at(&pins.map(name), name)?, name, limit)?;
+    for (key, value) in entries(&from, name)?.into_iter().take(limit) {
+        to.insert(key, value).map_err(DataPlaneError::map("write", name))?;
+    }
+    Ok(())
 }
 
 fn copy_counters(

@@ -1,9 +1,12 @@
 //! Typed handles on the pinned maps; the layouts are in [`mipd_common::maps`].
 
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf};
-use mipd_common::maps::{
-    AccessPoint, Address, AddressList, Counters, HomeSubnet, HomeSubnets, Interface, Mac, Router, Seen, Station,
-    SubnetList, Tunnel, Visitor, VisitorKey, VisitorSource,
+use mipd_common::{
+    maps::{
+        AccessPoint, Address, AddressList, Counters, HomeSubnet, HomeSubnets, Interface, Mac, Router, Seen, SubnetList,
+        Tunnel,
+    },
+    table::{StationEntry, VisitorEntry, VisitorSourceEntry},
 };
 
 use super::{error::DataPlaneError, pins::Pins};
@@ -62,10 +65,10 @@ pub(super) struct Maps {
     pub bindings: HashMap<MapData, Address, u32>,
     pub tunnels: Array<MapData, Tunnel>,
     pub home_macs: HashMap<MapData, Address, Mac>,
-    pub visitors: HashMap<MapData, VisitorKey, Visitor>,
-    pub visitor_macs: HashMap<MapData, Mac, VisitorSource>,
+    pub visitors: Array<MapData, VisitorEntry>,
+    pub visitor_macs: Array<MapData, VisitorSourceEntry>,
     pub access_point: Array<MapData, AccessPoint>,
-    pub stations: HashMap<MapData, Mac, Station>,
+    pub stations: Array<MapData, StationEntry>,
     pub seen: HashMap<MapData, Mac, Seen>,
     pub counters: PerCpuArray<MapData, Counters>,
 }

@@ -73,6 +73,7 @@ mod segments;
 pub mod settings;
 pub mod stations;
 pub mod sysctl;
+pub mod table;
 mod tunnel_sockets;
 mod tunnels;
 mod unload;
@@ -242,8 +243,8 @@ impl DataPlane {
             interfaces: Interfaces::new(&settings, interfaces, links)?,
             tunnels: Tunnels::new(tunnels, Clamping::new(&settings)),
             bindings: Bindings::new(BindingTable::new(layout, slots, bindings), home_macs, &settings),
-            visitors: Visitors::new(visitors, visitor_macs),
-            stations: Stations::new(stations, seen),
+            visitors: Visitors::new(visitors, visitor_macs, sizes.visitors())?,
+            stations: Stations::new(stations, seen, sizes.stations())?,
             attacher: Attacher::new(ebpf, pins),
             settings,
             netlink,

@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
-use aya::maps::{HashMap as BpfHashMap, MapData, MapError};
+use aya::maps::{Array, HashMap as BpfHashMap, MapData};
 use mipd_common::{
     mac::MacAddress,
     maps::{
         AccessPoint, Address, Mac, Seen, Station, access_point_flags, station_state, tunnel_flags, tunnel_kind,
         tunnel_overhead,
     },
+    table,
 };
 use nix::time::{ClockId, clock_gettime};
 
@@ -21,6 +22,7 @@ use super::{
     error::DataPlaneError,
     maps::{self, name},
     netlink::absent_is_fine,
+    table::Table,
 };
 
 /// What becomes of a station's packets. `radio` is the bridge port it is behind.
@@ -67,7 +69,7 @@ impl StationEntry {
 
 /// The stations, in memory and in the maps.
 pub(super) struct Stations {
-    map: BpfHashMap<MapData, Mac, Station>,
+    map: Table<MapData, Mac, Station, 8>,
     seen: BpfHashMap<MapData, Mac, Seen>,
     /// Stations found in the map that no one has set again.
     unclaimed: HashSet<MacAddress>,
@@ -77,16 +79,22 @@ pub(super) struct Stations {
 }
 
 impl Stations {
-    pub fn new(map: BpfHashMap<MapData, Mac, Station>, seen: BpfHashMap<MapData, Mac, Seen>) -> Self {
-        Self { map, seen, unclaimed: HashSet::new(), forwarding: HashMap::new(), gateway_mac: None }
+    pub fn new(
+        map: Array<MapData, table::StationEntry>,
+        seen: BpfHashMap<MapData, Mac, Seen>,
+        limit: usize,
+    ) -> Result<Self, DataPlaneError> {
+        Ok(Self {
+            map: Table::open(map, name::STATIONS, limit)?,
+            seen,
+            unclaimed: HashSet::new(),
+            forwarding: HashMap::new(),
+            gateway_mac: None,
+        })
     }
 
     fn get(&self, mac: MacAddress) -> Result<Option<Station>, DataPlaneError> {
-        match self.map.get(&Mac::new(mac.0), 0) {
-            Ok(station) => Ok(Some(station)),
-            Err(MapError::KeyNotFound) => Ok(None),
-            Err(error) => Err(DataPlaneError::map("read", name::STATIONS)(error)),
-        }
+        self.map.get(Mac::new(mac.0)).map_err(DataPlaneError::map("read", name::STATIONS))
     }
 }
 
@@ -117,7 +125,7 @@ impl DataPlane {
         };
         self.stations
             .map
-            .insert(Mac::new(mac.0), station, 0)
+            .insert(Mac::new(mac.0), station)
             .map_err(|error| DataPlaneError::full_or("stations", "maximum-clients", name::STATIONS, error))?;
         self.stations.unclaimed.remove(&mac);
         self.set_forwarding(mac, entry.is_visitor().then(|| entry.radio()))
@@ -132,7 +140,7 @@ impl DataPlane {
 
     /// Forgets a station. One that is not there is fine.
     pub fn remove_station(&mut self, mac: MacAddress) -> Result<(), DataPlaneError> {
-        maps::remove(&mut self.stations.map, &Mac::new(mac.0), name::STATIONS)?;
+        self.stations.map.remove(Mac::new(mac.0)).map_err(DataPlaneError::map("write", name::STATIONS))?;
         self.stations.unclaimed.remove(&mac);
         self.set_forwarding(mac, None)
     }
@@ -151,7 +159,7 @@ impl DataPlane {
     /// How long ago each station sent its last frame. One whose entry cannot be read is left out.
     pub fn stations_last_seen(&self) -> Vec<(MacAddress, Duration)> {
         let now = monotonic();
-        let entries = self.stations.map.iter().filter_map(Result::ok);
+        let entries = self.stations.map.entries().unwrap_or_default().into_iter();
         entries
             .map(|(mac, station)| (MacAddress(mac.octets), Duration::from_nanos(now.saturating_sub(station.last_seen))))
             .collect()
@@ -160,17 +168,17 @@ impl DataPlane {
     /// The bridge port that a station is behind, whether the agent set it or the programs only noticed it.
     pub fn radio_of(&self, mac: MacAddress) -> Option<u32> {
         let key = Mac::new(mac.0);
-        let set = self.stations.map.get(&key, 0).ok().map(|station| station.radio_ifindex).filter(|radio| *radio != 0);
+        let known = self.stations.map.get(key).ok().flatten();
+        let set = known.map(|station| station.radio_ifindex).filter(|radio| *radio != 0);
         set.or_else(|| self.stations.seen.get(&key, 0).ok().map(|seen| seen.ifindex))
     }
 
     /// The stations in the map, also those that an earlier agent left.
     pub fn stations(&self) -> Result<Vec<(MacAddress, StationEntry)>, DataPlaneError> {
-        self.stations
-            .map
-            .iter()
-            .map(|entry| {
-                let (mac, station) = entry.map_err(DataPlaneError::map("read", name::STATIONS))?;
+        let entries = self.stations.map.entries().map_err(DataPlaneError::map("read", name::STATIONS))?;
+        entries
+            .into_iter()
+            .map(|(mac, station)| {
                 let home_address = station.home_address.into();
                 let radio = station.radio_ifindex;
                 let entry = match station.state {

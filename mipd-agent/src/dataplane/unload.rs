@@ -2,11 +2,8 @@
 
 use std::path::Path;
 
-use aya::maps::{HashMap, MapData};
-use mipd_common::{
-    mac::MacAddress,
-    maps::{Mac, Station},
-};
+use aya::maps::{Array, MapData};
+use mipd_common::{mac::MacAddress, maps::Mac, table::StationEntry};
 use nix::mount::{MntFlags, umount2};
 
 use super::{
@@ -17,6 +14,7 @@ use super::{
     netlink::{Netlink, absent_is_fine},
     pins::Pins,
     sysctl,
+    table::entries,
 };
 
 /// Detaches every program and removes every pin, route, rule, neighbour, forwarding entry and device of ours, and puts
@@ -82,9 +80,10 @@ pub(super) fn undo(bpffs_dir: &Path, state_dir: &Path) -> Result<(), DataPlaneEr
 }
 
 fn pinned_stations(bpffs_dir: &Path) -> Option<Vec<MacAddress>> {
-    let stations: HashMap<MapData, Mac, Station> =
+    let stations: Array<MapData, StationEntry> =
         open_at(&Pins::new(bpffs_dir).map(name::STATIONS), name::STATIONS).ok()?;
-    stations.keys().map(|mac| mac.map(|mac| MacAddress(mac.octets))).collect::<Result<_, _>>().ok()
+    let entries = entries::<_, Mac, _, _>(&stations, name::STATIONS).ok()?;
+    Some(entries.into_iter().map(|(mac, _)| MacAddress(mac.octets)).collect())
 }
 
 /// Removes our forwarding entries from a bridge port: those of known stations, or, when the map that says which is gone,

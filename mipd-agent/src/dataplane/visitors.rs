@@ -5,23 +5,25 @@ use std::{
     net::{Ipv4Addr, SocketAddrV4},
 };
 
-use aya::maps::{HashMap as BpfHashMap, MapData, MapError};
+use aya::maps::{Array, MapData};
 use ipnet::Ipv4Net;
 use mipd_common::{
     mac::MacAddress,
     maps::{Mac, Visitor, VisitorKey, VisitorSource, tunnel_flags, visitor_flags},
+    table::{VisitorEntry, VisitorSourceEntry},
 };
 
 use super::{
-    DataPlane, bulk,
+    DataPlane,
     error::DataPlaneError,
     interfaces::Interfaces,
-    maps::{self, name},
+    maps::name,
     mode::{Encapsulation, GreKeys, TunnelMode, UdpEnds},
     netlink::absent_is_fine,
     routes::{DeviceRoute, MAIN_TABLE},
     segments::VisitorLimits,
     settings::VisitSettings,
+    table::Table,
     tunnels::{TunnelId, TunnelKey, ethernet_destination, ethernet_header},
 };
 
@@ -94,8 +96,8 @@ impl Installed {
 
 /// The visitors, in memory and in the maps.
 pub(super) struct Visitors {
-    map: BpfHashMap<MapData, VisitorKey, Visitor>,
-    macs: BpfHashMap<MapData, Mac, VisitorSource>,
+    map: Table<MapData, VisitorKey, Visitor, 16>,
+    macs: Table<MapData, Mac, VisitorSource, 4>,
     installed: HashMap<VisitorId, Installed>,
     namesakes: Namesakes,
 }
@@ -140,8 +142,17 @@ impl Namesakes {
 }
 
 impl Visitors {
-    pub fn new(map: BpfHashMap<MapData, VisitorKey, Visitor>, macs: BpfHashMap<MapData, Mac, VisitorSource>) -> Self {
-        Self { map, macs, installed: HashMap::new(), namesakes: Namesakes::default() }
+    pub fn new(
+        map: Array<MapData, VisitorEntry>,
+        macs: Array<MapData, VisitorSourceEntry>,
+        limit: usize,
+    ) -> Result<Self, DataPlaneError> {
+        Ok(Self {
+            map: Table::open(map, name::VISITORS, limit)?,
+            macs: Table::open(macs, name::VISITOR_MACS, limit)?,
+            installed: HashMap::new(),
+            namesakes: Namesakes::default(),
+        })
     }
 
     /// A visitor that is installed.
@@ -188,8 +199,9 @@ impl Visitors {
     }
 
     fn left_over(&self) -> Result<Vec<(VisitorKey, Visitor, Option<VisitorSource>)>, DataPlaneError> {
-        let sources: HashMap<Mac, VisitorSource> = bulk::entries(&self.macs, name::VISITOR_MACS)?.into_iter().collect();
-        let visitors = bulk::entries(&self.map, name::VISITORS)?;
+        let sources = self.macs.entries().map_err(DataPlaneError::map("read", name::VISITOR_MACS))?;
+        let sources: HashMap<Mac, VisitorSource> = sources.into_iter().collect();
+        let visitors = self.map.entries().map_err(DataPlaneError::map("read", name::VISITORS))?;
         Ok(visitors
             .into_iter()
             .map(|(key, visitor)| {
@@ -207,14 +219,13 @@ impl Visitors {
             namesakes.filter_map(|id| self.installed.get(id)).find(|other| other.route.mac == route.mac)
         {
             let source = other.source();
-            return self.macs.insert(mac, source, 0).map_err(DataPlaneError::map("write", name::VISITOR_MACS));
+            return self.macs.insert(mac, source).map_err(DataPlaneError::map("write", name::VISITOR_MACS));
         }
-        match self.macs.get(&mac, 0) {
-            Ok(source) if source.home_address == route.home_address.octets() => {
-                maps::remove(&mut self.macs, &mac, name::VISITOR_MACS)
+        match self.macs.get(mac).map_err(DataPlaneError::map("read", name::VISITOR_MACS))? {
+            Some(source) if source.home_address == route.home_address.octets() => {
+                self.macs.remove(mac).map_err(DataPlaneError::map("write", name::VISITOR_MACS))
             }
-            Ok(_) | Err(MapError::KeyNotFound) => Ok(()),
-            Err(error) => Err(DataPlaneError::map("read", name::VISITOR_MACS)(error)),
+            _ => Ok(()),
         }
     }
 }
@@ -289,9 +300,9 @@ impl DataPlane {
         self.visitors.installed.insert(id, installed);
         entry.segment_limit = installed.limits.told;
         let full = |name, error| DataPlaneError::full_or("visitors", "maximum-visitors", name, error);
-        self.visitors.map.insert(id.key(), entry, 0).map_err(|error| full(name::VISITORS, error))?;
+        self.visitors.map.insert(id.key(), entry).map_err(|error| full(name::VISITORS, error))?;
         let source = installed.source();
-        self.visitors.macs.insert(Mac::new(route.mac.0), source, 0).map_err(|error| full(name::VISITOR_MACS, error))?;
+        self.visitors.macs.insert(Mac::new(route.mac.0), source).map_err(|error| full(name::VISITOR_MACS, error))?;
         if let Some(previous) = previous.filter(|previous| previous.route.mac != route.mac) {
             self.visitors.remove_mac(&previous.route)?;
         }
@@ -308,7 +319,7 @@ impl DataPlane {
     pub fn remove_visitor(&mut self, home_agent: Ipv4Addr, home_address: Ipv4Addr) -> Result<(), DataPlaneError> {
         let id = VisitorId { home_agent, home_address };
         let Some(installed) = self.visitors.installed.remove(&id) else { return Ok(()) };
-        maps::remove(&mut self.visitors.map, &id.key(), name::VISITORS)?;
+        self.visitors.map.remove(id.key()).map_err(DataPlaneError::map("write", name::VISITORS))?;
         self.visitors.remove_mac(&installed.route)?;
         if self.visitors.namesakes.remove(id) {
             absent_is_fine(self.netlink.delete_neighbour(installed.route.interface, home_address))?;
@@ -359,7 +370,7 @@ impl DataPlane {
             self.rewrite_visitor(&installed.route)?;
             self.visitors
                 .macs
-                .insert(Mac::new(installed.route.mac.0), installed.source(), 0)
+                .insert(Mac::new(installed.route.mac.0), installed.source())
                 .map_err(DataPlaneError::map("write", name::VISITOR_MACS))?;
         }
         Ok(())
@@ -367,7 +378,7 @@ impl DataPlane {
 
     fn rewrite_visitor(&mut self, route: &VisitorRoute) -> Result<(), DataPlaneError> {
         let Some(entry) = self.visitor_entry(route) else { return Ok(()) };
-        self.visitors.map.insert(route.id().key(), entry, 0).map_err(DataPlaneError::map("write", name::VISITORS))
+        self.visitors.map.insert(route.id().key(), entry).map_err(DataPlaneError::map("write", name::VISITORS))
     }
 
     fn visitor_entry(&self, route: &VisitorRoute) -> Option<Visitor> {

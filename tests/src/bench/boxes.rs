@@ -9,9 +9,10 @@ use mipd_common::{
     bench::Target,
     mac::MacAddress,
     maps::{
-        AccessPoint, Interface, Mac, Router, SPARSE, Station, Visitor, interface_flags, station_state, tunnel_flags,
-        tunnel_kind,
+        AccessPoint, Interface, Mac, Router, SPARSE, Station, Visitor, VisitorKey, VisitorSource, interface_flags,
+        station_state, tunnel_flags, tunnel_kind,
     },
+    table,
 };
 
 use crate::cable::Port;
@@ -162,7 +163,8 @@ pub(super) fn care_of_address(client: u32, tunnels: u32) -> Ipv4Addr {
 
 /// A foreign agent whose visitors all have the same home agent, and a reverse tunnel.
 pub(super) fn foreign_agent(open: Open, ports: &Ports, visitors: u32) -> Result<Ebpf> {
-    let sizes = [("VISITORS", visitors), ("VISITOR_MACS", visitors), ("INTERFACES", most_interfaces(ports))];
+    let length = table::length(visitors);
+    let sizes = [("VISITORS", length), ("VISITOR_MACS", length), ("INTERFACES", most_interfaces(ports))];
     let mut object = open(&sizes)?;
     let mut maps = Maps(&mut object);
     fill_interfaces(&mut maps, ports)?;
@@ -170,6 +172,7 @@ pub(super) fn foreign_agent(open: Open, ports: &Ports, visitors: u32) -> Result<
     maps.own_addresses(&[FIRST_CARE_OF_ADDRESS])?;
     let adjacent = (ports.next_hop, ports.egress.mac);
     maps.tunnel(1, Encapsulation::IP_IN_IP.entry(FIRST_CARE_OF_ADDRESS, HOME_AGENT, adjacent, ports.egress.ifindex))?;
+    let mut table = maps.visitors()?;
     for number in 0..visitors {
         let home_address = nth(FIRST_CLIENT, number);
         let visitor = Visitor {
@@ -180,18 +183,25 @@ pub(super) fn foreign_agent(open: Open, ports: &Ports, visitors: u32) -> Result<
             care_of_address: FIRST_CARE_OF_ADDRESS.octets(),
             ..Visitor::default()
         };
-        maps.visitor(HOME_AGENT, home_address, visitor)?;
-        maps.visitor_source(client_mac(home_address), home_address, 1, 0)?;
+        let key = VisitorKey { home_agent: HOME_AGENT.octets(), home_address: home_address.octets() };
+        table.insert(key, visitor)?;
+    }
+    let mut table = maps.visitor_macs()?;
+    for number in 0..visitors {
+        let home_address = nth(FIRST_CLIENT, number);
+        let source = VisitorSource { home_address: home_address.octets(), tunnel: 1, ..VisitorSource::default() };
+        table.insert(Mac::new(client_mac(home_address).0), source)?;
     }
     Ok(object)
 }
 
 /// An access point with visitors.
 pub(super) fn access_point(open: Open, ports: &Ports, visitors: u32) -> Result<Ebpf> {
-    let mut object = open(&[("STATIONS", visitors), ("INTERFACES", most_interfaces(ports))])?;
+    let mut object = open(&[("STATIONS", table::length(visitors)), ("INTERFACES", most_interfaces(ports))])?;
     let mut maps = Maps(&mut object);
     fill_interfaces(&mut maps, ports)?;
     maps.access_point(AccessPoint { uplink_ifindex: ports.egress.ifindex, ..AccessPoint::default() })?;
+    let mut table = maps.stations()?;
     for number in 0..visitors {
         let home_address = nth(FIRST_CLIENT, number);
         let station = Station {
@@ -203,7 +213,7 @@ pub(super) fn access_point(open: Open, ports: &Ports, visitors: u32) -> Result<E
             radio_ifindex: ports.ingress.ifindex,
             ..Station::default()
         };
-        maps.station(client_mac(home_address), station)?;
+        table.insert(Mac::new(client_mac(home_address).0), station)?;
     }
     Ok(object)
 }

@@ -4,13 +4,15 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result};
 use aya::Ebpf;
-use aya::maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key};
+use aya::maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, RingBuf, lpm_trie::Key as Prefix};
+use mipd_agent::dataplane::table::Table;
 use mipd_common::mac::MacAddress;
 use mipd_common::maps::{
     AccessPoint, Address, AddressList, Counter, Counters, HOME_SUBNETS_LENGTH, HomeSubnet, HomeSubnets, Interface,
     LIST_LENGTH, Mac, Router, Seen, Station, StationEvent, Subnet, SubnetList, Tunnel, Visitor, VisitorKey,
     VisitorSource, hook,
 };
+use mipd_common::table::Key;
 
 /// How many rows of counters a test object has: see [`object::load`](super::object::load).
 pub const ROWS: u32 = 4;
@@ -29,6 +31,29 @@ impl Maps<'_> {
     pub fn insert<K: aya::Pod, V: aya::Pod>(&mut self, map: &str, key: K, value: V) -> Result<()> {
         let map = self.0.map_mut(map).with_context(|| format!("the object has no map {map}"))?;
         Ok(HashMap::<_, K, V>::try_from(map)?.insert(key, value, 0)?)
+    }
+
+    /// The visitors, downlink. To be kept where there are many to be added: opening it reads the whole table.
+    pub fn visitors(&mut self) -> Result<Table<&mut MapData, VisitorKey, Visitor, 16>> {
+        self.table("VISITORS")
+    }
+
+    /// What visitors may send.
+    pub fn visitor_macs(&mut self) -> Result<Table<&mut MapData, Mac, VisitorSource, 4>> {
+        self.table("VISITOR_MACS")
+    }
+
+    /// The stations.
+    pub fn stations(&mut self) -> Result<Table<&mut MapData, Mac, Station, 8>> {
+        self.table("STATIONS")
+    }
+
+    fn table<K: Key, V: aya::Pod + Default, const REST: usize>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Table<&mut MapData, K, V, REST>> {
+        let map = self.0.map_mut(name).with_context(|| format!("the object has no map {name}"))?;
+        Ok(Table::open(Array::try_from(map)?, name, usize::MAX)?)
     }
 
     /// Describes an interface.
@@ -72,7 +97,7 @@ impl Maps<'_> {
             let map = self.0.map_mut("HOME_PREFIXES").context("the object has no map HOME_PREFIXES")?;
             let length = u32::from_be_bytes(subnet.subnet.mask).leading_ones();
             LpmTrie::<_, Address, HomeSubnet>::try_from(map)?.insert(
-                &Key::new(length, subnet.subnet.network),
+                &Prefix::new(length, subnet.subnet.network),
                 subnet,
                 0,
             )?;
@@ -103,7 +128,7 @@ impl Maps<'_> {
     /// Adds a visitor, downlink.
     pub fn visitor(&mut self, home_agent: Ipv4Addr, home_address: Ipv4Addr, visitor: Visitor) -> Result<()> {
         let key = VisitorKey { home_agent: home_agent.octets(), home_address: home_address.octets() };
-        self.insert("VISITORS", key, visitor)
+        Ok(self.visitors()?.insert(key, visitor)?)
     }
 
     /// Adds a visitor, uplink.
@@ -122,7 +147,7 @@ impl Maps<'_> {
 
     /// Says what a visitor may send.
     pub fn visitor_may_send(&mut self, mac: MacAddress, source: VisitorSource) -> Result<()> {
-        self.insert("VISITOR_MACS", Mac::new(mac.0), source)
+        Ok(self.visitor_macs()?.insert(Mac::new(mac.0), source)?)
     }
 
     /// Sets up the access point role.
@@ -132,7 +157,7 @@ impl Maps<'_> {
 
     /// Adds a station.
     pub fn station(&mut self, mac: MacAddress, station: Station) -> Result<()> {
-        self.insert("STATIONS", Mac::new(mac.0), station)
+        Ok(self.stations()?.insert(Mac::new(mac.0), station)?)
     }
 
     /// Remembers a station that was reported.

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use aya::{Ebpf, EbpfLoader, programs::Program};
 use mipd_common::maps::hook;
 use mipd_common::programs::{TC_PROGRAMS, XDP_PROGRAMS};
+use mipd_common::table;
 
 use super::maps::ROWS;
 
@@ -16,12 +17,15 @@ const IN_TARGET: &str = "ebpf/bpfel-unknown-none/release/mipd-ebpf";
 const BENCH_IN_TARGET: &str = "ebpf-bench/bpfel-unknown-none/release/mipd-ebpf";
 
 /// How many entries maps have that are of no use with all of them in tests.
-const SIZES: [(&str, u32); 6] = [
+const SIZES: [(&str, u32); 9] = [
     ("HOME_PREFIXES", 16),
     ("SLOTS", 512),
     ("BINDINGS", 16),
     ("TUNNELS", 16),
     ("INTERFACES", 64),
+    ("VISITORS", table::length(16)),
+    ("VISITOR_MACS", table::length(16)),
+    ("STATIONS", table::length(16)),
     ("COUNTERS", ROWS * hook::COUNT),
 ];
 
