@@ -174,6 +174,9 @@ impl Attacher {
     }
 }
 
+/// How often loading a program is tried if signals interrupt it.
+const MOST_ATTEMPTS: u32 = 5;
+
 /// The program by name, loaded into the kernel.
 fn loaded<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, DataPlaneError>
 where
@@ -184,12 +187,20 @@ where
         |source| DataPlaneError::Program { action: "load", program: name.to_owned(), source: Box::new(source) };
     let program: &mut P =
         ebpf.program_mut(name).ok_or(DataPlaneError::MissingProgram(name))?.try_into().map_err(failed)?;
-    match program.load_into_kernel() {
-        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(program),
-        Err(error) => {
-            Err(DataPlaneError::Program { action: "load", program: name.to_owned(), source: Box::new(error) })
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match program.load_into_kernel() {
+            Ok(()) | Err(ProgramError::AlreadyLoaded) => return Ok(program),
+            Err(error) if attempts < MOST_ATTEMPTS && is_interrupted(&error) => {}
+            Err(error) => return Err(failed(error)),
         }
     }
+}
+
+/// The verifier gives up when a signal arrives. They are few.
+fn is_interrupted(error: &ProgramError) -> bool {
+    matches!(error, ProgramError::LoadError { io_error, .. } if io_error.raw_os_error() == Some(libc::EAGAIN))
 }
 
 /// What the two kinds of programs have in common.
