@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::Ipv4Addr,
-    sync::Arc,
     time::Duration,
 };
 
@@ -12,15 +11,13 @@ use mipd_common::mac::MacAddress;
 
 use super::{
     Context, DaemonError,
-    sources::{SourceReport, Task},
+    ports::{Port, RadioSettings},
+    sources::SourceReport,
 };
 use crate::{
     control::report::StationSource,
     dataplane::{Sighting, SightingKind, StationEntry},
-    io::{
-        frames::{Frame, FrameSocket},
-        raw_ip::RawSocket,
-    },
+    io::{frames::Frame, raw_ip::RawSocket},
     mobility::{
         counters::Count,
         discovery::listener::{Agent, Listener, ListenerAction},
@@ -90,7 +87,9 @@ pub struct AccessPoint {
     pub counters: Counters,
     /// The wired side.
     pub uplink: Port,
-    /// The wireless sides.
+    /// Those that may be there.
+    pub radio_settings: Vec<RadioSettings>,
+    /// The wireless sides that are there.
     pub radios: HashMap<InterfaceIndex, Port>,
     /// What is local here.
     pub own_subnets: Vec<Ipv4Net>,
@@ -104,21 +103,6 @@ pub struct AccessPoint {
     pub wanted_associations: Vec<HomeAddress>,
     /// When [`ACTIVITY_INTERVAL`] is over.
     pub next_activity: Instant,
-}
-
-/// An interface on which frames are sent.
-#[derive(Debug)]
-pub struct Port {
-    /// Its index.
-    pub interface: InterfaceIndex,
-    /// Its name.
-    pub name: String,
-    /// The packet socket.
-    pub socket: Arc<FrameSocket>,
-    /// The interface's own address on the link.
-    pub mac: MacAddress,
-    /// Who tells of stations on it, besides the kernel programs.
-    pub sources: Vec<Task>,
 }
 
 /// How a source of news about stations fares.

@@ -49,7 +49,7 @@ pub enum DaemonError {
     #[error("cannot open a packet socket on {interface}: {source}")]
     PacketSocket {
         /// Where.
-        interface: InterfaceName,
+        interface: String,
         /// What the system said.
         source: io::Error,
     },

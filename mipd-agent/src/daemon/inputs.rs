@@ -198,6 +198,9 @@ impl Inputs {
                         }
                     }
                     Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => {
+                        if nix::net::if_::if_indextoname(interface.0).is_err() {
+                            return;
+                        }
                         tracing::warn!(interface = interface.0, "interface is down");
                     }
                     Err(error) => {

@@ -3,7 +3,7 @@
 //! * `plan`: what the configuration means on this machine, and the settings that it gives each part;
 //! * `inputs`: sockets as one stream of messages;
 //! * `router`: home agent and foreign agent; `broadcasts`: broadcasts of the home network, for clients that are away;
-//! * `access_point`: the proxy; `dhcp`: what its clients say to DHCP servers; `subnet_map`: the exchange with other access points;
+//! * `access_point`: the proxy; `ports`: its interfaces, which come and go; `dhcp`: what its clients say to DHCP servers; `subnet_map`: the exchange with other access points;
 //! * `sources`: who tells of stations on the radios, besides the kernel programs;
 //! * `radius`: security associations from servers;
 //! * [`report`]: the answers to `mipd show`;
@@ -20,6 +20,7 @@ mod error;
 mod inputs;
 mod isolation;
 mod plan;
+mod ports;
 mod radius;
 pub mod report;
 mod router;
@@ -45,7 +46,7 @@ use crate::{
     config::Config,
     control::{self, Request, Responder, Response, Server, report::Association},
     dataplane::{self, DataPlane, Event},
-    mobility::time::Instant,
+    mobility::{link::InterfaceIndex, time::Instant},
     state::{Remembered, State},
     wire::types::HomeAddress,
 };
@@ -125,7 +126,7 @@ impl Daemon {
             terminate,
             interrupt,
         };
-        if let Err(error) = daemon.restore(&remembered) {
+        if let Err(error) = daemon.meet_radios().and_then(|()| daemon.restore(&remembered)) {
             let fresh = !daemon.dataplane.adopted();
             drop(daemon);
             if fresh {
@@ -140,6 +141,17 @@ impl Daemon {
         }
         daemon.isolation.look(&daemon.dataplane.interfaces());
         Ok(daemon)
+    }
+
+    /// Serves the radios that are there already.
+    fn meet_radios(&mut self) -> Result<(), DaemonError> {
+        let Some(access_point) = &mut self.access_point else { return Ok(()) };
+        access_point.meet_radios(&self.dataplane, &self.inputs)
+    }
+
+    /// An interface's name.
+    fn name(&self, interface: InterfaceIndex) -> String {
+        self.dataplane.interface_name(interface.0).map_or_else(|| self.plan.name(interface), str::to_owned)
     }
 
     /// Takes up the registrations of the agent that ran before, and lets go what the kernel still carries beyond them.
@@ -300,10 +312,8 @@ impl Daemon {
             (Event::InterfaceChanged { name }, access_point) => {
                 tracing::info!(interface = name, "interface changed");
                 self.isolation.look(&context.dataplane.interfaces());
-                if let Some(access_point) = access_point
-                    && self.plan.name(access_point.uplink.interface) == name
-                {
-                    access_point.handle_uplink_change(now, &mut context);
+                if let Some(access_point) = access_point {
+                    access_point.follow_interface(now, &name, &self.inputs, &mut context);
                 }
             }
             _ => {}

@@ -10,6 +10,7 @@ use super::{
     access_point::{self, AccessPoint},
     broadcasts::BroadcastForwarder,
     inputs::Inputs,
+    ports::{Port, RadioSettings},
     router::{self, Router},
     subnet_map::SubnetMapService,
 };
@@ -231,7 +232,7 @@ impl Plan {
             let interface = self.index(name)?;
             let socket = inputs
                 .frame_socket(interface, Want::AgentTraffic)
-                .map_err(|source| DaemonError::PacketSocket { interface: name.clone(), source })?;
+                .map_err(|source| DaemonError::PacketSocket { interface: name.to_string(), source })?;
             let address = self.address(name)?;
             let access = config.foreign_agent.as_ref().is_some_and(|agent| agent.interfaces.contains(name));
             let advertiser = advertiser(config, name, interface, address, foreign_agent.as_ref());
@@ -273,7 +274,7 @@ impl Plan {
             if subnets.iter().all(|(_, known)| *known != interface) {
                 inputs
                     .frame_socket(interface, Want::Broadcasts)
-                    .map_err(|source| DaemonError::PacketSocket { interface: subnet.interface.clone(), source })?;
+                    .map_err(|source| DaemonError::PacketSocket { interface: subnet.interface.to_string(), source })?;
             }
             subnets.push((subnet.prefix, interface));
         }
@@ -371,44 +372,29 @@ impl Plan {
     /// The access point role, with its sockets open.
     pub fn access_point(&self, config: &Config, inputs: &Inputs) -> Result<Option<AccessPoint>, DaemonError> {
         let Some(settings) = &config.access_point else { return Ok(None) };
-        let port = |name: &InterfaceName, want| {
-            let interface = self.index(name)?;
-            let socket = inputs
-                .frame_socket(interface, want)
-                .map_err(|source| DaemonError::PacketSocket { interface: name.clone(), source })?;
-            let mac = self.network.mac(name.as_str())?;
-            Ok::<_, DaemonError>(access_point::Port {
-                interface,
-                name: name.as_str().to_owned(),
-                socket,
-                mac,
-                sources: Vec::new(),
+        let uplink = Port::open(
+            settings.uplink.as_str(),
+            (self.index(&settings.uplink)?, self.network.mac(settings.uplink.as_str())?),
+            Want::Advertisements,
+            inputs,
+        )?;
+        let radio_settings = settings.radios.iter().filter(|radio| radio.proxy_mobile_ip).map(|radio| {
+            let name = radio.interface.as_str();
+            let own = config.agent.control_socket.with_file_name(format!("hostapd-{name}"));
+            let subnet_map = (!radio.subnet_map.is_empty()).then(|| configured_subnet_map(&radio.subnet_map));
+            Ok(RadioSettings {
+                name: name.to_owned(),
+                hostapd: radio.hostapd.clone().map(|directory| (directory, own)),
+                nl80211: radio.nl80211,
+                subnet_map: subnet_map.transpose()?,
             })
-        };
-        let uplink = port(&settings.uplink, Want::Advertisements)?;
-        let mut radio_ports = HashMap::new();
-        for settings in settings.radios.iter().filter(|radio| radio.proxy_mobile_ip) {
-            let name = &settings.interface;
-            let mut radio = port(name, Want::Nothing)?;
-            if let Some(directory) = &settings.hostapd {
-                let own = config.agent.control_socket.with_file_name(format!("hostapd-{}", name.as_str()));
-                radio.sources.push(inputs.hostapd(radio.interface, name.as_str(), directory, own));
-            }
-            if settings.nl80211 {
-                radio.sources.push(inputs.nl80211(radio.interface));
-            }
-            radio_ports.insert(radio.interface, radio);
-        }
+        });
+        let radio_settings = radio_settings.collect::<Result<Vec<_>, DaemonError>>()?;
         let own_subnets = self.own_subnets(settings);
         let subnet_map = configured_subnet_map(&settings.subnet_map)?;
-        let mut radio_subnet_maps = HashMap::new();
-        for radio in settings.radios.iter().filter(|radio| radio.proxy_mobile_ip && !radio.subnet_map.is_empty()) {
-            radio_subnet_maps.insert(self.index(&radio.interface)?, configured_subnet_map(&radio.subnet_map)?);
-        }
         let names = config.security_associations.iter().filter_map(|entry| Some((entry.clients, entry.nai.clone()?)));
         let proxy = proxy::Config {
             subnet_map,
-            radio_subnet_maps,
             associations: Arc::clone(&self.mobile_home),
             mobile_foreign: Arc::clone(&self.mobile_foreign),
             // Our home agent checks MN-AAA authentication in the AAA server's stead, with the key of the client.
@@ -448,7 +434,8 @@ impl Plan {
             counters: access_point::Counters::default(),
             address,
             uplink,
-            radios: radio_ports,
+            radio_settings,
+            radios: HashMap::new(),
             own_subnets,
             broadcast: settings.broadcast,
             registration_port: self.registration_port,

@@ -89,7 +89,7 @@ impl Daemon {
                     NoticedBy::Restart => "taken up after a restart of the agent",
                 };
                 let kind = if is_local { "local" } else { "foreign" };
-                told("noticed", format!("{by} on {}: {address}, {kind}", self.plan.name(interface)))
+                told("noticed", format!("{by} on {}: {address}, {kind}", self.name(interface)))
             }
             Step::Returned => told("returned", "spoke after a silence: it may have been elsewhere".into()),
             Step::AssociationAsked => told("association_asked", "RADIUS asked for its security association".into()),
@@ -178,6 +178,7 @@ impl Daemon {
                     Departure::TurnedLocal => "it has an address of this subnet now",
                     Departure::Surrendered => "it gave its address back, or its DHCP server refused it",
                     Departure::AnotherRadio => "it went to a radio of another home network",
+                    Departure::RadioGone => "the radio that it was behind is gone",
                     Departure::RegisteredElsewhere => "its home agent announced its address: it registered elsewhere",
                     Departure::LinkInterrupted => "the uplink was interrupted: it may have registered elsewhere",
                     Departure::Paused => "the service was paused",
@@ -236,7 +237,7 @@ impl Daemon {
                 identification: Some(format!("{:016x}", visitor.identification.0)),
                 ..TraceStep::default()
             };
-            let interface = self.plan.name(visitor.requester.interface);
+            let interface = self.name(visitor.requester.interface);
             steps.push(TraceStep {
                 time: time_at(now, visitor.registered_at),
                 step: "visiting".into(),

@@ -72,7 +72,8 @@ fn missing_capabilities(status: &str) -> Vec<&'static str> {
 pub(super) fn network(settings: &Settings, links: &[Link]) -> Result<(), DataPlaneError> {
     let exists = |name: &str| links.iter().any(|link| link.name == name);
     for InterfaceSettings { name, roles, .. } in &settings.interfaces {
-        if !exists(name) {
+        // Radios come and go.
+        if !exists(name) && !roles.radio {
             return Err(DataPlaneError::NoSuchInterface { name: name.clone() });
         }
         if roles.radio && roles.is_router() {
@@ -80,7 +81,7 @@ pub(super) fn network(settings: &Settings, links: &[Link]) -> Result<(), DataPla
         }
     }
     let access_point = settings.access_point.iter();
-    let ports = access_point.flat_map(|settings| settings.radios.iter().chain([&settings.bridge, &settings.uplink]));
+    let ports = access_point.flat_map(|settings| [&settings.bridge, &settings.uplink]);
     if let Some(missing) = ports.into_iter().find(|name| !exists(name)) {
         return Err(DataPlaneError::NoSuchInterface { name: missing.clone() });
     }

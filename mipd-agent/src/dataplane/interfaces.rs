@@ -91,7 +91,7 @@ pub(super) fn counter_rows(settings: &Settings) -> u32 {
 }
 
 impl Interfaces {
-    /// Registers the configured interfaces, all of which must exist, and our devices. An interface that an earlier agent
+    /// Registers the configured interfaces, all of which but radios must exist, and our devices. An interface that an earlier agent
     /// registered keeps its row of counters.
     pub fn new(settings: &Settings, map: Array<MapData, Interface>, links: Vec<Link>) -> Result<Self, DataPlaneError> {
         let mut this = Self {
@@ -113,15 +113,16 @@ impl Interfaces {
             (1..counter_rows(settings)).filter(|row| !rows.values().any(|taken| taken == row)).collect::<Vec<_>>();
         let mut row = |name: &str| rows.get(name).copied().or_else(|| free.pop()).unwrap_or(0);
         for interface in &settings.interfaces {
-            let index = this
-                .index(&interface.name)
-                .ok_or_else(|| DataPlaneError::NoSuchInterface { name: interface.name.clone() })?;
+            let index = this.index(&interface.name);
+            if index.is_none() && !interface.roles.radio {
+                return Err(DataPlaneError::NoSuchInterface { name: interface.name.clone() });
+            }
             this.configured.push(Configured {
                 row: row(&interface.name),
                 settings: interface.clone(),
-                index,
+                index: index.unwrap_or(0),
                 attached: Attached::default(),
-                reason: None,
+                reason: index.is_none().then(|| "the interface is not there yet".to_owned()),
             });
         }
         for name in [HOME_TUN, VISIT_TUN, PUNT_TAP] {
@@ -196,6 +197,25 @@ impl Interfaces {
         Ok(())
     }
 
+    /// Attaches the programs of an interface that has appeared. A radio with XDP makes it useful on the uplink.
+    fn attach_anew(
+        &mut self,
+        position: usize,
+        attacher: &mut Attacher,
+        netlink: &mut Netlink,
+        journal: &mut Journal,
+    ) -> Result<(), DataPlaneError> {
+        self.attach_one(position, attacher, netlink, journal)?;
+        if self.configured[position].settings.roles.radio && self.configured[position].attached.xdp {
+            let lacks = |other: &Configured| other.settings.roles.uplink && other.index != 0 && !other.attached.xdp;
+            for uplink in (0..self.configured.len()).filter(|other| lacks(&self.configured[*other])).collect::<Vec<_>>()
+            {
+                self.attach_one(uplink, attacher, netlink, journal)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Which pinned links have to exist: program and interface.
     fn wanted_programs(&self) -> Vec<(&'static str, String)> {
         let configured = self.configured.iter().flat_map(|configured| {
@@ -254,7 +274,7 @@ impl Interfaces {
         netlink: &mut Netlink,
         journal: &mut Journal,
     ) -> Result<Option<String>, DataPlaneError> {
-        let settings = |link: &Link| (link.mac, link.mtu, link.up, link.carrier, link.name.clone());
+        let settings = |link: &Link| (link.mac, link.mtu, link.up, link.carrier, link.bridge, link.name.clone());
         let unchanged = self.links.get(&link.index).is_some_and(|old| settings(old) == settings(&link));
         let index = link.index;
         let name = link.name.clone();
@@ -262,7 +282,12 @@ impl Interfaces {
         let position = self.configured.iter().position(|configured| configured.settings.name == name);
         if let Some(position) = position.filter(|position| self.configured[*position].index != index) {
             self.configured[position].index = index;
-            self.attach_one(position, attacher, netlink, journal)?;
+            if let Err(error) = self.attach_anew(position, attacher, netlink, journal) {
+                // Its next change is another chance.
+                self.configured[position].index = 0;
+                self.configured[position].reason = Some(error.to_string());
+                return Err(error);
+            }
         }
         if unchanged {
             return Ok(None);

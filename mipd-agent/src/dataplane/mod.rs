@@ -344,6 +344,16 @@ impl DataPlane {
         self.publish_addresses()
     }
 
+    /// An interface's index and Ethernet address, if it is here.
+    pub fn interface(&self, name: &str) -> Option<(u32, MacAddress)> {
+        self.interfaces.index(name).and_then(|index| self.interfaces.link(index)).map(|link| (link.index, link.mac))
+    }
+
+    /// An interface's name.
+    pub fn interface_name(&self, index: u32) -> Option<&str> {
+        self.interfaces.link(index).map(|link| link.name.as_str())
+    }
+
     /// The configured interfaces, with what is attached to each.
     pub fn interfaces(&self) -> Vec<InterfaceReport> {
         self.interfaces.reports()

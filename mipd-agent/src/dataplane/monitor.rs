@@ -152,6 +152,7 @@ impl DataPlane {
             sysctl::apply(settings, &mut self.journal)?;
             self.rewrite_visitors(index)?;
             self.publish_access_point()?;
+            self.rewrite_stations(index)?;
             self.interface_changed(name);
         }
         Ok(())

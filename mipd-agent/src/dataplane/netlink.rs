@@ -75,6 +75,8 @@ pub(super) struct Link {
     /// Whether there is anything at the other end of the cable.
     pub carrier: bool,
     pub is_tun: bool,
+    /// Index of the bridge that it is a port of; 0: none.
+    pub bridge: u32,
     /// Id of the XDP program attached, in whatever mode.
     pub xdp_program: Option<u32>,
 }
@@ -89,6 +91,7 @@ impl Link {
             up: message.header.flags.contains(LinkFlags::Up),
             carrier: message.header.flags.contains(LinkFlags::LowerUp),
             is_tun: false,
+            bridge: 0,
             xdp_program: None,
         };
         for attribute in &message.attributes {
@@ -99,6 +102,7 @@ impl Link {
                     link.mac =
                         <[u8; 6]>::try_from(address.as_slice()).map_or_else(|_| MacAddress::default(), MacAddress);
                 }
+                LinkAttribute::Controller(index) => link.bridge = *index,
                 LinkAttribute::LinkInfo(infos) => {
                     link.is_tun = infos.iter().any(|info| matches!(info, LinkInfo::Kind(InfoKind::Tun)));
                 }

@@ -131,6 +131,30 @@ impl DataPlane {
         self.set_forwarding(mac, entry.is_visitor().then(|| entry.radio()))
     }
 
+    /// The uplink or a radio has changed, and may have another index, be no target of XDP any more, or be a port of another
+    /// bridge.
+    pub(super) fn rewrite_stations(&mut self, changed: u32) -> Result<(), DataPlaneError> {
+        let Some(link) = self.interfaces.link(changed) else { return Ok(()) };
+        let is_uplink = self.settings.access_point.as_ref().is_some_and(|settings| settings.uplink == link.name);
+        if link.bridge != 0 {
+            let behind = self.stations.forwarding.iter().filter(|(_, port)| **port == changed);
+            for mac in behind.map(|(mac, _)| *mac).collect::<Vec<_>>() {
+                self.netlink.set_forwarding(changed, mac)?;
+            }
+        }
+        if !is_uplink {
+            return Ok(());
+        }
+        let flags = if self.interfaces.is_xdp_target(changed) { tunnel_flags::XDP_TARGET } else { 0 };
+        let outdated = |(_, station): &(Mac, Station)| (station.uplink_ifindex, station.flags) != (changed, flags);
+        let entries = self.stations.map.entries().map_err(DataPlaneError::map("read", name::STATIONS))?;
+        for (mac, station) in entries.into_iter().filter(outdated) {
+            let station = Station { uplink_ifindex: changed, flags, ..station };
+            self.stations.map.insert(mac, station).map_err(DataPlaneError::map("write", name::STATIONS))?;
+        }
+        Ok(())
+    }
+
     /// What a wrapper leaves of the uplink's MTU to a station's packets, if they are wrapped.
     pub(super) fn room_in_wrapper(&self, mac: MacAddress) -> Option<u32> {
         let station = self.stations.get(mac).ok()?.filter(|station| station.agent_address != [0; 4])?;
@@ -201,7 +225,10 @@ impl DataPlane {
     fn set_forwarding(&mut self, mac: MacAddress, port: Option<u32>) -> Result<(), DataPlaneError> {
         let old = match port {
             Some(port) => {
-                self.netlink.set_forwarding(port, mac)?;
+                // A radio that is no port of a bridge yet gets its entries when it is.
+                if self.interfaces.link(port).is_some_and(|link| link.bridge != 0) {
+                    self.netlink.set_forwarding(port, mac)?;
+                }
                 self.stations.forwarding.insert(mac, port)
             }
             None => self.stations.forwarding.remove(&mac),

@@ -75,6 +75,8 @@ pub struct Settings {
     pub reverse_tunnel: bool,
     /// The authoritative access points. With any, access points learn the subnet map from them and are given none.
     pub authoritative: Vec<Ipv4Addr>,
+    /// Radios of access points besides the usual one, as entries of their configuration.
+    pub more_radios: Vec<String>,
     /// The DHCP server of the client's home network, where that is not its home agent.
     pub dhcp_server: Option<Ipv4Addr>,
     /// Whether broadcasts of the home network follow the client.
@@ -123,6 +125,7 @@ impl Settings {
             fast_path,
             reverse_tunnel: false,
             authoritative: Vec::new(),
+            more_radios: Vec::new(),
             dhcp_server: None,
             broadcast: false,
             routers_reverse_tunnel: "offered".to_owned(),
@@ -246,7 +249,9 @@ fn write_role(text: &mut String, role: &Role, settings: &Settings) -> std::fmt::
             writeln!(text, "\n[access-point]")?;
             writeln!(text, "uplink = {UPLINK:?}")?;
             writeln!(text, "bridge = {BRIDGE:?}")?;
-            writeln!(text, "radios = [{{ interface = {RADIO:?}, ssid = \"campus\" }}]")?;
+            let radio = format!("{{ interface = {RADIO:?}, ssid = \"campus\" }}");
+            let radios: Vec<_> = std::iter::once(&radio).chain(&settings.more_radios).cloned().collect();
+            writeln!(text, "radios = [{}]", radios.join(", "))?;
             if settings.authoritative.is_empty() {
                 writeln!(text, "subnet-map = [{}]", entries.join(", "))?;
             } else {

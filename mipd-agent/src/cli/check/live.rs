@@ -28,8 +28,13 @@ pub(super) fn findings(config: &Config) -> Result<Vec<Finding>, Failure> {
 }
 
 fn interfaces(config: &Config, state: &BoxState, findings: &mut Vec<Finding>) {
+    let radios: Vec<_> =
+        config.access_point.iter().flat_map(|role| &role.radios).map(|radio| &radio.interface).collect();
     for name in config.interfaces_with_roles().keys() {
         match state.links.get(name.as_str()) {
+            None if radios.contains(name) => findings.push(Finding::warning(format!(
+                "radio {name} is not there: it is served as soon as it is, unless its name is wrong",
+            ))),
             None => findings.push(Finding::problem(format!(
                 "interface {name} does not exist: create it, or correct its name in the configuration",
             ))),

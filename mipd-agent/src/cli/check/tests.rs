@@ -113,6 +113,20 @@ fn a_router_in_order_is_told_its_core_interfaces() {
 }
 
 #[test]
+fn a_radio_may_come_later_but_not_the_uplink() {
+    in_namespace(|| {
+        assert_eq!(
+            found(ACCESS_POINT),
+            [
+                "problem: interface br-lan does not exist: create it, or correct its name in the configuration",
+                "problem: interface eth0 does not exist: create it, or correct its name in the configuration",
+                "warning: radio wlan0 is not there: it is served as soon as it is, unless its name is wrong",
+            ]
+        );
+    });
+}
+
+#[test]
 fn ports_outside_the_bridge_are_found() {
     in_namespace(|| {
         with_netlink(async |handle: Handle| {

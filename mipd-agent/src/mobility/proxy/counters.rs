@@ -55,6 +55,7 @@ counters! {
         departed: "clients that no longer answered";
         moved: "clients that appeared behind another access point";
         left: "clients that disassociated";
+        radios_gone: "clients whose radio is gone";
         turned_local: "visitors that took a local address";
         surrendered: "visitors that gave their address back, or were refused it by its DHCP server";
         away: "clients at home that registered elsewhere";

@@ -352,6 +352,33 @@ impl Proxy {
         }
     }
 
+    /// The uplink has this index from now on.
+    pub fn uplink_replaced(&mut self, uplink: InterfaceIndex) {
+        self.registrar.config.uplink = uplink;
+    }
+
+    /// A radio is there, with a subnet map of its own for its clients or none.
+    pub fn radio_appeared(&mut self, radio: InterfaceIndex, subnet_map: Option<SubnetMap>) {
+        if let Some(map) = subnet_map {
+            self.registrar.config.radio_subnet_maps.insert(radio, map);
+        }
+    }
+
+    /// A radio is gone, and with it, in silence, everybody behind it.
+    pub fn radio_gone(&mut self, now: Now, radio: InterfaceIndex, actions: &mut Vec<Action>) {
+        self.registrar.config.radio_subnet_maps.remove(&radio);
+        for mac in self.roster.macs() {
+            self.with(mac, actions, |registrar, client, actions| {
+                if client.interface == radio {
+                    registrar.counters.radios_gone += 1;
+                    registrar.part(now, client, Departure::RadioGone, actions)
+                } else {
+                    Fate::Keep
+                }
+            });
+        }
+    }
+
     /// A foreign agent has advertised a challenge (RFC 4721 §2). Agents change theirs with every advertisement, so this is
     /// not among what [`agents_changed`](Self::agents_changed) is called for.
     pub fn challenge_heard(&mut self, now: Now, agent: Ipv4Addr, challenge: &[u8], actions: &mut Vec<Action>) {

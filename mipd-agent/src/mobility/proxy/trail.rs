@@ -54,6 +54,8 @@ pub enum Departure {
     Surrendered,
     /// It went to a radio of another home network.
     AnotherRadio,
+    /// The radio that it was behind is gone.
+    RadioGone,
     /// At home: its address was announced by another MAC, so that it has registered elsewhere.
     RegisteredElsewhere,
     /// At home: the uplink was interrupted, so that nobody knows what was announced meanwhile.
