@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::agent::Agent;
-use crate::agent::config::{Role, Settings};
+use crate::agent::config::{Role, Settings, Tunnels};
 use crate::capture::{Capture, PcapFile};
 use crate::host::Host;
 use crate::radio::{Air, Carrier};
@@ -92,6 +92,30 @@ impl Deployment {
     pub fn on(campus: Campus, settings: &Settings) -> Result<Self> {
         let agents = Agents::configure(&campus, settings)?;
         Ok(Self { agents, captures: Vec::new(), campus })
+    }
+
+    /// Has the access point there ask for an encapsulation, and the routers on the way carry it. `gre_key` and `udp`: what the
+    /// routers think of GRE keys and of tunnels over UDP, as in their configuration. Before the agents start.
+    pub fn wrap_by(
+        &self,
+        settings: &Settings,
+        place: Place,
+        encapsulation: &str,
+        (gre_key, udp): (&str, &str),
+    ) -> Result<()> {
+        let net = &self.campus;
+        let routers = Tunnels {
+            encapsulation: ["ipip", "gre", "minimal"].map(str::to_owned).to_vec(),
+            gre_key: gre_key.to_owned(),
+            udp: udp.to_owned(),
+        };
+        let with = |tunnels: Tunnels| Settings { tunnels, ..settings.clone() };
+        let router = if place == Place::Visited2 { &net.fa2 } else { &net.fa1 };
+        self.router(place).reconfigure(&net.lab, &Role::router(router), &with(routers.clone()))?;
+        self.agents.ha.reconfigure(&net.lab, &Role::router(&net.ha), &with(routers))?;
+        let asked = Tunnels { encapsulation: vec![encapsulation.to_owned()], ..Tunnels::default() };
+        let role = Role::access_point(&[net.ha.lans[0].gateway]);
+        self.access_point(place).reconfigure(&net.lab, &role, &with(asked))
     }
 
     /// Captures on these wires into files of a folder, until [`stop_captures`](Self::stop_captures).

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use mipd_lab::agent::Agent;
-use mipd_lab::agent::config::{FastPath, Role, Settings, Tunnels};
+use mipd_lab::agent::config::{FastPath, Settings};
 use mipd_lab::deployment::{Deployment, Place};
 use mipd_lab::topology::{CLIENT, CORRESPONDENT};
 use mipd_lab::traffic::datagrams;
@@ -176,25 +176,10 @@ fn walk_once(label: &str, fast_path: FastPath, stays: &[Stay], udp: &str, revers
     Ok(())
 }
 
-/// Has the access point there ask for what is wanted, and the routers carry it.
+/// Has a campus do what a stay says.
 fn configure(campus: &Deployment, settings: &Settings, stay: &Stay, udp: &str) -> Result<()> {
-    let net = &campus.campus;
     let gre_key = if stay.place == Place::Visited2 { "with-gre" } else { "never" };
-    let routers = Tunnels {
-        encapsulation: ["ipip", "gre", "minimal"].map(str::to_owned).to_vec(),
-        gre_key: gre_key.to_owned(),
-        udp: udp.to_owned(),
-    };
-    let (agent, router) = match stay.place {
-        Place::Visited2 => (&campus.agents.fa2, &net.fa2),
-        _ => (&campus.agents.fa1, &net.fa1),
-    };
-    let with = |tunnels: Tunnels| Settings { tunnels, ..settings.clone() };
-    agent.reconfigure(&net.lab, &Role::router(router), &with(routers.clone()))?;
-    campus.agents.ha.reconfigure(&net.lab, &Role::router(&net.ha), &with(routers))?;
-    let asked = Tunnels { encapsulation: vec![stay.asked.to_owned()], ..Tunnels::default() };
-    let role = Role::access_point(&[net.ha.lans[0].gateway]);
-    campus.access_point(stay.place).reconfigure(&net.lab, &role, &with(asked))
+    campus.wrap_by(settings, stay.place, stay.asked, (gre_key, udp))
 }
 
 /// What the tables say, and that whatever is sent arrives.

@@ -6,7 +6,7 @@
 //! * `home_agent`, `foreign_agent`: a table of such messages for each; `reverse_tunnel`: by the agents' policy;
 //! * `full_tables`: more tunnels than there is room for;
 //! * `access_point`: one with a wrong association, and replies that it has not asked for;
-//! * `forged`: packets, frames and floods.
+//! * `forged`: packets, frames and floods; `tunnels`: tunnel packets, in every encapsulation.
 
 mod access_point;
 mod foreign_agent;
@@ -16,3 +16,4 @@ mod home_agent;
 mod messages;
 mod reverse_tunnel;
 mod scene;
+mod tunnels;
