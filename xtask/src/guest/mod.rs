@@ -3,10 +3,12 @@
 //! The guest sees `/` as it is here, read-only under a layer of memory, has no network card, and runs one command as root.
 //! Everything is emulated, so it works where machines cannot nest and needs no root here; throughput in it means nothing.
 //!
+//! * [`clock`] knows how fast a guest's clock runs;
 //! * [`packages`] downloads kernels, [`kernels`] keeps them unpacked in the cache,
 //! * [`initramfs`] is what such a kernel starts with, [`script`] what it runs,
 //! * [`Guest`] starts QEMU.
 
+mod clock;
 mod initramfs;
 mod kernels;
 mod packages;
@@ -139,7 +141,11 @@ impl<'a> Guest<'a> {
         qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-nic", "none", "-display", "none"]);
         qemu.arg("-kernel").arg(self.kernel.image()).arg("-initrd").arg(initramfs);
         // A panic ends the guest. Speculation is nobody's concern here, and its mitigations cost a third of the time.
-        qemu.args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable no_timer_check"]);
+        let parameters = "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable no_timer_check";
+        qemu.arg("-append").arg(match clock::frequency() {
+            Some(frequency) if !self.counts_instructions => format!("{parameters} tsc_early_khz={frequency}"),
+            _ => parameters.to_owned(),
+        });
         qemu.arg("-serial").arg(option("file:", &self.console_log(), ""));
         qemu.args(["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]);
         qemu.args(["-chardev", "file,id=output,path=/dev/stdout", "-device", "virtserialport,chardev=output"]);
