@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context, Result};
+use futures_util::TryStreamExt;
 use ipnet::Ipv4Net;
 use mipd_common::mac::MacAddress;
 use rtnetlink::{LinkBridge, LinkBridgePort, LinkUnspec, RouteMessageBuilder};
@@ -42,6 +43,18 @@ impl Host {
                 .execute()
                 .await
                 .with_context(|| format!("cannot add address {address} to {interface} of {}", self.name))
+        })
+    }
+
+    /// Takes an interface's address away, and with it the routes that need it.
+    pub fn remove_address(&self, interface: &str, address: Ipv4Net) -> Result<()> {
+        self.namespace.netlink(|handle| async move {
+            let index = index_of(&handle, interface).await?;
+            let addresses =
+                handle.address().get().set_link_index_filter(index).set_address_filter(address.addr().into());
+            let found: Vec<_> = addresses.execute().try_collect().await?;
+            let message = found.into_iter().next().with_context(|| format!("{interface} has no address {address}"))?;
+            Ok(handle.address().del(message).execute().await?)
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::Ipv4Net;
 use rand::Rng;
@@ -99,12 +99,23 @@ pub struct Settings {
     pub key: String,
     /// The RADIUS servers, in order, with the secrets by which the agents know them.
     pub radius: Vec<(SocketAddrV4, String)>,
+    /// What tells access points of their radio's stations, beside the stations' own packets.
+    pub stations: Stations,
     /// The lifetime that access points ask for.
     pub lifetime: String,
     /// The longest lifetime that home agents grant and foreign agents relay.
     pub maximum_lifetime: String,
     /// Log level.
     pub log: String,
+}
+
+/// What tells an access point who is associated. Default: nothing, as on the lab's wires, which know no association.
+#[derive(Clone, Debug, Default)]
+pub struct Stations {
+    /// The directory of hostapd's control sockets.
+    pub hostapd: Option<PathBuf>,
+    /// Whether the kernel's wireless subsystem does.
+    pub nl80211: bool,
 }
 
 /// What agents carry, and access points ask for. Empty: as the agent has it.
@@ -137,6 +148,7 @@ impl Settings {
             spi: 256,
             key: random_key(),
             radius: Vec::new(),
+            stations: Stations::default(),
             lifetime: "10min".to_owned(),
             maximum_lifetime: "10h".to_owned(),
             log: std::env::var("MIPD_LAB_LOG").unwrap_or_else(|_| "info,mipd_agent=debug".to_owned()),
@@ -249,8 +261,8 @@ fn write_role(text: &mut String, role: &Role, settings: &Settings) -> std::fmt::
             writeln!(text, "\n[access-point]")?;
             writeln!(text, "uplink = {UPLINK:?}")?;
             writeln!(text, "bridge = {BRIDGE:?}")?;
-            let radio = format!("{{ interface = {RADIO:?}, ssid = \"campus\" }}");
-            let radios: Vec<_> = std::iter::once(&radio).chain(&settings.more_radios).cloned().collect();
+            let radios: Vec<_> =
+                std::iter::once(radio(&settings.stations)).chain(settings.more_radios.iter().cloned()).collect();
             writeln!(text, "radios = [{}]", radios.join(", "))?;
             if settings.authoritative.is_empty() {
                 writeln!(text, "subnet-map = [{}]", entries.join(", "))?;
@@ -265,6 +277,13 @@ fn write_role(text: &mut String, role: &Role, settings: &Settings) -> std::fmt::
             writeln!(text, "reverse-tunnel = {:?}", if settings.reverse_tunnel { "require" } else { "never" })
         }
     }
+}
+
+/// The entry of an access point's radio.
+fn radio(stations: &Stations) -> String {
+    let Stations { hostapd, nl80211 } = stations;
+    let hostapd = hostapd.as_deref().unwrap_or(Path::new("off")).display();
+    format!("{{ interface = {RADIO:?}, ssid = \"campus\", hostapd = \"{hostapd}\", nl80211 = {nl80211} }}")
 }
 
 fn write_tunnels(text: &mut String, tunnels: &Tunnels) -> std::fmt::Result {

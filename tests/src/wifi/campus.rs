@@ -6,6 +6,7 @@
 //!                                     correspondent
 //! ```
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -18,7 +19,7 @@ use super::hostapd::{Hostapd, Network};
 use super::hwsim::Radios;
 use super::station::Station;
 use crate::agent::Agent;
-use crate::agent::config::{FastPath, Role, Settings};
+use crate::agent::config::{FastPath, Role, Settings, Stations};
 use crate::host::Host;
 use crate::lab::Lab;
 use crate::radio::CLIENT_INTERFACE;
@@ -33,6 +34,28 @@ pub const PASSPHRASE: &str = "correct horse battery";
 pub const PATIENCE: Duration = Duration::from_mins(1);
 const ROAM_ATTEMPTS: usize = 3;
 const CARE_OF_ADDRESS: &str = "10.2.0.1";
+
+/// The one source from which access points know their stations.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// What stations send.
+    FirstPacket,
+    /// hostapd's control socket.
+    Hostapd,
+    /// The kernel's wireless subsystem.
+    Nl80211,
+}
+
+impl Source {
+    /// As `mipd show clients` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FirstPacket => "first-packet",
+            Self::Hostapd => "hostapd",
+            Self::Nl80211 => "nl80211",
+        }
+    }
+}
 
 /// The networks, their agents, and a station that has its home address and is not associated yet. What ends first comes first.
 pub struct Campus {
@@ -57,6 +80,15 @@ pub struct Campus {
     pub lab: Lab,
 }
 
+/// A roam that has happened.
+#[derive(Clone, Copy, Debug)]
+pub struct Roam {
+    /// When it began.
+    pub start: Instant,
+    /// How long the station was not associated, as it sees that itself.
+    pub unassociated: Duration,
+}
+
 /// An access point.
 pub struct AccessPoint {
     /// Its agent.
@@ -69,7 +101,7 @@ pub struct AccessPoint {
 
 impl Campus {
     /// Builds everything and starts all agents.
-    pub fn build(label: &str, security: Security) -> Result<Self> {
+    pub fn build(label: &str, security: Security, source: Source) -> Result<Self> {
         let lab = Lab::new(label)?;
         let filter = ReversePathFilter::default();
         let core = topology::router(&lab, "core", filter)?;
@@ -86,6 +118,11 @@ impl Campus {
             let bssid = topology::radio_mac(address);
             radios.give(&host, RADIO, bssid)?;
             let hostapd = Hostapd::start(&lab, &host, &network)?;
+            let stations = Stations {
+                hostapd: (source == Source::Hostapd).then(|| hostapd.sockets()),
+                nl80211: source == Source::Nl80211,
+            };
+            let settings = Settings { stations, ..settings.clone() };
             let agent = Agent::configure(&lab, &host, &Role::access_point(&subnet_map), &settings)?;
             Ok(AccessPoint { agent, hostapd, bssid: MacAddress(bssid) })
         };
@@ -122,56 +159,63 @@ impl Campus {
         Ok(station)
     }
 
-    /// Associates the station at an access point, and waits until both call it associated.
-    pub fn associate(&self, at: &AccessPoint) -> Result<()> {
-        self.station.associate(at.bssid)?;
-        self.await_admission(at)?.then_some(()).context("the station has left again at once")
+    /// Associates the station at home.
+    pub fn associate(&self) -> Result<()> {
+        self.station.associate(self.home.bssid)
     }
 
-    /// Has the station roam to an access point, and waits until both call it associated. How long it was not associated,
-    /// as it sees that itself.
-    pub fn roam(&self, to: &AccessPoint) -> Result<Duration> {
-        for _ in 0..ROAM_ATTEMPTS {
-            let unassociated = self.station.roam(to.bssid)?;
-            if self.await_admission(to)? {
-                return Ok(unassociated);
-            }
-            // hostapd repeats the key handshake's messages after 100 ms, for which an emulated machine on a busy one is
-            // not made: the two can end up with different keys. The field's programs then begin anew, and so do we.
-            println!("the key handshake has failed on this busy machine: roaming again");
-        }
-        anyhow::bail!("the station does not stay with {}:\n{}", to.bssid, self.station.log_text())
-    }
-
-    /// Waits until the access point has let the station in; false if the station has left it before that.
-    fn await_admission(&self, to: &AccessPoint) -> Result<bool> {
-        let admitted = wait::until(PATIENCE, || {
-            if to.hostapd.has_admitted(MacAddress(CLIENT_MAC))? {
-                return Ok(Some(true));
-            }
-            Ok((!self.station.is_associated(to.bssid)?).then_some(false))
-        })?;
-        admitted.with_context(|| format!("{} does not let the station in:\n{}", to.bssid, to.hostapd.log_text()))
-    }
-
-    /// Waits until the home agent has no binding for the station, which is at home.
-    pub fn await_home(&self) -> Result<()> {
-        let ended = wait::until(PATIENCE, || Ok(self.ha.rows_of("bindings", CLIENT)?.is_empty().then_some(())))?;
-        ended.with_context(|| format!("the binding has not ended at home:\n{}", self.home.agent.log_tail()))
-    }
-
-    /// Waits until the home agent has a binding for the station at the foreign agent, and the visited access point calls it
-    /// registered since `since`.
-    pub fn await_visit(&self, since: Instant) -> Result<()> {
-        let registered = wait::until(PATIENCE, || {
+    /// Has the station roam to the visited access point, and waits until home agent and access point call it registered there.
+    /// Gives its row of `mipd show clients`.
+    pub fn roam_away(&self) -> Result<(Roam, Value)> {
+        let start = Instant::now();
+        self.roam(&self.visited, || {
             let bindings = self.ha.rows_of("bindings", CLIENT)?;
             if !bindings.iter().any(|binding| binding["care_of_address"] == CARE_OF_ADDRESS) {
                 return Ok(None);
             }
             let clients = self.visited.agent.rows_of("clients", CLIENT)?;
-            Ok(clients.iter().any(|client| crate::deployment::is_registered(client, since)).then_some(()))
-        })?;
-        registered.with_context(|| format!("the station is not registered:\n{}", self.visited.agent.log_tail()))
+            Ok(clients.into_iter().find(|client| crate::deployment::is_registered(client, start)))
+        })
+    }
+
+    /// Has the station roam home, and waits until the home agent has no binding for it.
+    pub fn roam_home(&self) -> Result<Roam> {
+        let (roam, ()) = self.roam(&self.home, || Ok(self.ha.rows_of("bindings", CLIENT)?.is_empty().then_some(())))?;
+        Ok(roam)
+    }
+
+    /// Has the station roam to an access point, and waits for what is to come of it.
+    pub fn roam<T>(&self, to: &AccessPoint, mut outcome: impl FnMut() -> Result<Option<T>>) -> Result<(Roam, T)> {
+        let start = Instant::now();
+        for _ in 0..ROAM_ATTEMPTS {
+            let unassociated = self.station.roam(to.bssid)?;
+            let ended = wait::until(PATIENCE, || {
+                if let Some(outcome) = outcome()? {
+                    return Ok(Some(Some(outcome)));
+                }
+                Ok((!self.station.is_associated(to.bssid)?).then_some(None))
+            })?;
+            match ended {
+                Some(Some(outcome)) => return Ok((Roam { start, unassociated }, outcome)),
+                // hostapd repeats the messages of the key handshake after 100 ms, for which an emulated machine on a busy one
+                // is not made: the two can end up with different keys. They then begin anew, anywhere, and so do we.
+                Some(None) => println!("thrown out again after {:?}: roaming once more", start.elapsed()),
+                None => break,
+            }
+        }
+        let (log, station, hostapd) = (to.agent.log_tail(), self.station.log_text(), to.hostapd.log_text());
+        anyhow::bail!("nothing comes of the roam to {}:\n{log}\n\n{station}\n\n{hostapd}", to.bssid)
+    }
+
+    /// Takes the station's address away: it cannot say anything, and stays associated.
+    pub fn silence(&self) -> Result<()> {
+        let address = Ipv4Net::new_assert(CLIENT, self.home_router.lans[0].gateway.prefix_len());
+        self.station.host.remove_address(CLIENT_INTERFACE, address)
+    }
+
+    /// Gives the station its address back, and its gateway.
+    pub fn let_speak(&self) -> Result<()> {
+        topology::settle_at_home(&self.station.host, CLIENT, &self.home_router.lans[0])
     }
 }
 
@@ -185,10 +229,22 @@ impl AccessPoint {
 
     /// Packets that the program on its radio has counted under a name.
     pub fn counted(&self, name: &str) -> Result<u64> {
+        Ok(self.counters()?.get(name).copied().unwrap_or_default())
+    }
+
+    /// Packets from stations that the program on its radio has seen, by counter. Those of key handshakes are not among them,
+    /// nor is the XID frame by which the kernel tells the bridge of a new station, in that station's name.
+    pub fn seen(&self) -> Result<BTreeMap<String, u64>> {
+        let mut seen = self.counters()?;
+        seen.retain(|name, _| !["passed_link_layer", "passed_other"].contains(&name.as_str()));
+        Ok(seen)
+    }
+
+    fn counters(&self) -> Result<BTreeMap<String, u64>> {
         let counters = self.agent.show("counters")?;
         let rows = counters.as_array().context("`mipd show counters` is no array")?;
-        let on_radio = rows.iter().filter(|row| row["name"] == name && row["interface"] == RADIO);
-        Ok(on_radio.filter_map(|row| row["value"].as_u64()).sum())
+        let from_radio = rows.iter().filter(|row| row["interface"] == RADIO && row["hook"] == "ingress");
+        Ok(from_radio.filter_map(|row| Some((row["name"].as_str()?.to_owned(), row["value"].as_u64()?))).collect())
     }
 }
 

@@ -18,6 +18,8 @@ use crate::wait;
 
 /// Emulated machines are slow, and busy when others are.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// After this long without success a roam is begun anew.
+const SECOND_THOUGHT: Duration = Duration::from_secs(8);
 /// The only frequency in use, channel 1, so that scans are short.
 const FREQUENCY: &str = "2412";
 
@@ -73,9 +75,8 @@ impl Station {
         self.control.tell("SET_NETWORK 0 bssid any")
     }
 
-    /// Begins to associate and does not wait.
-    pub fn begin(&self, bssid: MacAddress) -> Result<()> {
-        self.control.tell(&format!("SET_NETWORK 0 bssid {bssid}"))?;
+    fn begin(&self, bssid: MacAddress) -> Result<()> {
+        self.stay_with(bssid)?;
         self.control.tell("ENABLE_NETWORK 0")
     }
 
@@ -90,8 +91,12 @@ impl Station {
         })?;
         seen.with_context(|| format!("the station does not hear {bssid}:\n{}", self.log_text()))?;
         let start = Instant::now();
-        self.control.tell(&format!("ROAM {bssid}"))?;
-        self.await_association(bssid)?;
+        let there = wait::until(PATIENCE, || {
+            self.control.tell(&format!("ROAM {bssid}"))?;
+            // A station that gets no answer within 200 ms goes back where it was, and has to be sent again.
+            wait::until(SECOND_THOUGHT, || Ok(self.is_associated(bssid)?.then_some(())))
+        })?;
+        there.with_context(|| format!("the station does not get to {bssid}:\n{}", self.log_text()))?;
         Ok(start.elapsed())
     }
 
@@ -105,14 +110,9 @@ impl Station {
         self.control.tell(&format!("SET_NETWORK 0 bssid {bssid}"))
     }
 
-    /// Leaves the network.
-    pub fn disconnect(&self) -> Result<()> {
-        self.control.tell("DISCONNECT")
-    }
-
-    /// Associates again after [`disconnect`](Self::disconnect).
-    pub fn reconnect(&self) -> Result<()> {
-        self.control.tell("RECONNECT")
+    /// Leaves the network and begins to associate anew; does not wait.
+    pub fn reassociate(&self) -> Result<()> {
+        self.control.tell("REASSOCIATE")
     }
 
     /// Whether it is associated there, keys included, as it sees that.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use ipnet::Ipv4Net;
 use mipd_lab::topology::RADIO;
 use mipd_lab::wifi::Security;
-use mipd_lab::wifi::campus::{Campus, PATIENCE};
+use mipd_lab::wifi::campus::{Campus, PATIENCE, Source};
 use mipd_lab::wifi::station::Station;
 
 const PINGS: u64 = 20;
@@ -20,7 +20,7 @@ fn without_isolation_stations_speak_past_the_access_point_and_mipd_says_so() -> 
         return Ok(());
     }
     let _turn = mipd_lab::turn();
-    let mut campus = Campus::build("wifiiso", Security::Open)?;
+    let mut campus = Campus::build("wifiiso", Security::Open, Source::FirstPacket)?;
     let neighbour = |name, address| campus.add_neighbour(name, Ipv4Net::new_assert(address, 24), &campus.visited);
     let (one, other) = (neighbour("one", ONE)?, neighbour("other", OTHER)?);
     let reaches = |station: &Station| mipd_lab::traffic::ping::reach(station.host.namespace(), OTHER, PATIENCE);

@@ -3,3 +3,5 @@
 
 mod isolation;
 mod roaming;
+mod sources;
+mod talk;
