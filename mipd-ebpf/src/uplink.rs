@@ -32,9 +32,7 @@ pub fn decide(hook: Tc, _interface: &Interface) -> Verdict {
         return Verdict::pass(Counter::PassedOther);
     }
     let source = ethernet.mac::<6>();
-    if let Some(station) = maps::station(&source)
-        && station.state != station_state::LOCAL
-    {
+    if let Some(station) = maps::station(&source) {
         let address = crate::bytes::address(&station.home_address);
         sightings::report(source, address, hook.ifindex(), station_event::MOVED, Again::AfterOneSecond);
         return Verdict::pass(Counter::PassedOther);

@@ -111,7 +111,8 @@ impl Kernel {
     pub fn hear_on_uplink(&mut self, at: Instant, mac: MacAddress) -> bool {
         let address = match self.stations.get(&mac).map(|station| station.state) {
             Some(StationState::Hold { home_address } | StationState::Forward { home_address, .. }) => home_address.0,
-            _ => return false,
+            Some(StationState::Local) => Ipv4Addr::UNSPECIFIED,
+            None => return false,
         };
         self.report(at, mac, address, Side::Uplink, Some(AGAIN), Event::Moved { mac });
         true

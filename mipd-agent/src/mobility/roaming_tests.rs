@@ -179,8 +179,7 @@ impl Campus {
     fn show_on_uplinks(&mut self, from: usize) {
         let link = self.access_points[from].link;
         for (index, access_point) in self.access_points.iter().enumerate() {
-            let is_visitor = access_point.station.is_some_and(|(station, _)| station != StationState::Local);
-            if index != from && access_point.link == link && is_visitor {
+            if index != from && access_point.link == link && access_point.station.is_some() {
                 self.events.push_back((index, Event::Moved { mac: CLIENT_MAC }));
             }
         }

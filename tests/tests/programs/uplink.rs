@@ -110,8 +110,12 @@ pub fn sightings() -> Vec<Case> {
             passed().event(station_event::MOVED, VISITOR),
         )
         .when(hold),
-        case("a local station may speak from anywhere", Frame::new(CLIENT, HOST), passed())
-            .when(|world| world.station(station_state::LOCAL)),
+        case(
+            "so has a client at home that speaks from behind another access point",
+            Frame::new(CLIENT, BROADCAST).arp(Arp::request((CLIENT, VISITOR), VISITOR)),
+            passed().event(station_event::MOVED, nowhere),
+        )
+        .when(|world| world.station(station_state::LOCAL)),
         case(
             "a home agent takes an address over",
             announce(GATEWAY, AWAY),
