@@ -25,7 +25,7 @@ use crate::{
     kernel::Kernel,
     random::{Purpose, Stream},
     stability::Stability,
-    topology::{self, Topology, UPLINK},
+    topology::{self, RADIO, Topology, UPLINK},
 };
 
 /// How often the daemon reads the programs' record of each station's last frame.
@@ -183,6 +183,13 @@ impl AccessPoint {
                 }
             });
         }
+    }
+
+    /// A station associates, whose address is remembered. Says whether there is an agent to hear of it.
+    pub fn associate(&mut self, at: Instant, mac: MacAddress, address: Ipv4Addr, out: &mut Vec<Output>) -> bool {
+        let event = Event::Associated { interface: RADIO, mac, address, just_now: true };
+        self.drive(at, out, |agent, now, actions| agent.proxy.handle_event(now, event, actions));
+        self.agent.is_some()
     }
 
     /// The cable of the uplink is out, or in again: the kernel tells.

@@ -37,6 +37,8 @@ pub struct Client {
     pub talk: Talk,
     /// Since when it talks constantly to an access point that knows it. Such frames are not simulated one by one.
     pub talking: Option<Instant>,
+    /// Whether the access point's agent was told that it associated.
+    pub is_announced: bool,
     /// Nothing is expected for it before this: something happened to it that only time can mend.
     pub excused: Instant,
     /// Who asked last whether it is there, and when.
@@ -62,6 +64,7 @@ impl Client {
             noticed: None,
             talk: Talk::Constantly(Duration::from_millis(100)),
             talking: None,
+            is_announced: false,
             excused: Instant::default(),
             asked: None,
             lost_questions: 0,

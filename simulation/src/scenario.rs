@@ -144,6 +144,8 @@ pub struct Conditions {
     pub simultaneous_bindings: usize,
     /// Mean time between two orders of an operator, to end the registration of some client.
     pub orders: Duration,
+    /// Whether access points are told of associations, as by hostapd.
+    pub associations: bool,
 }
 
 impl Conditions {
@@ -171,6 +173,7 @@ impl Conditions {
         // Access points ask for one binding; the simulation signs other requests in their stead if that is all there is to sign.
         let may_keep = stream.chance(300_000) && !mobile_foreign && !challenges && lifetime != Lifetime::INFINITE;
         let orders = Duration::from_mins(40) / boxes.clamp(1, 600);
+        let associations = stream.chance(500_000);
         Self {
             core_loss: if scenario.calm { 0 } else { loss },
             duplication: if scenario.calm { 0 } else { 5000 },
@@ -192,6 +195,7 @@ impl Conditions {
             replay,
             simultaneous_bindings: if may_keep { SIMULTANEOUS_BINDINGS } else { 1 },
             orders,
+            associations,
         }
     }
 

@@ -72,7 +72,14 @@ impl World {
         state.lost_questions = 0;
         state.talk = state.choose_talk();
         let first = state.choose_first_word();
-        let number = state.stay;
+        let (number, mac, address) = (state.stay, state.mac, state.address);
+        let mut is_announced = false;
+        if self.conditions.associations {
+            self.drive_access_point(access_point, |access_point, at, out| {
+                is_announced = access_point.associate(at, mac, address, out);
+            });
+        }
+        self.clients[client].is_announced = is_announced;
         self.plan(first, Event::Speak(client, number));
     }
 
@@ -100,7 +107,7 @@ impl World {
         }
     }
 
-    /// An access point cannot know that a client was elsewhere for less than the silence that makes it wonder, or that it is
+    /// Unless it is told of associations, an access point cannot know that a client was elsewhere for less than the silence that makes it wonder, or that it is
     /// back just in time to answer a question; Where the client
     /// was meanwhile it may have been registered, and only the end of that registration mends it.
     pub(super) fn excuse_unnoticed_absence(&mut self, client: usize, access_point: usize) {
@@ -110,7 +117,7 @@ impl World {
         let Some(station) = here.kernel.station(state.mac).filter(|_| state.noticed.is_none()) else { return };
         let was_away_briefly = at.since(station.last_seen) < SILENCE;
         let answers = state.asked.is_some_and(|(by, asked)| by == access_point && at.since(asked) < ANSWER_TIME);
-        if was_away_briefly || answers {
+        if !state.is_announced && (was_away_briefly || answers) {
             state.excused = state.excused.max(at + self.properties.lifetime());
         }
     }

@@ -236,13 +236,17 @@ impl Registrar {
     /// The client associated anew, so it is here now and may have been elsewhere before.
     pub fn meet_again(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
         client.watch.meet(now.instant);
-        match client.state {
-            State::AtHome => {
-                client.state = State::ComingHome;
-                client.patience = None;
-                self.return_home(now, client, actions);
-            }
-            _ => self.present(now, client, Presence::Interrupted, actions),
+        if client.state == State::AtHome {
+            client.state = State::ComingHome;
+            client.patience = None;
+            self.return_home(now, client, actions);
+            return;
+        }
+        self.present(now, client, Presence::Interrupted, actions);
+        let is_asked = client.exchange.is_some_and(|exchange| exchange.sent == now.instant);
+        if client.registration().is_some() && !is_asked {
+            // A silence may mean anything, this does not: the pace of requests is limit enough.
+            client.request_by(now.instant);
         }
     }
 

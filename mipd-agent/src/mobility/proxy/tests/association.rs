@@ -90,6 +90,25 @@ fn a_client_that_associates_again_may_have_been_elsewhere() {
 }
 
 #[test]
+fn a_client_that_goes_to_and_fro_is_registered_anew_at_each_association_as_fast_as_requests_may_go() {
+    let mut scene = Scene::registered();
+    for _ in 0..4 {
+        scene.advance(milliseconds(400));
+        scene.event(associated(HOME, true));
+        scene.advance(milliseconds(10));
+        scene.accept();
+    }
+    scene.talk(seconds(3));
+    let sent = scene.sent_at();
+    assert_eq!(sent[..2], [0, 400], "twice at once");
+    assert!(sent.windows(3).all(|three| three[2] - three[0] >= 1000), "and then once per second: {sent:?}");
+    let last_association = 4 * 400 + 3 * 10;
+    assert!(sent.iter().any(|at| (last_association..last_association + 1500).contains(at)), "{sent:?}");
+    scene.accept();
+    assert_eq!(scene.state(), "registered");
+}
+
+#[test]
 fn a_client_that_associates_at_home_is_announced_and_deregistered_at_once_and_again() {
     let mut scene = Scene::new();
     scene.event(associated(LOCAL, true));
