@@ -54,14 +54,16 @@ impl Registrar {
     /// First everybody's ARP caches, then the deregistration: once that is accepted, the home agent no longer takes the
     /// client's packets.
     pub fn return_home(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
-        let Some(home_agent) = client.home_agent.filter(|address| self.agents.home_agent_mac(*address).is_some())
-        else {
+        let on_link = client.home_agent.and_then(|address| Some((address, self.agents.home_agent_mac(address)?)));
+        let Some((home_agent, home_agent_mac)) = on_link else {
             client.next = NextRequest::WhenAgentKnown;
             return;
         };
         self.trails.note(now, client.mac, Step::Announced);
         actions.push(Action::AnnounceOnUplink { mac: client.mac, address: client.home_address });
         self.tell_gateway(client, home_agent, actions);
+        // It may leave again at once: the home agent's next announcement is news, however soon after the last one.
+        actions.push(Action::ForgetSeen { mac: home_agent_mac });
         self.request_afresh(now, client, actions);
     }
 

@@ -30,8 +30,9 @@ fn a_client_that_comes_home_is_announced_and_told_its_gateway_before_it_is_dereg
     scene.come_home();
     let actions = scene.take();
     let announcement = Action::AnnounceOnUplink { mac: CLIENT, address: HomeAddress(LOCAL) };
-    assert_eq!(actions[..3], [set(StationState::Local), announcement, tell_gateway()]);
-    assert_eq!(actions.len(), 4);
+    let listen = Action::ForgetSeen { mac: HOME_AGENT_MAC };
+    assert_eq!(actions[..4], [set(StationState::Local), announcement, tell_gateway(), listen]);
+    assert_eq!(actions.len(), 5);
     let transmit = transmits(&actions)[0];
     let path = Path::Frame { interface: UPLINK, destination: HOME_AGENT_MAC, source: Some(CLIENT) };
     assert_eq!(transmit.path, path);
@@ -54,6 +55,26 @@ fn an_accepted_deregistration_settles_the_client_and_nothing_is_sent_any_more() 
     assert_eq!(scene.state(), "at_home");
     scene.talk(seconds(1000));
     assert_eq!(scene.take(), []);
+}
+
+#[test]
+fn a_client_at_home_that_is_behind_another_access_point_is_let_go_silently() {
+    for settled in [false, true] {
+        let mut scene = Scene::new();
+        scene.come_home();
+        if settled {
+            scene.accept();
+        }
+        scene.take();
+        let before = scene.requests.len();
+        scene.event(Event::Moved { mac: CLIENT });
+        let actions = scene.take();
+        assert_eq!(actions[..2], [Action::RemoveStation { mac: CLIENT }, Action::ForgetSeen { mac: CLIENT }]);
+        scene.advance(seconds(1000));
+        assert_eq!(scene.requests.len(), before, "whoever has the client speaks for it now");
+        scene.come_home();
+        assert_eq!(scene.requests.len(), before + 1, "and when it is back, it is announced and deregistered again");
+    }
 }
 
 #[test]
