@@ -1,7 +1,7 @@
 //! Benchmarks of kernel programs and agents, on the lab's networks.
 //!
 //! `programs` measures each path through the kernel programs by itself, `encapsulations` each way to wrap, `forwarding` whole boxes, `transfer` TCP through all of
-//! them with their agents; `registrations` drives home agent and foreign agent over UDP, and `tables` holds a million bindings in the
+//! them with their agents; `roam` how long a client that moves is cut off; `registrations` drives home agent and foreign agent over UDP, and `tables` holds a million bindings in the
 //! data path.
 //!
 //! `boxes` fills the programs' tables, `path` knows what takes which path, `headers` makes the packets, `test_run` runs a
@@ -21,6 +21,7 @@ mod picture;
 mod programs;
 mod registrations;
 mod report;
+mod roam;
 mod tables;
 mod test_run;
 mod transfer;
@@ -70,6 +71,7 @@ fn run(arguments: Arguments) -> Result<()> {
             Suite::Transfer(arguments) => transfer::measure(arguments, &mut report)?,
             Suite::Registrations(arguments) => registrations::measure(arguments, &mut report)?,
             Suite::Tables(arguments) => tables::measure(arguments, &mut report)?,
+            Suite::Roam(arguments) => roam::measure(arguments, &mut report)?,
             Suite::Document => return document::rewrite(&document::directory()),
         }
     }

@@ -32,9 +32,29 @@ pub struct Capture {
 impl Capture {
     /// Starts capturing all frames on a wire, by its name, and returns when the capture is live.
     pub fn start(lab: &Lab, wire: &str, file: &Path) -> Result<Self> {
+        Self::of(lab, wire, file, "2048", None)
+    }
+
+    /// The same for the beginnings of those frames that pass a filter (in libpcap's language). Checksums are not looked at.
+    pub fn headers(lab: &Lab, wire: &str, file: &Path, filter: &str) -> Result<Self> {
+        Self::of(lab, wire, file, "96", Some(filter))
+    }
+
+    /// Ends a capture of headers and gives its frames, in order of time.
+    pub fn take_headers(mut self) -> Result<Vec<Captured>> {
+        let file = self.end()?;
+        let mut frames = captured(&fs::read(file.path())?)?;
+        frames.sort_by_key(|frame| frame.at);
+        Ok(frames)
+    }
+
+    fn of(lab: &Lab, wire: &str, file: &Path, length: &str, filter: Option<&str>) -> Result<Self> {
         let mut command = Command::new("tcpdump");
         // Longer than any frame on a wire, but not much: what a burst needs room for is this times the frames.
-        command.args(["-i", wire, "-U", "-s", "2048", "-B", "8192", "--immediate-mode", "-Z", "root", "-w"]).arg(file);
+        command
+            .args(["-i", wire, "-U", "-s", length, "-B", "8192", "--immediate-mode", "-Z", "root", "-w"])
+            .arg(file)
+            .args(filter);
         let process = lab
             .start(lab.wires(), command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()))
             .context("captures need tcpdump; `cargo xtask setup` installs it")?;
@@ -43,7 +63,8 @@ impl Capture {
         let mut lines = BufReader::new(stderr);
         while lines.read_line(&mut said)? > 0 {
             if said.contains("listening on") {
-                return Ok(Self { process, file: file.to_owned(), stopped: false });
+                // Frames that are cut short prove nothing about checksums.
+                return Ok(Self { process, file: file.to_owned(), stopped: filter.is_some() });
             }
         }
         bail!("tcpdump on {wire} failed: {}", said.trim());
@@ -81,6 +102,15 @@ impl Drop for Capture {
             panic!("{error:#}");
         }
     }
+}
+
+/// A frame as it was captured.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Captured {
+    /// Since the Unix epoch, microseconds.
+    pub at: Duration,
+    /// The frame, or its beginning.
+    pub bytes: Vec<u8>,
 }
 
 /// A finished capture.
@@ -131,14 +161,26 @@ impl PcapFile {
 /// The frames in a file as tcpdump writes it (libpcap format, this machine's byte order); one that is being written counts
 /// when it is complete.
 fn frames_of(file: &[u8]) -> Result<Vec<Vec<u8>>> {
+    Ok(captured(file)?.into_iter().map(|frame| frame.bytes).collect())
+}
+
+/// The same with the times.
+fn captured(file: &[u8]) -> Result<Vec<Captured>> {
     let Some((header, mut rest)) = file.split_at_checked(24) else { return Ok(Vec::new()) };
     let magic = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]);
+    // Microseconds or nanoseconds.
+    let unit = match magic {
+        0xa1b2_c3d4 => 1_000,
+        _ => 1,
+    };
     ensure!(matches!(magic, 0xa1b2_c3d4 | 0xa1b2_3c4d), "a capture in another format, {magic:#x}");
     let mut frames = Vec::new();
     while let Some((record, after)) = rest.split_at_checked(16) {
-        let length = u32::from_ne_bytes([record[8], record[9], record[10], record[11]]) as usize;
+        let word = |at: usize| u32::from_ne_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]]);
+        let length = word(8) as usize;
         let Some((frame, after)) = after.split_at_checked(length) else { break };
-        frames.push(frame.to_vec());
+        let at = Duration::new(word(0).into(), word(4).saturating_mul(unit));
+        frames.push(Captured { at, bytes: frame.to_vec() });
         rest = after;
     }
     Ok(frames)

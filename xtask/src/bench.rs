@@ -29,7 +29,7 @@ pub struct Arguments {
 /// The suite that counts instructions, in a guest.
 const IN_GUEST: &str = "kernel-tunnels";
 /// The other ones.
-const SUITES: [&str; 6] = ["programs", "forwarding", "transfer", "registrations", "tables", "document"];
+const SUITES: [&str; 7] = ["programs", "forwarding", "transfer", "registrations", "tables", "roam", "document"];
 /// The kernel in the guest: Debian 13's.
 const LINE: &str = "6.12";
 /// The kernel's own tunnels, and what the boxes are joined by.

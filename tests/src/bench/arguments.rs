@@ -58,6 +58,20 @@ pub(super) enum Suite {
     /// The data plane is driven directly, one box in the place of all foreign agents; at last the agent starts from its
     /// state store.
     Tables(Tables),
+    /// How long a client that moves is cut off, and where the time goes
+    ///
+    /// A client with a TCP connection goes round two visited networks and its home. Its frames are captured on every wire: from
+    /// the first one at an access point to the first one that is forwarded, beside the round trip to the home agent in the same
+    /// minutes; and each packet of the connection is followed from end to end.
+    Roam(Roam),
+}
+
+/// Arguments of `bench roam`.
+#[derive(Args, Debug)]
+pub(super) struct Roam {
+    /// How often the client comes into a visited network; one stop in 31 is at home
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..))]
+    pub roams: u32,
 }
 
 /// Arguments of `bench instructions`.
@@ -192,6 +206,12 @@ impl Defaults for Tables {
     }
 }
 
+impl Defaults for Roam {
+    fn quick() -> Self {
+        Self { roams: 10 }
+    }
+}
+
 impl Suite {
     /// All that measure on this machine.
     pub fn all(quick: bool) -> Vec<Self> {
@@ -201,6 +221,7 @@ impl Suite {
             Self::Transfer(Transfer::defaults(quick)),
             Self::Registrations(Registrations::defaults(quick)),
             Self::Tables(Tables::defaults(quick)),
+            Self::Roam(Roam::defaults(quick)),
         ]
     }
 
@@ -214,6 +235,7 @@ impl Suite {
             Self::Document => Self::Document,
             Self::Registrations(_) => Self::Registrations(Registrations::quick()),
             Self::Tables(_) => Self::Tables(Tables::quick()),
+            Self::Roam(_) => Self::Roam(Roam::quick()),
         }
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn rewrite(directory: &Path) -> Result<()> {
 /// What stands between two marks, by the name in the first one.
 type Section = (&'static str, fn(&Figures) -> String);
 
-const SECTIONS: [Section; 9] = [
+const SECTIONS: [Section; 10] = [
     ("machine", Figures::machine),
     ("goals", Figures::goals),
     ("programs", |figures| figures.costs("xdp")),
@@ -60,6 +60,7 @@ const SECTIONS: [Section; 9] = [
     ("instructions", Figures::instructions),
     ("transfer", Figures::transfer),
     ("agents", Figures::agents),
+    ("roam", Figures::roam),
 ];
 
 /// Numbers of bindings, as columns.
@@ -224,6 +225,31 @@ impl Figures {
         table
     }
 
+    /// A client that moves: times, and packets.
+    fn roam(&self) -> String {
+        let mut table =
+            String::from("| Time, ms | Median | p90 | p99 | Longest |\n| --- | ---: | ---: | ---: | ---: |\n");
+        let mut packets = String::from("\n| Packets, of all roams | |\n| --- | ---: |\n");
+        for figure in &self.benchmarks {
+            let Some(name) = figure.name.strip_prefix("roam/") else { continue };
+            let other = |key: &str| figure.compared_with.get(key).map(|value| number(*value)).unwrap_or_default();
+            let (p50, p99) = (number(figure.p50), number(figure.p99));
+            let _ = match (figure.unit.as_str(), figure.compared_with.get("of")) {
+                ("ms", _) if figure.compared_with.contains_key("p90") => {
+                    writeln!(table, "| {name} | {p50} | {} | {p99} | {} |", other("p90"), other("max"))
+                }
+                ("ms", _) => writeln!(table, "| {name} | | | {p99} | |"),
+                (_, Some(of)) => {
+                    writeln!(packets, "| {name} | {} of {} |", grouped(figure.p50), grouped(*of))
+                }
+                (_, None) => {
+                    writeln!(packets, "| {name}, median and p99 | {}, {} |", grouped(figure.p50), grouped(figure.p99))
+                }
+            };
+        }
+        table + &packets
+    }
+
     /// What agents do: registrations, and their large tables.
     fn agents(&self) -> String {
         let mut table = String::from("| Figure | | Median | Hundredth worst |\n| --- | --- | ---: | ---: |\n");
@@ -240,7 +266,8 @@ impl Figures {
 
 impl Figure {
     fn less_is_better(&self) -> bool {
-        matches!(self.unit.as_str(), "ns" | "ms" | "bytes" | "instructions") || self.name.ends_with("/share-of-ipip")
+        matches!(self.unit.as_str(), "ns" | "ms" | "bytes" | "instructions" | "packets")
+            || self.name.ends_with("/share-of-ipip")
     }
 }
 
