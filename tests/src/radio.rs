@@ -49,6 +49,13 @@ impl Air {
     }
 }
 
+impl Air {
+    /// Plugs another box's new interface in, as one more station.
+    pub fn join(&self, host: &Host, interface: &str, mac: [u8; 6], wires: &Namespace) -> Result<()> {
+        self.wire.connect(host, interface, mac)?.isolate(wires)
+    }
+}
+
 impl Client {
     /// Plugs a box's new interface [`CLIENT_INTERFACE`] into an access point's air. Stations hear each other through the access
     /// point only.
