@@ -22,11 +22,12 @@ use crate::{
 };
 
 const HEADERS: usize = ETHERNET_LENGTH + IPV4_LENGTH;
+const ECHO_REQUEST: u8 = 8;
 /// Source port 68, destination port 67.
 const CLIENT_TO_SERVER: u32 = u32::from_ne_bytes([0, 68, 0, 67]);
 
-/// A packet of a visitor that is registered or about to be. TC, which does everything. What it says to DHCP servers goes to
-/// the agent, unless that has given it back.
+/// A packet of a visitor that is registered or about to be. TC, which does everything. What the agent wants to see goes to it,
+/// unless it has given it back.
 #[inline(always)]
 pub fn decide(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, station: &Station, reinjected: bool) -> Verdict {
     let Some(headers) = hook.frame().take::<HEADERS>() else { return Verdict::drop(Counter::DroppedShort) };
@@ -37,7 +38,7 @@ pub fn decide(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, station: &Station, 
     if packet.source() != address(&station.home_address) {
         return not_its_own(hook, ethernet, packet, reinjected);
     }
-    if !reinjected && is_dhcp_request(hook, packet) {
+    if !reinjected && concerns_agent(hook, packet) {
         return punt::to_agent();
     }
     let wrapped = station.agent_address != [0; 4];
@@ -66,7 +67,7 @@ pub fn decide_xdp(hook: Xdp, interface: &Interface) -> Verdict {
     if station.state != station_state::FORWARD
         || !packet.is_version_4()
         || packet.source() != address(&station.home_address)
-        || is_dhcp_request(hook, packet)
+        || concerns_agent(hook, packet)
     {
         return Verdict::pass(Counter::PassedLocal);
     }
@@ -142,6 +143,22 @@ fn not_its_own(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, packet: Ipv4<'_>, 
         return radio::bridge(ethernet);
     }
     Verdict::drop(Counter::DroppedSpoofed)
+}
+
+/// Whether the agent decides about a visitor's packet: DHCP, and the echo request with TTL 1 by which a client makes sure that
+/// its gateway is still one hop away.
+#[inline(always)]
+fn concerns_agent(hook: impl Hook, packet: Ipv4<'_>) -> bool {
+    match packet.protocol() {
+        protocol::UDP => is_dhcp_request(hook, packet),
+        protocol::ICMP => {
+            packet.ttl() == 1
+                && packet.is_plain()
+                && !packet.is_fragment()
+                && hook.frame().take_at::<4>(HEADERS).is_some_and(|icmp| icmp.byte::<0>() == ECHO_REQUEST)
+        }
+        _ => false,
+    }
 }
 
 /// Whether a packet goes from a DHCP client to a server (RFC 2131 §4.1).

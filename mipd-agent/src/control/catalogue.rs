@@ -135,6 +135,7 @@ catalogue! {
         frames_released: "held packets that went on";
         frames_overflowed: "packets not held for want of room";
         frames_expired: "held packets dropped after two seconds";
+        echoes_prolonged: "echo requests of visitors with TTL 1 for their home link, sent there all the same";
         dhcp_bridged: "DHCP messages of local stations given back to the bridge";
         dhcp_withheld: "DHCP messages of visitors dropped while it is not known whether they can be served";
         dhcp_relayed: "DHCP messages of visitors passed on to the servers of their home networks";

@@ -45,6 +45,9 @@ use crate::{
 /// How often the kernel's record of each visitor's last frame is read.
 const ACTIVITY_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How far a packet to the home link may travel whose sender has allowed it one hop.
+const HOPS_HOME: u8 = 64;
+
 /// Frames that were not passed to the proxy, by reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counters {
@@ -54,6 +57,8 @@ pub struct Counters {
     pub dhcp_bridged: u64,
     /// DHCP messages of visitors that nothing is known of yet, dropped: their clients repeat them.
     pub dhcp_withheld: u64,
+    /// Echo requests with TTL 1 for the home link, sent there all the same.
+    pub echoes_prolonged: u64,
     /// Stations for which the programs' table had no room, or whose radio is gone.
     pub stations_refused: u64,
     /// Sending failed.
@@ -256,11 +261,16 @@ impl AccessPoint {
     }
 
     /// A frame that a kernel program handed over whole.
-    pub fn handle_punted(&mut self, now: Now, bytes: Vec<u8>, context: &mut Context<'_>) {
+    pub fn handle_punted(&mut self, now: Now, mut bytes: Vec<u8>, context: &mut Context<'_>) {
         let Ok((link, kind, _)) = Link::parse(&bytes) else {
             self.counters.malformed += 1;
             return;
         };
+        // Between the client and a host of its home link there is no router, as far as the client can tell.
+        if frame::last_hop_echo(&bytes).is_some_and(|address| self.proxy.is_on_home_link(link.source, address)) {
+            frame::set_ttl(&mut bytes, HOPS_HOME);
+            self.counters.echoes_prolonged += 1;
+        }
         if kind == frame::ETHERTYPE_ARP {
             self.hold_or_return(now, link.source, bytes, context);
             return;

@@ -277,6 +277,7 @@ impl Daemon {
                 ("frames_released", hold.released),
                 ("frames_overflowed", hold.overflowed),
                 ("frames_expired", hold.expired),
+                ("echoes_prolonged", own.echoes_prolonged),
                 ("dhcp_bridged", own.dhcp_bridged),
                 ("dhcp_withheld", own.dhcp_withheld),
                 ("dhcp_relayed", relay.relayed),

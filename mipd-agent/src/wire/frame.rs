@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use mipd_common::mac::MacAddress;
 
+use super::checksum;
 use super::ip::{Datagram, Ipv4, PROTOCOL_ICMP, PacketError};
 
 /// Ethernet type of IPv4.
@@ -95,6 +96,32 @@ pub fn emit_icmp(link: Link, packet: &IcmpPacket<'_>) -> Vec<u8> {
     frame
 }
 
+/// The destination of a frame's packet, if that is an ICMP echo request without IP options that no router would pass on.
+pub fn last_hop_echo(frame: &[u8]) -> Option<Ipv4Addr> {
+    const PLAIN: u8 = 0x45;
+    const ECHO_REQUEST: u8 = 8;
+    let (_, packet) = Link::parse_type(frame, ETHERTYPE_IPV4).ok()?;
+    let Ipv4 { destination, ttl, protocol, payload, .. } = Ipv4::parse(packet).ok()?;
+    let asks = packet[0] == PLAIN && protocol == PROTOCOL_ICMP && payload.first() == Some(&ECHO_REQUEST);
+    (asks && ttl == 1).then_some(destination)
+}
+
+/// Gives the packet of a frame another time to live. Nothing happens to a frame without an IPv4 packet, or one with options.
+pub fn set_ttl(frame: &mut [u8], ttl: u8) {
+    const TTL_AT: usize = 8;
+    const CHECKSUM_AT: usize = 10;
+    let Ok((_, packet)) = Link::parse_type(frame, ETHERTYPE_IPV4) else { return };
+    if packet.first() != Some(&0x45) {
+        return;
+    }
+    if let Some(header) = frame.get_mut(HEADER_LENGTH..HEADER_LENGTH + 20) {
+        header[TTL_AT] = ttl;
+        header[CHECKSUM_AT..CHECKSUM_AT + 2].fill(0);
+        let checksum = checksum::internet(&[&*header]);
+        header[CHECKSUM_AT..CHECKSUM_AT + 2].copy_from_slice(&checksum.to_be_bytes());
+    }
+}
+
 /// The Ethernet address of an IPv4 multicast or broadcast destination (RFC 1112 §6.4); `None` for unicast.
 pub fn group_mac(destination: Ipv4Addr) -> Option<MacAddress> {
     let [_, b, c, d] = destination.octets();
@@ -161,6 +188,30 @@ mod tests {
         let frame = emit_icmp(LINK, &packet);
         assert_eq!(parse_icmp(&frame), Ok((LINK, packet)));
         assert_eq!(parse_udp(&frame, false), Err(PacketError::Protocol(1)));
+    }
+
+    #[test]
+    fn an_echo_request_with_one_hop_to_live_can_be_given_more() {
+        let echo = |ttl, kind| {
+            let message = &[kind, 0, 0, 0, 0, 0, 0, 1];
+            let packet = IcmpPacket {
+                source: Ipv4Addr::new(10, 1, 0, 9),
+                destination: Ipv4Addr::new(10, 1, 0, 1),
+                ttl,
+                message,
+            };
+            emit_icmp(LINK, &packet)
+        };
+        let mut frame = echo(1, 8);
+        assert_eq!(last_hop_echo(&frame), Some(Ipv4Addr::new(10, 1, 0, 1)));
+        set_ttl(&mut frame, 64);
+        assert_eq!(frame, echo(64, 8));
+        assert_eq!(last_hop_echo(&frame), None);
+        assert_eq!(last_hop_echo(&echo(1, 0)), None);
+        assert_eq!(last_hop_echo(&emit_udp(LINK, &datagram(b"x"))), None);
+        let mut short = echo(1, 8)[..30].to_vec();
+        set_ttl(&mut short, 64);
+        assert_eq!(short, echo(1, 8)[..30]);
     }
 
     #[test]

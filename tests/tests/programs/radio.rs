@@ -15,6 +15,8 @@ use crate::case::{Case, case};
 use crate::world::{AGENT, AWAY, BROADCAST, CLIENT, CORRESPONDENT, GATEWAY, HOST, NEIGHBOUR, VIRTUAL, VISITOR, World};
 
 const NOBODY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
+const LINK_LOCAL: Ipv4Addr = Ipv4Addr::new(169, 254, 3, 4);
+const MULTICAST: MacAddress = MacAddress([0x01, 0x00, 0x5e, 0, 0, 0xfb]);
 const SUBNETS_OWN: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 99);
 
 fn hold(world: &mut World) {
@@ -39,6 +41,16 @@ fn datagram(source: Ipv4Addr) -> Ipv4 {
 
 fn discover() -> Ipv4 {
     Ipv4::udp((NOBODY, 68), (Ipv4Addr::BROADCAST, 67), 240)
+}
+
+/// By which a client makes sure that its gateway is still there.
+fn last_hop_echo(source: Ipv4Addr) -> Ipv4 {
+    Ipv4::new(source, CORRESPONDENT).protocol(1).ttl(1).payload_bytes(&[8, 0, 0xf7, 0xff, 0, 0, 0, 0])
+}
+
+/// Multicast DNS (RFC 6762).
+fn to_group(source: Ipv4Addr) -> Ipv4 {
+    Ipv4::udp((source, 5353), (Ipv4Addr::new(224, 0, 0, 251), 5353), 12)
 }
 
 /// A client in the state RENEWING or REBINDING.
@@ -109,6 +121,25 @@ fn every_visitor() -> Vec<Case> {
             Expect::drop(Counter::DroppedBroadcast),
         )
         .buffer(given_back()),
+        case("a question to its gateway, one hop away, is the agent's", send(HOST, &last_hop_echo(VISITOR)), punted()),
+        case("multicast DNS stays here", send(MULTICAST, &to_group(VISITOR)), Expect::drop(Counter::DroppedBroadcast)),
+        case(
+            "what it says by a link-local address stays here",
+            send(HOST, &datagram(LINK_LOCAL)),
+            Expect::drop(Counter::DroppedSpoofed),
+        ),
+        case(
+            "multicast DNS from there, too",
+            send(MULTICAST, &to_group(LINK_LOCAL)),
+            Expect::drop(Counter::DroppedSpoofed),
+        ),
+        case("a probe for a link-local address", ask(BROADCAST, NOBODY, LINK_LOCAL), Expect::drop(Counter::DroppedArp)),
+        case(
+            "a question in its name",
+            ask(BROADCAST, LINK_LOCAL, CORRESPONDENT),
+            Expect::drop(Counter::DroppedSpoofed),
+        ),
+        case("an announcement in reply form", answer(BROADCAST), Expect::drop(Counter::DroppedArp)),
         case("a broadcast is dropped", send(BROADCAST, &datagram(VISITOR)), Expect::drop(Counter::DroppedBroadcast)),
         case("a VLAN tag is passed", send(GATEWAY, &datagram(VISITOR)).vlan(3), Expect::pass(Counter::PassedOther)),
         case(
@@ -187,6 +218,19 @@ pub fn registered() -> Vec<Case> {
         )
         .when(forward)
         .buffer(given_back()),
+        case(
+            "an echo request that the agent gives back does, too",
+            send(HOST, &last_hop_echo(VISITOR)),
+            Expect::transmit(Counter::StationForwarded).bytes(send(AGENT, &last_hop_echo(VISITOR)).bytes()),
+        )
+        .when(forward)
+        .buffer(given_back()),
+        case(
+            "one that may travel on goes to the foreign agent at once",
+            send(HOST, &last_hop_echo(VISITOR).ttl(2)),
+            Expect::transmit(Counter::StationForwarded).bytes(send(AGENT, &last_hop_echo(VISITOR).ttl(2)).bytes()),
+        )
+        .when(forward),
         case(
             "a later fragment is no DHCP message, whatever it holds",
             send(HOST, &renewal(CORRESPONDENT).fragment(2, false)),
@@ -323,6 +367,12 @@ pub fn accelerated() -> Vec<Case> {
         case("its packets go to the foreign agent", send(HOST, &datagram(VISITOR)), forwarded()).when(forward),
         case("a spoofed source is left to TC", send(HOST, &datagram(AWAY)), Expect::pass(Counter::PassedLocal))
             .when(forward),
+        case(
+            "a question to its gateway is left to TC",
+            send(HOST, &last_hop_echo(VISITOR)),
+            Expect::pass(Counter::PassedLocal),
+        )
+        .when(forward),
         case("a DHCP client is left to TC", send(HOST, &renewal(CORRESPONDENT)), Expect::pass(Counter::PassedLocal))
             .when(forward),
         case("a broadcast is left to TC", send(BROADCAST, &datagram(VISITOR)), Expect::pass(Counter::PassedOther))

@@ -77,6 +77,12 @@ impl Config {
         own.or_else(|| self.subnet_map.home_agent(address))
     }
 
+    /// The home subnet of a client with this address behind this radio.
+    pub(super) fn home_subnet(&self, radio: InterfaceIndex, address: HomeAddress) -> Option<Ipv4Net> {
+        let own = self.radio_subnet_maps.get(&radio).and_then(|map| map.subnet(address));
+        own.or_else(|| self.subnet_map.subnet(address))
+    }
+
     /// A proxy that knows no home agents and no keys yet.
     pub fn new(uplink: InterfaceIndex, own_subnets: Vec<Ipv4Net>) -> Self {
         Self {

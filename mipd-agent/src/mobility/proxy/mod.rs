@@ -475,6 +475,13 @@ impl Proxy {
         self.roster.get(mac)?.station.map(|(_, state)| state)
     }
 
+    /// Whether a visitor takes this address to be on its own link: it is on its home link.
+    pub fn is_on_home_link(&self, mac: MacAddress, address: Ipv4Addr) -> bool {
+        let visitor = self.roster.get(mac).filter(|client| client.is_visitor());
+        let subnet = visitor.and_then(|it| self.registrar.config.home_subnet(it.interface, it.home_address));
+        subnet.is_some_and(|subnet| subnet.contains(&address))
+    }
+
     /// Where a visitor with this address stands; `None`: there is none.
     pub fn stay(&self, mac: MacAddress, home_address: HomeAddress) -> Option<Stay> {
         let client = self.roster.get(mac).filter(|client| client.home_address == home_address)?;

@@ -86,6 +86,12 @@ impl SubnetMap {
         })
     }
 
+    /// The longest prefix that contains `address`.
+    pub fn subnet(&self, address: HomeAddress) -> Option<Ipv4Net> {
+        let prefixes = (0..=32).rev().filter_map(|length| Ipv4Net::new(address.0, length).ok()).map(|net| net.trunc());
+        prefixes.into_iter().find(|prefix| self.entries.contains_key(prefix))
+    }
+
     /// All entries, by subnet.
     pub fn iter(&self) -> impl Iterator<Item = (Ipv4Net, HomeAgentAddress)> + '_ {
         self.entries.iter().map(|(subnet, home_agent)| (*subnet, *home_agent))
