@@ -865,7 +865,7 @@ fn an_access_point_keeps_forwarding_entries_for_visitors_only() {
         let mut data_plane = DataPlane::start(settings).unwrap();
         let stations = router.inspect().stations().unwrap();
         assert_eq!((stations[0].state, stations[0].home_address), ("forward", Some(CLIENT)));
-        data_plane.set_station(CLIENT_MAC, StationEntry::Local { radio }).unwrap();
+        data_plane.set_station(CLIENT_MAC, StationEntry::Local { radio, awaited: false }).unwrap();
         assert!(!contains(&sh("bridge fdb show dev wlan0"), "02:00:00:00:00:05"));
         data_plane.set_station(CLIENT_MAC, forward).unwrap();
         stop(data_plane);

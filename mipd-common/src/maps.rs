@@ -359,7 +359,7 @@ pub struct Station {
     pub agent_mac: [u8; 6],
     /// One of [`station_state`].
     pub state: u8,
-    /// Bits of [`tunnel_flags`] (only `XDP_TARGET`, for the uplink).
+    /// Bits of [`tunnel_flags`] (only `XDP_TARGET`, for the uplink) and of [`station_flags`].
     pub flags: u8,
     /// Where the frames leave.
     pub uplink_ifindex: u32,
@@ -377,6 +377,13 @@ pub struct Station {
     /// When the station last sent a frame: nanoseconds of `CLOCK_MONOTONIC`. Written by the programs; the agent sets the
     /// time of creation.
     pub last_seen: u64,
+}
+
+/// Bits of [`Station::flags`] of its own.
+pub mod station_flags {
+    /// Of a [`LOCAL`](super::station_state::LOCAL) station: it has not been seen to use its address yet, so its frames are
+    /// still looked at like an unknown station's.
+    pub const AWAITED: u8 = 1 << 7;
 }
 
 /// Values of [`Station::state`].

@@ -2,7 +2,9 @@
 
 use mipd_common::{
     mac::MacAddress,
-    maps::{Counter, Interface, REINJECT_MARK, Station, access_point_flags::DROP_VISITOR_IPV6, station_state},
+    maps::{
+        Counter, Interface, REINJECT_MARK, Station, access_point_flags::DROP_VISITOR_IPV6, station_flags, station_state,
+    },
     packet::{ETHERNET_LENGTH, ether_type},
 };
 
@@ -30,16 +32,23 @@ pub fn decide(hook: Tc, _interface: &Interface) -> Verdict {
     if reinjected {
         hook.mark(0);
     }
-    let Some(station) = maps::station(&mac) else {
-        return if reinjected { bridge(ethernet) } else { newcomer::decide(hook, ethernet, mac, ether_type) };
-    };
-    if !reinjected {
-        sightings::touch(station, mac, hook.ifindex());
+    let station = maps::station(&mac);
+    match station {
+        Some(station) => {
+            if !reinjected {
+                sightings::touch(station, mac, hook.ifindex());
+            }
+            if station.state != station_state::LOCAL {
+                return visitor(hook, ethernet, station, ether_type, reinjected);
+            }
+            if reinjected || station.flags & station_flags::AWAITED == 0 {
+                return bridge(ethernet);
+            }
+        }
+        None if reinjected => return bridge(ethernet),
+        None => {}
     }
-    if station.state == station_state::LOCAL {
-        return bridge(ethernet);
-    }
-    visitor(hook, ethernet, station, ether_type, reinjected)
+    newcomer::decide(hook, ethernet, mac, ether_type)
 }
 
 #[inline(always)]

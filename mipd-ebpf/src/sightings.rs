@@ -38,6 +38,28 @@ pub fn report(mac: Mac, address: u32, ifindex: u32, kind: u16, again: Again) {
     send(mac, address_bytes, ifindex, kind);
 }
 
+/// Tells the agent that a known visitor uses another foreign address than its own: at most once per second, whatever it uses.
+#[inline(always)]
+pub fn report_other(mac: Mac, address: u32, ifindex: u32) {
+    // SAFETY: plain helper call.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let seen = Seen { address: address.to_ne_bytes(), ifindex, reported: now };
+    match SEEN.get_ptr_mut(mac) {
+        Some(known) => {
+            // SAFETY: elements are pre-allocated, so the memory stays; a lost update repeats an event.
+            let known = unsafe { &mut *known };
+            if now.wrapping_sub(known.reported) < SECOND {
+                return;
+            }
+            *known = seen;
+        }
+        None => {
+            let _ = SEEN.insert(mac, seen, 0);
+        }
+    }
+    send(mac, address.to_ne_bytes(), ifindex, station_event::VISITOR);
+}
+
 /// Remembers which radio a station is behind, for the frames that the agent will put back, without telling anybody.
 #[inline(always)]
 pub fn remember(mac: Mac, ifindex: u32) {

@@ -11,6 +11,7 @@ use crate::{
     arp::Arp,
     bytes::{Bytes, BytesMut, address},
     hook::Hook,
+    ipv4::{is_link_local, is_no_host},
     maps, radio,
     sightings::{self, Again},
     tc::Tc,
@@ -31,6 +32,9 @@ pub fn decide(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, station: &Station) 
         return radio::bridge(ethernet);
     }
     if sender != 0 && sender != address(&station.home_address) {
+        if !is_no_host(sender) && !is_link_local(sender) {
+            sightings::report_other(ethernet.mac::<6>(), sender, hook.ifindex());
+        }
         return Verdict::drop(Counter::DroppedSpoofed);
     }
     if !arp.is_request() {

@@ -12,7 +12,7 @@ use crate::{
     bytes::{Bytes, BytesMut, address},
     hook::{Hook, Layers},
     icmp_error,
-    ipv4::{Ipv4, is_group},
+    ipv4::{Ipv4, is_group, is_link_local, is_no_host},
     maps, outer, punt, radio,
     sightings::{self, Again},
     surgery::Carried,
@@ -141,6 +141,9 @@ fn not_its_own(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, packet: Ipv4<'_>, 
     if maps::is_in_own_subnet(source) {
         sightings::report(ethernet.mac::<6>(), source, hook.ifindex(), station_event::LOCAL, Again::Never);
         return radio::bridge(ethernet);
+    }
+    if !is_no_host(source) && !is_link_local(source) {
+        sightings::report_other(ethernet.mac::<6>(), source, hook.ifindex());
     }
     Verdict::drop(Counter::DroppedSpoofed)
 }

@@ -74,7 +74,8 @@ impl Kernel {
     /// A client sends a frame from its address.
     pub fn hear(&mut self, at: Instant, mac: MacAddress, address: Ipv4Addr) -> Fate {
         let is_local = self.own_subnet.contains(&address);
-        let Some(station) = self.stations.get_mut(&mac) else {
+        let known = self.stations.get_mut(&mac).filter(|station| station.state != StationState::Awaited);
+        let Some(station) = known else {
             let (event, again) = if is_local {
                 (Event::Local { interface: RADIO, mac, address }, None)
             } else {
@@ -94,7 +95,8 @@ impl Kernel {
     /// A client answers an ARP request of the agent's.
     pub fn hear_answer(&mut self, at: Instant, mac: MacAddress, address: Ipv4Addr) -> Fate {
         let fate = self.hear(at, mac, address);
-        if self.stations.get(&mac).is_some_and(|station| station.state != StationState::Local) {
+        let is_at_home = |state| matches!(state, StationState::Local | StationState::Awaited);
+        if self.stations.get(&mac).is_some_and(|station| !is_at_home(station.state)) {
             self.push(Event::Attached { mac });
         }
         fate
@@ -111,7 +113,7 @@ impl Kernel {
     pub fn hear_on_uplink(&mut self, at: Instant, mac: MacAddress) -> bool {
         let address = match self.stations.get(&mac).map(|station| station.state) {
             Some(StationState::Hold { home_address } | StationState::Forward { home_address, .. }) => home_address.0,
-            Some(StationState::Local) => Ipv4Addr::UNSPECIFIED,
+            Some(StationState::Local | StationState::Awaited) => Ipv4Addr::UNSPECIFIED,
             None => return false,
         };
         self.report(at, mac, address, Side::Uplink, Some(AGAIN), Event::Moved { mac });

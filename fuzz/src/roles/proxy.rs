@@ -52,6 +52,7 @@ enum Step {
 #[derive(Arbitrary, Debug)]
 enum Happening {
     Associated { just_now: bool },
+    Claimed,
     Visitor,
     Local,
     Returned,
@@ -219,6 +220,7 @@ impl World {
 fn event(what: &Happening, mac: MacAddress, address: Ipv4Addr) -> Event {
     match what {
         Happening::Associated { just_now } => Event::Associated { interface: RADIO, mac, address, just_now: *just_now },
+        Happening::Claimed => Event::Claimed { interface: RADIO, mac, address },
         Happening::Visitor => Event::Visitor { interface: RADIO, mac, address },
         Happening::Local => {
             Event::Local { interface: RADIO, mac, address: Ipv4Addr::new(10, 2, 0, address.octets()[3]) }

@@ -211,6 +211,14 @@ impl AccessPoint {
         for outcome in outcomes {
             match outcome {
                 StationOutcome::Tell(event) => self.notice(now, event, context),
+                StationOutcome::Learn(mac, address) => {
+                    // A stray packet is no reason to expect the client with that address.
+                    if self.proxy.home_address(mac).is_none_or(|known| known.0 == address) {
+                        let mut learned = Vec::new();
+                        self.stations.learn(now.instant, mac, address, &mut learned);
+                        self.follow(now, learned, context);
+                    }
+                }
                 StationOutcome::ReportAgain(mac) => forget_seen(mac, context),
                 StationOutcome::MemoryChanged(mac) => self.record_address(now, mac, context),
             }
@@ -518,6 +526,9 @@ impl AccessPoint {
                     let request = ArpPacket::request(gateway_mac, gateway_address.0, client_address.0);
                     self.send_on_radio(interface, &request.emit(Link { destination: mac, source: gateway_mac }));
                 }
+                Action::AddressInUse { mac, holder, address } => {
+                    tracing::warn!(client = %mac, %holder, address = %address.0, "not served: another client has its address");
+                }
                 Action::UpdateSwitches { mac } => self.send_on_uplink(&frame::layer_2_update(mac)),
                 Action::Solicit => self.listener.solicit(now.instant),
                 Action::ForgetSeen { mac } => forget_seen(mac, context),
@@ -537,7 +548,8 @@ impl AccessPoint {
     ) {
         let radio = interface.0;
         let entry = match station {
-            StationState::Local => StationEntry::Local { radio },
+            StationState::Local => StationEntry::Local { radio, awaited: false },
+            StationState::Awaited => StationEntry::Local { radio, awaited: true },
             StationState::Hold { home_address } => StationEntry::Hold { home_address: home_address.0, radio },
             StationState::Forward { home_address, agent_mac, wrapped_for, home_agent } => StationEntry::Forward {
                 home_address: home_address.0,

@@ -49,7 +49,7 @@ impl AccessPoint {
             Some(Dhcp::Claims(address, message)) if !self.is_local(address) => {
                 if let Some(radio) = context.dataplane.radio_of(client) {
                     let (interface, news) = (InterfaceIndex(radio), News::Used { mac: client, address });
-                    self.take_notice(now, &Notice { source: Source::FirstPacket, interface, news }, context);
+                    self.take_notice(now, &Notice { source: Source::Dhcp, interface, news }, context);
                 }
                 match self.proxy.stay(client, HomeAddress(address)) {
                     Some(Stay::Served(home_agent)) => {

@@ -10,8 +10,8 @@ use aya::maps::{Array, HashMap as BpfHashMap, MapData};
 use mipd_common::{
     mac::MacAddress,
     maps::{
-        AccessPoint, Address, Mac, Seen, Station, access_point_flags, station_state, tunnel_flags, tunnel_kind,
-        tunnel_overhead,
+        AccessPoint, Address, Mac, Seen, Station, access_point_flags, station_flags, station_state, tunnel_flags,
+        tunnel_kind, tunnel_overhead,
     },
     table,
 };
@@ -32,6 +32,8 @@ pub enum StationEntry {
     Local {
         /// The bridge port.
         radio: u32,
+        /// It has not been seen to use its address yet: its first frame is to be reported.
+        awaited: bool,
     },
     /// A visitor that is not registered yet: its packets go to the agent, which holds them.
     Hold {
@@ -58,7 +60,7 @@ pub enum StationEntry {
 impl StationEntry {
     fn radio(&self) -> u32 {
         match *self {
-            Self::Local { radio } | Self::Hold { radio, .. } | Self::Forward { radio, .. } => radio,
+            Self::Local { radio, .. } | Self::Hold { radio, .. } | Self::Forward { radio, .. } => radio,
         }
     }
 
@@ -110,12 +112,16 @@ impl DataPlane {
                 (station_state::FORWARD, home_address, (agent_mac, broadcasts_from, wrapped_for))
             }
         };
+        let awaited = match entry {
+            StationEntry::Local { awaited: true, .. } => station_flags::AWAITED,
+            _ => 0,
+        };
         let known = self.stations.get(mac)?;
         let station = Station {
             home_address: home_address.octets(),
             agent_mac: agent_mac.0,
             state,
-            flags: if self.interfaces.is_xdp_target(uplink) { tunnel_flags::XDP_TARGET } else { 0 },
+            flags: if self.interfaces.is_xdp_target(uplink) { tunnel_flags::XDP_TARGET } else { 0 } | awaited,
             uplink_ifindex: uplink,
             radio_ifindex: entry.radio(),
             broadcasts_from: broadcasts_from.map(|home_agent| home_agent.octets()).unwrap_or_default(),
@@ -214,7 +220,7 @@ impl DataPlane {
                         radio,
                     },
                     station_state::HOLD => StationEntry::Hold { home_address, radio },
-                    _ => StationEntry::Local { radio },
+                    _ => StationEntry::Local { radio, awaited: station.flags & station_flags::AWAITED != 0 },
                 };
                 Ok((MacAddress(mac.octets), entry))
             })

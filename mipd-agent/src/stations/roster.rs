@@ -57,6 +57,8 @@ pub enum Outcome {
     Tell(Event),
     /// The station's next frame is to be reported again.
     ReportAgain(MacAddress),
+    /// Unless the proxy knows the station by another address: [`learn`](Roster::learn) this one.
+    Learn(MacAddress, Ipv4Addr),
     /// The memory of this station has changed: persist or delete its record.
     MemoryChanged(MacAddress),
 }
@@ -168,6 +170,11 @@ impl Roster {
         if self.memory.forget(mac) {
             out.push(Outcome::MemoryChanged(mac));
         }
+    }
+
+    /// The address of a station is to be remembered.
+    pub fn learn(&mut self, now: Instant, mac: MacAddress, address: Ipv4Addr, out: &mut Vec<Outcome>) {
+        out.extend(self.memory.learn(now, mac, address).into_iter().map(Outcome::MemoryChanged));
     }
 
     /// Who is in charge of a radio: the best source that knows its associations and can be reached.
@@ -341,11 +348,11 @@ impl Roster {
         if mac.is_multicast() || !is_host_address(address) {
             self.counters.senseless += 1;
         } else {
-            out.extend(self.memory.learn(now, mac, address).into_iter().map(Outcome::MemoryChanged));
             let left = self.stations.get(&mac).filter(|station| station.interface == interface);
             let left = left.and_then(|station| station.left);
             if left.is_some_and(|left| now.since(left) < LATE) && self.in_charge(interface).is_some() {
                 self.counters.late_frames += 1;
+                self.learn(now, mac, address, out);
                 out.push(Outcome::ReportAgain(mac));
                 return;
             }
@@ -355,11 +362,14 @@ impl Roster {
             }
         }
         let is_local = self.own_subnets.iter().any(|subnet| subnet.contains(&address));
-        out.push(Outcome::Tell(if is_local {
-            Event::Local { interface, mac, address }
-        } else {
-            Event::Visitor { interface, mac, address }
+        out.push(Outcome::Tell(match source {
+            _ if is_local => Event::Local { interface, mac, address },
+            Source::Dhcp => Event::Claimed { interface, mac, address },
+            _ => Event::Visitor { interface, mac, address },
         }));
+        if !mac.is_multicast() && is_host_address(address) {
+            out.push(Outcome::Learn(mac, address));
+        }
     }
 
     /// The station is behind this radio now.

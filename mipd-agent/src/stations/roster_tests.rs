@@ -46,6 +46,18 @@ impl Scene {
         let mut out = Vec::new();
         self.now = self.now + Duration::from_secs(1);
         self.roster.take(self.now, &Notice { source, interface, news }, &mut out);
+        self.learn(out)
+    }
+
+    /// The proxy agrees with every address.
+    fn learn(&mut self, outcomes: Vec<Outcome>) -> Vec<Outcome> {
+        let mut out = Vec::new();
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Learn(mac, address) => self.roster.learn(self.now, mac, address, &mut out),
+                other => out.push(other),
+            }
+        }
         out
     }
 
@@ -239,8 +251,9 @@ fn a_lease_counts_for_a_station_without_an_address_and_for_nobody_else() {
     scene.lists(Hostapd, &[]);
     scene.tell(Hostapd, RADIO, News::Associated(CLIENT));
     scene.roster.take_lease(scene.now, CLIENT, ADDRESS, &mut out);
-    assert_eq!(out, [Outcome::MemoryChanged(CLIENT), Outcome::Tell(visitor(RADIO))]);
-    out.clear();
+    let claimed = Event::Claimed { interface: RADIO, mac: CLIENT, address: ADDRESS };
+    assert_eq!(out, [Outcome::Tell(claimed), Outcome::Learn(CLIENT, ADDRESS)]);
+    scene.learn(std::mem::take(&mut out));
     scene.roster.take_lease(scene.now, CLIENT, LOCAL, &mut out);
     assert_eq!(out, [], "it has an address; if that changes, it will say so itself");
     assert_eq!(scene.roster.memory().address(scene.now, CLIENT), Some(ADDRESS));

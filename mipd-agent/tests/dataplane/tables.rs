@@ -192,7 +192,7 @@ fn a_full_table_of_stations_refuses_one_and_keeps_the_others() {
         let mut data_plane = DataPlane::start(settings).unwrap();
         let radio = nix::net::if_::if_nametoindex("wlan0").unwrap();
         let mac = |last| MacAddress([2, 0, 0, 0, 0, last]);
-        let local = StationEntry::Local { radio };
+        let local = StationEntry::Local { radio, awaited: false };
         data_plane.set_station(mac(1), local).unwrap();
         data_plane.set_station(mac(2), local).unwrap();
         let error = data_plane.set_station(mac(3), local).unwrap_err();

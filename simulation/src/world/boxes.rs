@@ -195,7 +195,7 @@ impl World {
         let Some(client) = topology::client_with_mac(mac).filter(|client| *client < self.clients.len()) else { return };
         let name = match state {
             None => "forgotten",
-            Some(StationState::Local) => "local",
+            Some(StationState::Local | StationState::Awaited) => "local",
             Some(StationState::Hold { .. }) => "held",
             Some(StationState::Forward { .. }) => "forwarded",
         };

@@ -4,7 +4,8 @@ use std::net::Ipv4Addr;
 
 use mipd_common::mac::MacAddress;
 use mipd_common::maps::{
-    Counter, REINJECT_MARK, Seen, access_point_flags, interface_flags, station_event, station_state, tunnel_flags,
+    Counter, REINJECT_MARK, Seen, access_point_flags, interface_flags, station_event, station_flags, station_state,
+    tunnel_flags,
 };
 use mipd_lab::packets::bench::SocketBuffer;
 use mipd_lab::packets::expect::Expect;
@@ -29,6 +30,13 @@ fn forward(world: &mut World) {
 
 fn local(world: &mut World) {
     world.station(station_state::LOCAL);
+}
+
+fn awaited(world: &mut World) {
+    local(world);
+    if let Some((_, station)) = world.stations.last_mut() {
+        station.flags |= station_flags::AWAITED;
+    }
 }
 
 fn send(to: MacAddress, packet: &Ipv4) -> Frame {
@@ -99,7 +107,24 @@ fn every_visitor() -> Vec<Case> {
         ),
         case("another Ethernet type is passed", Frame::new(CLIENT, HOST), Expect::pass(Counter::PassedOther)),
         case("IPv6 is bridged", Frame::new(CLIENT, HOST).ether_type(0x86dd), Expect::pass(Counter::PassedIpv6)),
-        case("a spoofed source is dropped", send(GATEWAY, &datagram(AWAY)), Expect::drop(Counter::DroppedSpoofed)),
+        case(
+            "another foreign source is dropped, and the agent hears of it",
+            send(GATEWAY, &datagram(AWAY)),
+            Expect::drop(Counter::DroppedSpoofed).event(station_event::VISITOR, AWAY),
+        ),
+        case(
+            "once a second, whatever address it is",
+            send(GATEWAY, &datagram(AWAY)),
+            Expect::drop(Counter::DroppedSpoofed),
+        )
+        .when(|world| {
+            world.seen.push((CLIENT, Seen { address: CORRESPONDENT.octets(), ifindex: 1, reported: now() }));
+        }),
+        case(
+            "a source that no host has is dropped without a word",
+            send(GATEWAY, &datagram(Ipv4Addr::LOCALHOST)),
+            Expect::drop(Counter::DroppedSpoofed),
+        ),
         case(
             "a source of this subnet is bridged, and the agent hears of it",
             send(GATEWAY, &datagram(SUBNETS_OWN)),
@@ -167,7 +192,7 @@ fn every_visitor() -> Vec<Case> {
         case(
             "a question in another's name stays here",
             ask(BROADCAST, AWAY, CORRESPONDENT),
-            Expect::drop(Counter::DroppedSpoofed),
+            Expect::drop(Counter::DroppedSpoofed).event(station_event::VISITOR, AWAY),
         ),
         case(
             "a question in the name of a local address is bridged",
@@ -276,6 +301,25 @@ pub fn local_stations() -> Vec<Case> {
                 local(world);
                 world.access_point.gateway_mac = [0; 6];
             }),
+        case(
+            "one that is awaited is bridged and reported",
+            send(HOST, &datagram(SUBNETS_OWN)),
+            Expect::pass(Counter::PassedLocal).event(station_event::LOCAL, SUBNETS_OWN),
+        )
+        .when(awaited),
+        case(
+            "one that is awaited and turns out to be a visitor is reported and held",
+            send(HOST, &datagram(VISITOR)),
+            punted().event(station_event::VISITOR, VISITOR),
+        )
+        .when(awaited),
+        case(
+            "what the agent gives back of one that is awaited is bridged",
+            send(BROADCAST, &discover()),
+            Expect::pass(Counter::PassedLocal),
+        )
+        .when(awaited)
+        .buffer(given_back()),
     ]
 }
 

@@ -33,6 +33,15 @@ pub enum Action {
         /// The station.
         mac: MacAddress,
     },
+    /// Somebody should know: a visitor is not served, because another client here has its address.
+    AddressInUse {
+        /// The visitor.
+        mac: MacAddress,
+        /// The other client.
+        holder: MacAddress,
+        /// The address.
+        address: HomeAddress,
+    },
     /// Discard the station's held packets.
     DropHeld {
         /// The station.
@@ -104,6 +113,8 @@ pub enum Action {
 pub enum StationState {
     /// Bridged untouched.
     Local,
+    /// At home, but not seen to use its address yet: bridged, and reported by its first frame like an unknown station.
+    Awaited,
     /// Held until its registration is in force.
     Hold {
         /// The visitor's address.

@@ -37,6 +37,8 @@ pub(super) struct Client {
     pub home_address: HomeAddress,
     /// The client has not been seen to use its address since it associated: it may have another one by now.
     pub is_address_assumed: bool,
+    /// Another foreign address that it sent from, while it may still have its own.
+    pub rival: Option<Rival>,
     /// From the subnet map, or from a denial with code 136. `None`: the map has none.
     pub home_agent: Option<HomeAgentAddress>,
     pub state: State,
@@ -96,6 +98,14 @@ pub(super) enum State {
     Away,
 }
 
+/// A second address of a visitor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Rival {
+    pub address: HomeAddress,
+    /// When the visitor was asked for its own address because of this one.
+    pub asked: Instant,
+}
+
 /// What is missing to serve a visitor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Missing {
@@ -104,6 +114,8 @@ pub(super) enum Missing {
     AssociationServer,
     ForeignAgent,
     ReverseTunnel,
+    /// Another client has it.
+    Address,
 }
 
 /// A registration in force.
@@ -201,6 +213,7 @@ impl Client {
             interface,
             home_address,
             is_address_assumed: false,
+            rival: None,
             home_agent: None,
             state: State::Away,
             patience: None,

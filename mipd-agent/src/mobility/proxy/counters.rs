@@ -11,6 +11,8 @@ counters! {
         visitors_noticed: "clients with a foreign address noticed";
         locals_noticed: "clients noticed at home that a security association covers";
         assumed: "clients whose registration began as they associated, with the address remembered or configured";
+        strays: "other foreign addresses that visitors sent from, for which they were asked whether they keep their own";
+        address_in_use: "visitors not served: another client here has the address";
         readdressed: "clients that came back with another address";
         readdressing_refused: "changes of address beyond the limit per minute, ignored";
         invalid_address: "stations with an address that no client can have, ignored";

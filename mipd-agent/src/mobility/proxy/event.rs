@@ -15,7 +15,8 @@ use crate::{
 /// Something the access point noticed about a station.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// A station sent its first frame with a source address that is foreign here, or claimed one with a DHCPREQUEST.
+    /// A station sent its first frame with a source address that is foreign here, or a known visitor one with another such
+    /// address than its own.
     Visitor {
         /// The radio.
         interface: InterfaceIndex,
@@ -31,6 +32,16 @@ pub enum Event {
         /// The station.
         mac: MacAddress,
         /// The address that it uses.
+        address: Ipv4Addr,
+    },
+    /// A station told a DHCP server that it has a foreign address, or was given one. Unlike a frame, which may be a stray one,
+    /// this leaves no doubt that a former address is given up.
+    Claimed {
+        /// The radio.
+        interface: InterfaceIndex,
+        /// The station.
+        mac: MacAddress,
+        /// Its address.
         address: Ipv4Addr,
     },
     /// A station is associated, and has said nothing yet. The address is the one that it is remembered by, or configured with:

@@ -47,7 +47,12 @@ impl Registrar {
         client.nai = self.config.names.of(client.home_address, client.mac);
         client.state = State::ComingHome;
         client.patience = None;
-        client.set_station(StationState::Local, actions);
+        if client.is_address_assumed {
+            client.set_station(StationState::Awaited, actions);
+            actions.push(Action::ForgetSeen { mac: client.mac });
+        } else {
+            client.set_station(StationState::Local, actions);
+        }
         self.return_home(now, client, actions);
     }
 

@@ -114,6 +114,9 @@ impl Proxy {
             Event::Visitor { interface, mac, address } | Event::Local { interface, mac, address } => {
                 self.notice(now, interface, mac, address, Evidence::Use, actions);
             }
+            Event::Claimed { interface, mac, address } => {
+                self.notice(now, interface, mac, address, Evidence::Claim, actions);
+            }
             Event::Associated { interface, mac, address, just_now } => {
                 // What a client was last seen to use here is better known than what it is remembered by.
                 let known = self.roster.get(mac).filter(|known| known.state != State::Away);
@@ -196,7 +199,7 @@ impl Proxy {
         }
         let home_address = HomeAddress(address);
         let mut client = Client::new(now.instant, interface, mac, home_address);
-        client.is_address_assumed = evidence != Evidence::Use;
+        client.is_address_assumed = matches!(evidence, Evidence::Association | Evidence::List);
         if evidence == Evidence::List {
             client.watch = Watch::unheard(now.instant);
         }
@@ -205,6 +208,11 @@ impl Proxy {
             if is_same && known.is_visitor() != is_local && known.state != State::Away {
                 return self.notice_again(now, interface, mac, evidence, actions);
             }
+            if !is_same && !is_local && evidence == Evidence::Use && self.keeps_address(now, mac, home_address, actions)
+            {
+                return;
+            }
+            let Some(known) = self.roster.get(mac) else { return };
             client.pace = known.pace;
             client.address_changes = known.address_changes;
             if !is_same && !client.address_changes.admit(now.instant) {
@@ -232,7 +240,13 @@ impl Proxy {
             Some(home_agent) if is_local => self.registrar.begin_return(now, &mut client, home_agent, actions),
             _ => {
                 self.registrar.counters.visitors_noticed += 1;
-                self.registrar.begin_visit(now, &mut client, actions);
+                match self.holder(now, &client, actions) {
+                    Some(holder) => {
+                        actions.push(Action::AddressInUse { mac, holder, address: home_address });
+                        self.registrar.leave_unserved(now, &mut client, client::Missing::Address, actions);
+                    }
+                    None => self.registrar.begin_visit(now, &mut client, actions),
+                }
             }
         }
         self.roster.insert(client);
@@ -256,8 +270,11 @@ impl Proxy {
                 return Fate::Forget;
             }
             match evidence {
-                Evidence::Use => {
+                Evidence::Use | Evidence::Claim => {
                     client.is_address_assumed = false;
+                    if client.state != State::Away && !client.is_visitor() {
+                        client.set_station(StationState::Local, actions);
+                    }
                     registrar.hear(now, client, now.instant, actions);
                 }
                 Evidence::Association => registrar.meet_again(now, client, actions),
@@ -270,14 +287,43 @@ impl Proxy {
         });
     }
 
+    /// Whether a visitor that sent from this address keeps its own.
+    fn keeps_address(&mut self, now: Now, mac: MacAddress, address: HomeAddress, actions: &mut Vec<Action>) -> bool {
+        let mut keeps = false;
+        self.with(mac, actions, |registrar, client, actions| {
+            keeps = registrar.keeps_address(now, client, address, actions);
+            Fate::Keep
+        });
+        keeps
+    }
+
+    /// Who has the visitor's address already: the first that uses it keeps it as long as it answers (RFC 5227 §2.4, where
+    /// the hosts would settle it themselves). A registration that was begun on an assumption gives way.
+    fn holder(&mut self, now: Now, client: &Client, actions: &mut Vec<Action>) -> Option<MacAddress> {
+        let home_agent = self.registrar.config.home_agent(client.interface, client.home_address);
+        for mac in self.roster.with_address(client.home_address).into_iter().filter(|mac| *mac != client.mac) {
+            let mut holds = false;
+            self.with(mac, actions, |registrar, other, actions| {
+                holds = registrar.holds_address(now, other, home_agent);
+                let gives_way = !holds && !client.is_address_assumed && other.is_visitor() && other.is_address_assumed;
+                if gives_way && other.home_agent == home_agent {
+                    return registrar.part(now, other, Departure::Readdressed, actions);
+                }
+                Fate::Keep
+            });
+            if holds {
+                return Some(mac);
+            }
+        }
+        None
+    }
+
     /// Ends what a station was before it took another address.
     fn supersede(&mut self, now: Now, mac: MacAddress, is_local: bool, is_same: bool, actions: &mut Vec<Action>) {
         let Some(mut known) = self.roster.remove(mac) else { return };
         let turns_local = known.is_visitor() && is_local;
-        if turns_local {
-            self.registrar.retire(now, &mut known, actions);
-        }
         if turns_local || !is_same {
+            self.registrar.retire(now, &mut known, actions);
             let why = if turns_local { Departure::TurnedLocal } else { Departure::Readdressed };
             self.registrar.trails.note(now, mac, Step::Gone { why });
         }
@@ -482,6 +528,11 @@ impl Proxy {
         subnet.is_some_and(|subnet| subnet.contains(&address))
     }
 
+    /// The address of a client.
+    pub fn home_address(&self, mac: MacAddress) -> Option<HomeAddress> {
+        self.roster.get(mac).map(|client| client.home_address)
+    }
+
     /// Where a visitor with this address stands; `None`: there is none.
     pub fn stay(&self, mac: MacAddress, home_address: HomeAddress) -> Option<Stay> {
         let client = self.roster.get(mac).filter(|client| client.home_address == home_address)?;
@@ -550,8 +601,10 @@ impl Proxy {
 /// How an address of a station is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Evidence {
-    /// The station uses it, or claims it.
+    /// The station uses it.
     Use,
+    /// The station claims it of a DHCP server.
+    Claim,
     /// The station associated, and had it before.
     Association,
     /// The station is on a list of those that are associated, and had it before.
@@ -561,7 +614,7 @@ enum Evidence {
 impl From<Evidence> for NoticedBy {
     fn from(evidence: Evidence) -> Self {
         match evidence {
-            Evidence::Use => Self::Use,
+            Evidence::Use | Evidence::Claim => Self::Use,
             Evidence::Association => Self::Association,
             Evidence::List => Self::List,
         }

@@ -84,6 +84,7 @@ impl Missing {
             Self::AssociationServer => "no RADIUS server answers",
             Self::ForeignAgent => "no foreign agent that takes visitors",
             Self::ReverseTunnel => "foreign agent offers no reverse tunnel",
+            Self::Address => "another client here has its address",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, time::Duration};
 use super::{
     Action, ReverseTunnelPolicy, StationState,
     attachment::{Due, Presence},
-    client::{Agent, Client, Missing, NextRequest, Plan, Registration, State},
+    client::{Agent, Client, Missing, NextRequest, Plan, Registration, Rival, State},
     registration::Registrar,
     trail::{Departure, Step},
 };
@@ -14,13 +14,17 @@ use crate::{
         link::InterfaceIndex,
         time::{Instant, Now},
     },
-    wire::types::Lifetime,
+    wire::types::{HomeAddress, HomeAgentAddress, Lifetime},
 };
 
 /// How long a visitor is held for want of a foreign agent.
 const AGENT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a visitor that cannot be served is left alone.
 pub(super) const UNSERVED_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a visitor whose address another one has is left alone: long enough for that one to answer, or not.
+const HOLDER_PATIENCE: Duration = Duration::from_secs(4);
+/// How long a visitor has to answer for its own address after it has sent from another one.
+const RIVAL_PATIENCE: Duration = Duration::from_millis(800);
 /// A visitor that was heard so recently is served without waiting for its next frame.
 const LATELY: Duration = Duration::from_secs(3);
 /// A client that may have been elsewhere is registered again, but not sooner after its last registration.
@@ -83,6 +87,7 @@ impl Registrar {
             Missing::AssociationServer => &mut self.counters.no_association_server,
             Missing::ForeignAgent => &mut self.counters.no_foreign_agent,
             Missing::ReverseTunnel => &mut self.counters.no_reverse_tunnel,
+            Missing::Address => &mut self.counters.address_in_use,
         } += 1;
         self.trails.note(now, client.mac, missing.into());
         if client.station.take().is_some() {
@@ -91,7 +96,8 @@ impl Registrar {
         actions.push(Action::DropHeld { mac: client.mac });
         client.state = State::Unserved(missing);
         client.next = NextRequest::Never;
-        client.patience = Some(now.instant + UNSERVED_PATIENCE);
+        let patience = if missing == Missing::Address { HOLDER_PATIENCE } else { UNSERVED_PATIENCE };
+        client.patience = Some(now.instant + patience);
     }
 
     /// Ends the registration of a visitor that is here but does not want its address any more, so that the home network can
@@ -104,6 +110,38 @@ impl Registrar {
             let plan = Plan { agent, care_of_address, home_agent, mode, lifetime: Lifetime::DEREGISTER };
             self.send(now, client, plan, actions);
         }
+    }
+
+    /// A visitor sent from another foreign address than its own. Whether it keeps its own: a stray packet of another interface
+    /// or a container does not cost it the registration. It keeps it as long as it answers for it.
+    pub fn keeps_address(
+        &mut self,
+        now: Now,
+        client: &mut Client,
+        address: HomeAddress,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        if client.is_address_assumed || !matches!(client.state, State::Registering | State::Registered(_)) {
+            return false;
+        }
+        if let Some(rival) = client.rival.filter(|rival| rival.address == address) {
+            return now.instant.since(rival.asked) < RIVAL_PATIENCE;
+        }
+        self.counters.strays += 1;
+        client.rival = Some(Rival { address, asked: now.instant });
+        self.ask(client, actions);
+        true
+    }
+
+    /// Another client wants the visitor's address. Whether it has it, as far as is known: then it is asked.
+    pub fn holds_address(&self, now: Now, client: &mut Client, wanted_from: Option<HomeAgentAddress>) -> bool {
+        let holds = matches!(client.state, State::Registering | State::Registered(_))
+            && client.home_agent == wanted_from
+            && !client.is_address_assumed;
+        if holds {
+            client.watch.ask_at_once(now.instant);
+        }
+        holds
     }
 
     /// The visitor is behind another radio now. One of another home network makes it another client, to be noticed anew.
@@ -164,6 +202,11 @@ impl Registrar {
                 Fate::Keep
             }
             State::AwaitingAssociationAtHome => {
+                client.dismiss(actions);
+                Fate::Forget
+            }
+            State::Unserved(Missing::Address) => {
+                // Its next frame is reported as its first one.
                 client.dismiss(actions);
                 Fate::Forget
             }
@@ -253,6 +296,7 @@ impl Registrar {
     /// The client answered a question.
     pub fn take_answer(&mut self, now: Now, client: &mut Client, actions: &mut Vec<Action>) {
         client.is_address_assumed = false;
+        client.rival = None;
         let presence = client.watch.answer(now.instant, self.config.idle_timeout);
         self.present(now, client, presence, actions);
     }

@@ -351,6 +351,7 @@ fn treatment(station: StationState) -> String {
     )]
     match station {
         StationState::Local => "bridged".to_owned(),
+        StationState::Awaited => "bridged and awaited".to_owned(),
         StationState::Hold { home_address } => format!("hold {home_address}"),
         StationState::Forward { home_address, agent_mac, .. } => format!("forward {home_address} to {agent_mac}"),
         other => format!("{other:?}"),

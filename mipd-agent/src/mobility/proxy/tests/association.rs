@@ -55,6 +55,7 @@ fn the_first_packet_confirms_the_address() {
 #[test]
 fn a_client_that_has_another_address_by_now_is_registered_with_that_one() {
     let mut scene = Scene::new();
+    scene.attached = false;
     scene.event(associated(HOME, true));
     scene.accept();
     let address = Ipv4Addr::new(10, 1, 0, 101);

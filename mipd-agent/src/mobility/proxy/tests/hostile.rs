@@ -13,7 +13,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     let mac = (0u8..4).prop_map(|last| MacAddress([2, 0, 0, 0, 0, 0x10 + last]));
     let address =
         (prop::sample::select(vec![1u8, 2, 7, 9]), 99u8..103).prop_map(|(net, host)| Ipv4Addr::new(10, net, 0, host));
-    (0u8..10, mac, address, 3u32..5).prop_map(|(kind, mac, address, interface)| {
+    (0u8..11, mac, address, 3u32..5).prop_map(|(kind, mac, address, interface)| {
         let interface = InterfaceIndex(interface);
         match kind {
             0 => Event::Visitor { interface, mac, address },
@@ -23,6 +23,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             4 => Event::Left { mac },
             5 => Event::Announced { mac: MacAddress([2, 0, 0, 0, 0, mac.0[5] + 1]), address },
             6 => Event::Dismissed { address, agent: LOCAL_AGENT.0, busy: mac.0[5] % 2 == 0 },
+            9 => Event::Claimed { interface, mac, address },
             7 | 8 => Event::Associated { interface, mac, address, just_now: kind == 7 },
             _ => Event::Attached { mac },
         }

@@ -1,5 +1,6 @@
 //! The proxy on a simulated clock: a scene with one access point, and agents played by the test.
 
+mod addresses;
 mod agents;
 mod association;
 mod bounds;

@@ -148,11 +148,13 @@ fn a_reply_after_the_client_has_gone_is_discarded() {
 
 #[test]
 fn two_visitors_with_the_same_address_get_their_own_replies() {
-    let mut scene = Scene::new();
+    let other_home = (HomeAgentAddress(Ipv4Addr::new(10, 1, 0, 2)), Ipv4Addr::new(255, 255, 255, 0));
+    let radio_subnet_maps = [(OTHER_RADIO, SubnetMap::from_entries([other_home]).unwrap())].into();
+    let mut scene = Scene::with(Config { radio_subnet_maps, ..config() });
     scene.visit();
     let first = signed(&scene.reply(ReplyCode::ACCEPTED));
     let other = MacAddress([2, 0, 0, 0, 0, 0x11]);
-    scene.event(Event::Visitor { interface: RADIO, mac: other, address: HOME });
+    scene.event(Event::Visitor { interface: OTHER_RADIO, mac: other, address: HOME });
     let second = signed(&scene.reply(ReplyCode::ACCEPTED));
     scene.take();
     scene.deliver(&second);
