@@ -494,8 +494,12 @@ impl AccessPoint {
         for action in actions {
             match action {
                 Action::Send(transmit) => self.send(&transmit),
-                Action::SetStation { mac, station, interface } => self.set_station(mac, station, interface, context),
+                Action::SetStation { mac, station, interface } => {
+                    self.stations.serve(mac);
+                    self.set_station(mac, station, interface, context);
+                }
                 Action::RemoveStation { mac } => {
+                    self.stations.release(now.instant, mac);
                     tracing::info!(client = %mac, "station forgotten");
                     if let Err(error) = context.dataplane.remove_station(mac) {
                         tracing::error!(client = %mac, %error, "cannot remove the station from the data path");

@@ -1,7 +1,7 @@
 //! Which address a station had: remembered beyond its stay, so that its next registration begins as it associates.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     net::Ipv4Addr,
     time::Duration,
 };
@@ -22,7 +22,7 @@ const REFRESH: Duration = Duration::from_hours(1);
 
 /// Addresses by MAC: bounded, the longest unused goes first, and none is kept for longer than configured.
 ///
-/// An address has one owner, the last that used it. Where home networks overlap, two clients with the same address forget each
+/// An address has one owner, the last that used it; it cannot be taken from one whose address is held. Where home networks overlap, two clients with the same address forget each
 /// other's; they are noticed by their first packets then.
 #[derive(Debug)]
 pub struct Memory {
@@ -31,6 +31,7 @@ pub struct Memory {
     entries: HashMap<MacAddress, Entry>,
     owners: HashMap<Ipv4Addr, MacAddress>,
     recency: Deadlines<MacAddress>,
+    held: HashSet<MacAddress>,
     configured: BTreeMap<MacAddress, Ipv4Addr>,
 }
 
@@ -65,6 +66,7 @@ impl Memory {
             entries: HashMap::new(),
             owners: HashMap::new(),
             recency: Deadlines::default(),
+            held: HashSet::new(),
             configured,
         }
     }
@@ -73,6 +75,9 @@ impl Memory {
     pub fn learn(&mut self, now: Instant, mac: MacAddress, address: Ipv4Addr) -> Vec<MacAddress> {
         let mut changed = Vec::new();
         if let Some(former) = self.owners.get(&address).copied().filter(|former| *former != mac) {
+            if self.held.contains(&former) && !self.held.contains(&mac) {
+                return changed;
+            }
             self.forget(former);
             changed.push(former);
         }
@@ -83,18 +88,32 @@ impl Memory {
         }
         if let Some(known) = known {
             self.owners.remove(&known.address);
-        }
-        if self.maximum == 0 {
+        } else if self.entries.len() >= self.maximum {
             return changed;
         }
         let recorded = recorded.map_or(now, |known| known.recorded);
         self.entries.insert(mac, Entry { address, used: now, before: Duration::ZERO, recorded });
         self.owners.insert(address, mac);
-        self.recency.set(mac, now);
+        if !self.held.contains(&mac) {
+            self.recency.set(mac, now);
+        }
         if recorded == now {
             changed.push(mac);
         }
         changed
+    }
+
+    /// The station's address is not to make room for others.
+    pub(super) fn hold(&mut self, mac: MacAddress) {
+        self.held.insert(mac);
+        self.recency.clear(mac);
+    }
+
+    /// It may again.
+    pub(super) fn release(&mut self, now: Instant, mac: MacAddress) {
+        if self.held.remove(&mac) && self.entries.contains_key(&mac) {
+            self.recency.set(mac, now);
+        }
     }
 
     /// The address that a station probably has: the last one seen, or else the configured one.

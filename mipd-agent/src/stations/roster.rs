@@ -107,7 +107,9 @@ pub struct Roster {
     memory: Memory,
     maximum: usize,
     stations: HashMap<MacAddress, Station>,
+    /// Who may be forgotten to make room, the longest unheard first: those that are not served.
     recency: Deadlines<MacAddress>,
+    served: HashSet<MacAddress>,
     /// The sources of each radio that know its associations and can be reached.
     reachable: HashMap<InterfaceIndex, BTreeSet<Source>>,
     counters: Counters,
@@ -122,6 +124,7 @@ impl Roster {
             maximum: maximum.max(1),
             stations: HashMap::new(),
             recency: Deadlines::default(),
+            served: HashSet::new(),
             reachable: HashMap::new(),
             counters: Counters::default(),
         }
@@ -170,6 +173,21 @@ impl Roster {
         if self.memory.forget(mac) {
             out.push(Outcome::MemoryChanged(mac));
         }
+    }
+
+    /// A station is served: neither it nor its address is forgotten for the sake of any number of others.
+    pub fn serve(&mut self, mac: MacAddress) {
+        self.served.insert(mac);
+        self.recency.clear(mac);
+        self.memory.hold(mac);
+    }
+
+    /// A station is served no longer.
+    pub fn release(&mut self, now: Instant, mac: MacAddress) {
+        if self.served.remove(&mac) && self.stations.contains_key(&mac) {
+            self.recency.set(mac, now);
+        }
+        self.memory.release(now, mac);
     }
 
     /// The address of a station is to be remembered.
@@ -386,7 +404,9 @@ impl Roster {
             }
             self.stations.insert(mac, Station::new(now, interface, source));
         }
-        self.recency.set(mac, now);
+        if !self.served.contains(&mac) {
+            self.recency.set(mac, now);
+        }
     }
 
     /// The source knows of the station, too.

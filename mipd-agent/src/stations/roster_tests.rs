@@ -279,6 +279,25 @@ fn nonsense_is_counted_and_remembered_of_nobody() {
 }
 
 #[test]
+fn who_is_served_is_forgotten_for_no_crowd() {
+    let mut scene = Scene::new();
+    scene.uses(RADIO, CLIENT, ADDRESS);
+    scene.roster.serve(CLIENT);
+    let crowd = |scene: &mut Scene| {
+        for number in 0..100 {
+            scene.uses(RADIO, MacAddress([2, 0, 0, 1, 0, number]), Ipv4Addr::new(10, 1, 1, number));
+        }
+    };
+    crowd(&mut scene);
+    assert_eq!(scene.roster.sizes(), (8, 8));
+    assert!(scene.roster.station(CLIENT).is_some());
+    assert_eq!(scene.roster.memory().address(scene.now, CLIENT), Some(ADDRESS));
+    scene.roster.release(scene.now, CLIENT);
+    crowd(&mut scene);
+    assert_eq!((scene.roster.station(CLIENT), scene.roster.sizes()), (None, (8, 8)));
+}
+
+#[test]
 fn ten_thousand_stations_and_addresses_take_no_more_room_than_there_is() {
     let mut scene = Scene::new();
     scene.lists(Hostapd, &[]);

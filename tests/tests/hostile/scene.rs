@@ -133,8 +133,10 @@ impl Scene {
             let registered = found.into_iter().filter(|row| row["state"] != "pending");
             rows.extend(registered);
         }
-        for field in rows.iter_mut().filter_map(|row| row.get_mut("lifetime_remaining_s")) {
-            field.take();
+        for field in ["lifetime_remaining_s", "present_s"] {
+            for value in rows.iter_mut().filter_map(|row| row.get_mut(field)) {
+                value.take();
+            }
         }
         Ok(rows)
     }

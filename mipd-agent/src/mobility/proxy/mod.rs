@@ -67,7 +67,7 @@ use self::{
     clock::Clocks,
     registration::Registrar,
     roster::Roster,
-    visitor::Fate,
+    visitor::{Fate, holds_address},
 };
 use crate::{
     mobility::{
@@ -304,7 +304,7 @@ impl Proxy {
         for mac in self.roster.with_address(client.home_address).into_iter().filter(|mac| *mac != client.mac) {
             let mut holds = false;
             self.with(mac, actions, |registrar, other, actions| {
-                holds = registrar.holds_address(now, other, home_agent);
+                holds = holds_address(now, other, home_agent);
                 let gives_way = !holds && !client.is_address_assumed && other.is_visitor() && other.is_address_assumed;
                 if gives_way && other.home_agent == home_agent {
                     return registrar.part(now, other, Departure::Readdressed, actions);

@@ -133,17 +133,6 @@ impl Registrar {
         true
     }
 
-    /// Another client wants the visitor's address. Whether it has it, as far as is known: then it is asked.
-    pub fn holds_address(&self, now: Now, client: &mut Client, wanted_from: Option<HomeAgentAddress>) -> bool {
-        let holds = matches!(client.state, State::Registering | State::Registered(_))
-            && client.home_agent == wanted_from
-            && !client.is_address_assumed;
-        if holds {
-            client.watch.ask_at_once(now.instant);
-        }
-        holds
-    }
-
     /// The visitor is behind another radio now. One of another home network makes it another client, to be noticed anew.
     pub fn change_radio(
         &mut self,
@@ -389,6 +378,17 @@ impl Registrar {
             client.request_by(now.instant);
         }
     }
+}
+
+/// Another client wants the visitor's address. Whether it has it, as far as is known: then it is asked.
+pub(super) fn holds_address(now: Now, client: &mut Client, wanted_from: Option<HomeAgentAddress>) -> bool {
+    let holds = matches!(client.state, State::Registering | State::Registered(_))
+        && client.home_agent == wanted_from
+        && !client.is_address_assumed;
+    if holds {
+        client.watch.ask_at_once(now.instant);
+    }
+    holds
 }
 
 /// When a client that may have been elsewhere is to be registered again.
