@@ -110,6 +110,9 @@ pub struct Counters {
     pub changes_lost: u64,
 }
 
+/// The store's file.
+const STORE: &str = "state.redb";
+
 /// The open store.
 #[derive(Debug)]
 pub struct State {
@@ -131,6 +134,17 @@ pub struct Remembered {
     in_order: bool,
 }
 
+/// Removes what is remembered of registrations, clients and home agents. The time up to which Identifications were accepted
+/// stays: without it, what was sent to a home agent a moment ago could be sent again. So does whatever else is in the
+/// directory, such as an operator's keys. Nothing may have the store open.
+pub fn forget(directory: &Path) -> Result<(), StateError> {
+    let path = directory.join(STORE);
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StateError::Inaccessible { path, source }),
+        _ => Ok(()),
+    }
+}
+
 impl State {
     /// Bytes of changes that wait for the disk at most.
     pub const MAXIMUM_WAITING: usize = 64 << 20;
@@ -143,7 +157,7 @@ impl State {
     fn open_with(directory: &Path, now: Now, facts: &Facts) -> Result<(Self, Remembered), StateError> {
         std::fs::create_dir_all(directory)
             .map_err(|source| StateError::Directory { path: directory.to_owned(), source })?;
-        let path = directory.join("state.redb");
+        let path = directory.join(STORE);
         let (store, Contents { records, run }) = Store::open(&path)?;
         let (mark, accepted) = Mark::open(&directory.join("accepted"))?;
         let (era, elapsed) = Era::begin(run.as_ref(), facts);

@@ -267,6 +267,30 @@ fn unload_takes_the_paths_from_a_file_that_has_a_mistake_elsewhere() {
 }
 
 #[test]
+fn unload_forgets_what_is_remembered_if_told_so_but_no_keys() {
+    let (directory, file) = written(&CONFIG.replace("[agent]\n", "[agent]\nstate-dir = \"@DIR@/state\"\n"));
+    let state = directory.path().join("state");
+    fs::create_dir_all(&state).unwrap();
+    for name in ["state.redb", "accepted", "campus.key"] {
+        fs::write(state.join(name), "x").unwrap();
+    }
+    let left = || {
+        let names = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
+    let unload = |more: &[&str]| {
+        let words = [&["unload", "--config", file.to_str().unwrap()], more].concat();
+        mipd(&Recorder::default(), &words).exited(0).output.clone()
+    };
+    unload(&[]);
+    assert_eq!(left(), ["accepted", "campus.key", "state.redb"]);
+    let said = unload(&["--forget"]);
+    assert!(said.ends_with(&format!("what was remembered in {} is forgotten\n", state.display())), "{said}");
+    assert_eq!(left(), ["accepted", "campus.key"]);
+    unload(&["--forget"]);
+}
+
+#[test]
 fn offline_check_explains_whom_a_home_agent_lets_in_besides_its_clients() {
     let home_agent = "[home-agent]\nallowed-proxies = [\"10.2.0.0/24\", \"10.3.0.5\"]\nanswer-broadcast-probes = false\n\
                       mss-clamp = false\nidentities = [{ nai = \"a@b\", home-address = \"10.1.0.9\" }]\n";

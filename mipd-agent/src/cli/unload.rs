@@ -5,13 +5,19 @@ use std::{io::Write, path::PathBuf};
 use clap::Args;
 
 use super::{Backend, Failure, location};
-use crate::control::{Client, ClientError};
+use crate::{
+    control::{Client, ClientError},
+    state,
+};
 
 #[derive(Args)]
 pub(super) struct Arguments {
     /// Configuration of the agent that was stopped
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Forget all registrations, clients and learned home agents, too; key files stay
+    #[arg(long)]
+    forget: bool,
 }
 
 pub(super) fn execute(arguments: &Arguments, backend: &dyn Backend, output: &mut dyn Write) -> Result<(), Failure> {
@@ -27,5 +33,10 @@ pub(super) fn execute(arguments: &Arguments, backend: &dyn Backend, output: &mut
     }
     backend.unload(&locations)?;
     let bpffs_dir = locations.bpffs_dir.display();
-    Ok(writeln!(output, "nothing of the instance pinned below {bpffs_dir} is left on this box")?)
+    writeln!(output, "nothing of the instance pinned below {bpffs_dir} is left on this box")?;
+    if arguments.forget {
+        state::forget(&locations.state_dir)?;
+        writeln!(output, "what was remembered in {} is forgotten", locations.state_dir.display())?;
+    }
+    Ok(())
 }

@@ -14,6 +14,7 @@ use super::{
     settings::{InterfaceSettings, Settings},
     sysctl::{self, SysctlChange},
 };
+use crate::wireless::Mode;
 
 /// Oldest kernel with everything the programs use.
 const OLDEST: (u8, u8) = (5, 10);
@@ -85,6 +86,9 @@ pub(super) fn network(settings: &Settings, links: &[Link]) -> Result<(), DataPla
     if let Some(missing) = ports.into_iter().find(|name| !exists(name)) {
         return Err(DataPlaneError::NoSuchInterface { name: missing.clone() });
     }
+    if let Some(access_point) = &settings.access_point {
+        radios(&access_point.uplink, &access_point.radios, links, Mode::of)?;
+    }
     if settings.home.is_none() && settings.visit.is_none() {
         return Ok(());
     }
@@ -93,6 +97,39 @@ pub(super) fn network(settings: &Settings, links: &[Link]) -> Result<(), DataPla
     }
     if !sysctl::forwarding()? {
         return Err(DataPlaneError::ForwardingOff);
+    }
+    Ok(())
+}
+
+/// Refuses what an access point's interfaces must not be: repeaters and other wireless uplinks, radios that are no access
+/// points, and VLANs. `mode` tells what a wireless interface is.
+fn radios(
+    uplink: &str,
+    radios: &[String],
+    links: &[Link],
+    mode: impl Fn(u32) -> Option<Mode>,
+) -> Result<(), DataPlaneError> {
+    let named = |name: &str| links.iter().find(|link| link.name == name);
+    if let Some(mode) = named(uplink).and_then(|link| mode(link.index)) {
+        return Err(DataPlaneError::WirelessUplink { name: uplink.to_owned(), mode: mode.name() });
+    }
+    for radio in radios {
+        let Some(link) = named(radio) else { continue };
+        if link.is_vlan {
+            return Err(DataPlaneError::TaggedRadio { name: radio.clone() });
+        }
+        let Some(own) = mode(link.index) else { continue };
+        if own != Mode::AccessPoint {
+            return Err(DataPlaneError::RadioMode { name: radio.clone(), mode: own.name() });
+        }
+        // As hostapd names them: wlan0.10, wlan0.sta1.
+        let is_part = |other: &&Link| other.name.strip_prefix(radio.as_str()).is_some_and(|rest| rest.starts_with('.'));
+        for part in links.iter().filter(is_part) {
+            if let Some(mode) = mode(part.index).filter(|mode| *mode == Mode::AccessPointVlan) {
+                let (radio, name) = (radio.clone(), part.name.clone());
+                return Err(DataPlaneError::RadioPart { radio, name, mode: mode.name() });
+            }
+        }
     }
     Ok(())
 }
@@ -109,7 +146,44 @@ pub(super) fn lock(directory: &Path) -> Result<File, DataPlaneError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{lock, missing_capabilities};
+    use super::{Link, Mode, lock, missing_capabilities, radios};
+
+    fn link(index: u32, name: &str) -> Link {
+        let (mac, mtu, bridge, xdp_program) = (mipd_common::mac::MacAddress::default(), 1500, 0, None);
+        let name = name.to_owned();
+        Link { index, name, mac, mtu, up: true, carrier: true, is_tun: false, is_vlan: false, bridge, xdp_program }
+    }
+
+    /// What is said of an uplink with index 1 and a radio with index 2, and of other interfaces from 3 on.
+    fn said(links: &[Link], modes: &[(u32, Mode)]) -> Option<String> {
+        let mode = |index| modes.iter().find(|(of, _)| *of == index).map(|(_, mode)| *mode);
+        radios("eth0", &["wlan0".to_owned()], links, mode).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn repeaters_and_vlans_are_refused_and_access_points_are_not() {
+        let links = [link(1, "eth0"), link(2, "wlan0"), link(3, "wlan0.10"), link(4, "wlan0-1")];
+        let ap = (2, Mode::AccessPoint);
+        assert_eq!(said(&links, &[]), None, "no radios of the kernel's");
+        assert_eq!(said(&links[..1], &[]), None, "the radio is not there yet");
+        assert_eq!(said(&links, &[ap, (4, Mode::AccessPointVlan)]), None);
+        let refused = |modes: &[(u32, Mode)], begin: &str| {
+            let said = said(&links, modes).unwrap();
+            assert!(said.starts_with(begin), "{said}");
+        };
+        refused(
+            &[(1, Mode::Station { bridges: true }), ap],
+            "uplink eth0 is wireless (a repeater (4-address station))",
+        );
+        refused(&[(2, Mode::Station { bridges: false })], "radio wlan0 is a station: ");
+        refused(&[(2, Mode::Mesh)], "radio wlan0 is a mesh point: ");
+        refused(
+            &[ap, (3, Mode::AccessPointVlan)],
+            "wlan0.10 is a dynamic VLAN or 4-address station of an access point of",
+        );
+        let tagged = [link(1, "eth0"), Link { is_vlan: true, ..link(2, "wlan0") }];
+        assert!(said(&tagged, &[]).unwrap().starts_with("radio wlan0 is a VLAN device"));
+    }
 
     #[test]
     fn missing_capabilities_are_named() {

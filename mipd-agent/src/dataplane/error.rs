@@ -35,6 +35,44 @@ pub enum DataPlaneError {
         /// Its name.
         name: String,
     },
+    /// A radio whose frames are tagged.
+    #[error(
+        "radio {name} is a VLAN device, and Proxy Mobile IP does not mix with VLANs: name an untagged radio, or set proxy-mobile-ip = false"
+    )]
+    TaggedRadio {
+        /// Its name.
+        name: String,
+    },
+    /// A radio with which no stations associate.
+    #[error(
+        "radio {name} is {mode}: clients are served where they associate, so let hostapd run it, or set proxy-mobile-ip = false"
+    )]
+    RadioMode {
+        /// Its name.
+        name: String,
+        /// What it is instead.
+        mode: &'static str,
+    },
+    /// Stations of a radio that come in by another interface.
+    #[error(
+        "{name} is {mode} of radio {radio}, whose clients would be served there only: take vlan settings and wds_sta out of hostapd's configuration"
+    )]
+    RadioPart {
+        /// The radio.
+        radio: String,
+        /// Its part.
+        name: String,
+        /// What that is.
+        mode: &'static str,
+    },
+    /// A repeater.
+    #[error("uplink {name} is wireless ({mode}): only an access point with a wired uplink can serve visitors")]
+    WirelessUplink {
+        /// Its name.
+        name: String,
+        /// What it is.
+        mode: &'static str,
+    },
     /// The kernel's own tunnel device would decapsulate everything a second time.
     #[error("the kernel's tunnel device {name} is up and would decapsulate our packets too: `ip link set {name} down`")]
     LiveKernelTunnel {

@@ -75,6 +75,7 @@ pub(super) struct Link {
     /// Whether there is anything at the other end of the cable.
     pub carrier: bool,
     pub is_tun: bool,
+    pub is_vlan: bool,
     /// Index of the bridge that it is a port of; 0: none.
     pub bridge: u32,
     /// Id of the XDP program attached, in whatever mode.
@@ -91,6 +92,7 @@ impl Link {
             up: message.header.flags.contains(LinkFlags::Up),
             carrier: message.header.flags.contains(LinkFlags::LowerUp),
             is_tun: false,
+            is_vlan: false,
             bridge: 0,
             xdp_program: None,
         };
@@ -105,6 +107,7 @@ impl Link {
                 LinkAttribute::Controller(index) => link.bridge = *index,
                 LinkAttribute::LinkInfo(infos) => {
                     link.is_tun = infos.iter().any(|info| matches!(info, LinkInfo::Kind(InfoKind::Tun)));
+                    link.is_vlan = infos.iter().any(|info| matches!(info, LinkInfo::Kind(InfoKind::Vlan)));
                 }
                 LinkAttribute::Xdp(xdp) => {
                     link.xdp_program = xdp.iter().find_map(|item| match item {

@@ -22,12 +22,72 @@ const WIPHY: u16 = 1;
 const WIPHY_NAME: u16 = 2;
 const IFINDEX: u16 = 3;
 const IFTYPE: u16 = 5;
+const FOUR_ADDRESS: u16 = 83;
+const IFTYPE_STATION: u32 = 2;
 const IFTYPE_AP: u32 = 3;
+const IFTYPE_AP_VLAN: u32 = 4;
+const IFTYPE_WDS: u32 = 5;
+const IFTYPE_MESH_POINT: u32 = 7;
 
 /// `IEEE80211_SDATA_DONT_BRIDGE_PACKETS` of `net/mac80211/ieee80211_i.h`, the same from Linux 5.10 on.
 const DONT_BRIDGE_PACKETS: u64 = 1 << 3;
 /// Where mac80211 shows its state.
 const DEBUGFS: &str = "/sys/kernel/debug/ieee80211";
+
+/// What an interface of the kernel's wireless subsystem is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Stations associate with it.
+    AccessPoint,
+    /// Part of an access point's interface: the stations of one dynamic VLAN, or one station that bridges (4-address mode).
+    AccessPointVlan,
+    /// A station of somebody else's access point; `bridges`: in 4-address mode, as a repeater.
+    Station {
+        /// 4-address mode.
+        bridges: bool,
+    },
+    /// A link to another access point.
+    DistributionSystem,
+    /// A point of a mesh.
+    Mesh,
+    /// Anything else.
+    Other,
+}
+
+impl Mode {
+    /// Looks at an interface of this network namespace. `None` if it is not wireless, as far as the kernel knows.
+    pub fn of(ifindex: u32) -> Option<Self> {
+        let nl80211 = Family::find(NL80211).ok()?;
+        let interface = nl80211.ask(GET_INTERFACE, vec![number(IFINDEX, ifindex)]).ok()?;
+        let kind = find_number(&interface, IFTYPE)?;
+        let bridges = find(&interface, FOUR_ADDRESS).is_some_and(|value| value != [0]);
+        Some(Self::from_type(kind, bridges))
+    }
+
+    fn from_type(kind: u32, bridges: bool) -> Self {
+        match kind {
+            IFTYPE_STATION => Self::Station { bridges },
+            IFTYPE_AP => Self::AccessPoint,
+            IFTYPE_AP_VLAN => Self::AccessPointVlan,
+            IFTYPE_WDS => Self::DistributionSystem,
+            IFTYPE_MESH_POINT => Self::Mesh,
+            _ => Self::Other,
+        }
+    }
+
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AccessPoint => "an access point",
+            Self::AccessPointVlan => "a dynamic VLAN or 4-address station of an access point",
+            Self::Station { bridges: false } => "a station",
+            Self::Station { bridges: true } => "a repeater (4-address station)",
+            Self::DistributionSystem => "a WDS link",
+            Self::Mesh => "a mesh point",
+            Self::Other => "no access point",
+        }
+    }
+}
 
 /// What happens to frames between two stations of one BSS.
 #[derive(Clone, PartialEq, Eq, Debug)]
