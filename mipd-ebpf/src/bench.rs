@@ -203,6 +203,7 @@ macro_rules! repeatable {
     ($($name:ident = |$context:ident| $decide:expr;)+) => {
         $(#[doc = "A program that restores the packet."]
         #[xdp_program]
+        #[inline(always)]
         pub fn $name(context: XdpContext) -> u32 {
             let $context = &context;
             let verdict = $decide;

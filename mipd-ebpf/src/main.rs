@@ -65,6 +65,7 @@ use mipd_common::maps::hook::{EGRESS, INGRESS};
 /// Home agent and foreign agent, accelerated paths.
 #[cfg(not(feature = "bench"))]
 #[xdp_program]
+#[inline(always)]
 pub fn router_xdp(context: XdpContext) -> u32 {
     xdp::run(&context, router::decide)
 }
@@ -100,6 +101,7 @@ pub fn visit_tun_egress(context: TcContext) -> i32 {
 /// Access point, accelerated path of registered visitors.
 #[cfg(not(feature = "bench"))]
 #[xdp_program]
+#[inline(always)]
 pub fn radio_xdp(context: XdpContext) -> u32 {
     xdp::run(&context, station_ipv4::decide_xdp)
 }

@@ -15,6 +15,9 @@ use mipd_common::{
 
 use crate::bytes::address;
 
+/// Arrays that could be mapped into a process begin at a page: their entries of 64 bytes are one cache line each.
+const ALIGNED: u32 = BPF_F_MMAPABLE;
+
 #[map]
 static INTERFACES: Array<Interface> = Array::with_max_entries(4096, 0);
 #[map]
@@ -32,17 +35,17 @@ static SLOTS: Array<u32> = Array::with_max_entries(65536, 0);
 #[map]
 static BINDINGS: HashMap<Address, u32> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
 #[map]
-static TUNNELS: Array<Tunnel> = Array::with_max_entries(4096, 0);
+static TUNNELS: Array<Tunnel> = Array::with_max_entries(4096, ALIGNED);
 #[map]
 static HOME_MACS: HashMap<Address, Mac> = HashMap::with_max_entries(4096, BPF_F_NO_PREALLOC);
 #[map]
-static VISITORS: Array<VisitorEntry> = Array::with_max_entries(table::length(4096), BPF_F_MMAPABLE);
+static VISITORS: Array<VisitorEntry> = Array::with_max_entries(table::length(4096), ALIGNED);
 #[map]
-static VISITOR_MACS: Array<VisitorSourceEntry> = Array::with_max_entries(table::length(4096), BPF_F_MMAPABLE);
+static VISITOR_MACS: Array<VisitorSourceEntry> = Array::with_max_entries(table::length(4096), ALIGNED);
 #[map]
 static ACCESS_POINT: Array<AccessPoint> = Array::with_max_entries(1, 0);
 #[map]
-static STATIONS: Array<StationEntry> = Array::with_max_entries(table::length(4096), BPF_F_MMAPABLE);
+static STATIONS: Array<StationEntry> = Array::with_max_entries(table::length(4096), ALIGNED);
 #[map]
 pub static SEEN: LruHashMap<Mac, Seen> = LruHashMap::with_max_entries(4096, 0);
 #[map]
