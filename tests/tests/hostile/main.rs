@@ -6,6 +6,7 @@
 //! * `home_agent`, `foreign_agent`: a table of such messages for each; `reverse_tunnel`: by the agents' policy;
 //! * `full_tables`: more tunnels than there is room for;
 //! * `access_point`: one with a wrong association, and replies that it has not asked for;
+//! * `stations`: stations with the addresses and MACs of others, or with ten thousand addresses;
 //! * `forged`: packets, frames and floods; `tunnels`: tunnel packets, in every encapsulation.
 
 mod access_point;
@@ -16,4 +17,5 @@ mod home_agent;
 mod messages;
 mod reverse_tunnel;
 mod scene;
+mod stations;
 mod tunnels;
