@@ -81,3 +81,27 @@ fn every_row_of_boxes_forwards_and_is_compared() -> Result<()> {
     contains(&report, &["forwarding/xdp/home-agent/encapsulate/1/share-of-redirect"], "percent")?;
     contains(&report, &["forwarding/xdp/home-agent/encapsulate/1/times-plain-forwarding"], "times")
 }
+
+#[test]
+fn every_part_of_a_roam_is_timed_and_every_packet_followed() -> Result<()> {
+    if !mipd_lab::available() {
+        return Ok(());
+    }
+    let _turn = mipd_lab::turn();
+    let report = quickly("roam")?;
+    let times = [
+        "round-trip-to-home-agent",
+        "visited/first-packet",
+        "visited/beyond-round-trip-p99",
+        "visited/part/access-point-notices-and-asks",
+        "visited/part/foreign-agent",
+        "visited/part/network",
+        "visited/part/home-agent",
+        "visited/part/access-point-writes-and-releases",
+    ]
+    .map(|name| format!("roam/{name}"));
+    contains(&report, &times.each_ref().map(String::as_str), "ms")?;
+    let packets = ["lost-up", "repeated-up", "lost-down-before-foreign-agent-knows", "lost-down-otherwise"];
+    let packets = packets.map(|name| format!("roam/packets/{name}"));
+    contains(&report, &packets.each_ref().map(String::as_str), "packets")
+}

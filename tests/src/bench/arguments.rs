@@ -69,7 +69,7 @@ pub(super) enum Suite {
 /// Arguments of `bench roam`.
 #[derive(Args, Debug)]
 pub(super) struct Roam {
-    /// How often the client comes into a visited network; one stop in 31 is at home
+    /// How often the client comes into a visited network; one stop in 81 is at home
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..))]
     pub roams: u32,
 }

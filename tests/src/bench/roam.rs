@@ -28,7 +28,7 @@ use crate::{
 const CLIENT: MacAddress = MacAddress(CLIENT_MAC);
 /// How often the client goes from one visited network to the other and back before it is at home again: no client may register
 /// with one access point more than once per second on average, and at home that counts on when it has been away.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 40;
 /// Wires, and what is captured there.
 const CAPTURES: [(&str, Filter); 10] = [
     ("air-home-ap", Filter::Client),
@@ -115,11 +115,12 @@ fn walk(deployment: &Deployment, visits: u32) -> Result<(Vec<Roam>, Duration)> {
         let from = roams.last().map_or(Place::Home, |roam: &Roam| roam.to);
         roams.push(Roam { left: now()?, to });
         campus.client.roam(deployment.air(to), Carrier::Kept)?;
-        let flows = connection.progresses(PROGRESS, PATIENCE)?;
-        flows.with_context(|| format!("no data flows from {}, roam {}", to.label(), roams.len()))?;
+        // Long before it comes again.
         if let Some((_, port)) = elsewhere.iter().find(|(place, _)| *place == from) {
             port.send(&layer_2_update(CLIENT))?;
         }
+        let flows = connection.progresses(PROGRESS, PATIENCE)?;
+        flows.with_context(|| format!("no data flows from {}, roam {}", to.label(), roams.len()))?;
         done += u32::from(to != Place::Home);
         if done == visits {
             break;
