@@ -24,8 +24,8 @@ const BRIDGE_MAC: [u8; 6] = [0x02, 0, 10, 2, 0, 11];
 const UPLINK_MAC: [u8; 6] = [0x02, 1, 10, 2, 0, 11];
 
 /// A client with traffic at the first visited access point, which has a second radio configured that is not there.
-fn scene(label: &str, fast_path: FastPath) -> Result<(Deployment, Traffic)> {
-    let radio = format!("{{ interface = {SECOND_RADIO:?}, ssid = \"guests\", hostapd = \"off\" }}");
+fn scene(label: &str, fast_path: FastPath, more: &str) -> Result<(Deployment, Traffic)> {
+    let radio = format!("{{ interface = {SECOND_RADIO:?}, ssid = \"guests\", hostapd = \"off\"{more} }}");
     let mut campus = Deployment::build(label, &Settings { more_radios: vec![radio], ..Settings::new(fast_path) })?;
     campus.agents.start()?;
     let traffic = campus.start_traffic()?;
@@ -75,7 +75,7 @@ fn a_radio_comes_and_goes(label: &str, fast_path: FastPath) -> Result<()> {
         return Ok(());
     }
     let _turn = mipd_lab::turn();
-    let (campus, traffic) = scene(label, fast_path)?;
+    let (campus, traffic) = scene(label, fast_path, "")?;
     let (lab, agent) = (&campus.campus.lab, &campus.agents.ap1);
     ensure!(second_radio(agent)? == (0, "none".to_owned(), "the interface is not there yet".to_owned()));
 
@@ -126,7 +126,7 @@ fn bridge_and_uplink_may_be_made_anew() -> Result<()> {
         return Ok(());
     }
     let _turn = mipd_lab::turn();
-    let (campus, traffic) = scene("remade", FastPath::Auto)?;
+    let (campus, traffic) = scene("remade", FastPath::Auto, "")?;
     let (net, agent) = (&campus.campus, &campus.agents.ap1);
     let go_on = |what: &str| -> Result<()> {
         let progress = traffic.connection.progresses(PROGRESS, PATIENCE)?;
@@ -168,5 +168,44 @@ fn bridge_and_uplink_may_be_made_anew() -> Result<()> {
     client.host.add_default_route(Ipv4Addr::new(10, 1, 0, 1))?;
     serves(&campus, &client)?;
     ensure!(agent.counter("requests_sent")? > before);
+    Ok(())
+}
+
+/// Two network names of one access point, one of them without the service.
+#[test]
+fn a_client_that_changes_to_a_network_name_without_the_service_is_bridged_and_comes_back() -> Result<()> {
+    if !mipd_lab::available() {
+        return Ok(());
+    }
+    let _turn = mipd_lab::turn();
+    let (mut campus, traffic) = scene("names", FastPath::Auto, ", proxy-mobile-ip = false")?;
+    let air = campus.campus.lab.wire("air2-ap1")?;
+    air.connect(&campus.campus.ap1.host, SECOND_RADIO, SECOND_RADIO_MAC)?;
+    campus.campus.ap1.host.add_port(BRIDGE, SECOND_RADIO)?;
+    ensure!(second_radio(&campus.agents.ap1).is_err(), "a radio without the service is listed");
+    let programs =
+        campus.campus.ap1.host.namespace().output(Command::new("ip").args(["link", "show", SECOND_RADIO]))?;
+    ensure!(!String::from_utf8_lossy(&programs.stdout).contains("xdp"), "it carries a program");
+    let directory = campus.campus.lab.directory().join("pcap");
+    campus.capture(&["lan2"], &directory)?;
+
+    let requests = campus.agents.ap1.counter("deregistrations_sent")?;
+    campus.campus.client.roam(&Air::new(air), Carrier::Lost)?;
+    let gone = wait::until(PATIENCE, || Ok(campus.agents.ap1.rows_of("clients", CLIENT)?.is_empty().then_some(())))?;
+    gone.with_context(|| format!("the client is still listed:\n{}", campus.agents.ap1.log_tail()))?;
+    let bindings = campus.agents.ha.rows_of("bindings", CLIENT)?;
+    ensure!(bindings.len() == 1, "its registration has not ended in silence: {bindings:?}");
+    ensure!(campus.agents.ap1.counter("deregistrations_sent")? == requests, "it was deregistered");
+    // It asks for its gateway, and gets no answer: nobody is between it and the LAN.
+    let home = Ipv4Addr::new(10, 1, 0, 1);
+    let unheard = reach(campus.campus.client.host.namespace(), home, Duration::from_secs(2))?;
+    ensure!(unheard.is_none(), "somebody answers in the home gateway's place");
+
+    campus.roam(Place::Visited1Ap1, Carrier::Lost)?;
+    traffic.connection.progresses(PROGRESS, PATIENCE)?.context("no data flows after its return")?;
+    ensure!(traffic.connection.finish(PATIENCE)?.intact, "the connection has suffered");
+    let lan = campus.stop_captures()?.remove("lan2").context("no capture")?;
+    let bridged = lan.count("arp && eth.src == 02:c1:1e:00:00:64 && eth.dst == ff:ff:ff:ff:ff:ff")?;
+    ensure!(bridged > 0, "what it sends without the service is not bridged");
     Ok(())
 }

@@ -119,7 +119,8 @@ fn radios(
             return Err(DataPlaneError::TaggedRadio { name: radio.clone() });
         }
         let Some(own) = mode(link.index) else { continue };
-        if own != Mode::AccessPoint {
+        // A radio is a station, though one that bridges nothing, until hostapd runs it.
+        if !matches!(own, Mode::AccessPoint | Mode::Station { bridges: false }) {
             return Err(DataPlaneError::RadioMode { name: radio.clone(), mode: own.name() });
         }
         // As hostapd names them: wlan0.10, wlan0.sta1.
@@ -166,6 +167,7 @@ mod tests {
         let ap = (2, Mode::AccessPoint);
         assert_eq!(said(&links, &[]), None, "no radios of the kernel's");
         assert_eq!(said(&links[..1], &[]), None, "the radio is not there yet");
+        assert_eq!(said(&links, &[(2, Mode::Station { bridges: false })]), None, "hostapd does not run it yet");
         assert_eq!(said(&links, &[ap, (4, Mode::AccessPointVlan)]), None);
         let refused = |modes: &[(u32, Mode)], begin: &str| {
             let said = said(&links, modes).unwrap();
@@ -175,7 +177,7 @@ mod tests {
             &[(1, Mode::Station { bridges: true }), ap],
             "uplink eth0 is wireless (a repeater (4-address station))",
         );
-        refused(&[(2, Mode::Station { bridges: false })], "radio wlan0 is a station: ");
+        refused(&[(2, Mode::Station { bridges: true })], "radio wlan0 is a repeater (4-address station): ");
         refused(&[(2, Mode::Mesh)], "radio wlan0 is a mesh point: ");
         refused(
             &[ap, (3, Mode::AccessPointVlan)],

@@ -6,7 +6,7 @@ use super::{box_state::BoxState, finding::Finding, netfilter};
 use crate::{
     cli::Failure,
     config::{AccessPoint, Config, InterfaceName},
-    wireless::Isolation,
+    wireless::{Isolation, Mode},
 };
 
 /// The kernel's own tunnel devices, which would decapsulate our packets a second time.
@@ -69,6 +69,9 @@ fn isolation(access_point: &AccessPoint, state: &BoxState, findings: &mut Vec<Fi
     for radio in access_point.radios.iter().filter(|radio| radio.proxy_mobile_ip) {
         let name = &radio.interface;
         let Some(link) = state.links.get(name.as_str()) else { continue };
+        if matches!(Mode::of(link.index), Some(Mode::Station { .. })) {
+            findings.push(Finding::warning(format!("radio {name} is a station now: it serves when hostapd runs it")));
+        }
         findings.extend(Isolation::of(name.as_str(), link.index).and_then(|found| about(&found, name, link.hairpin)));
     }
 }
