@@ -100,6 +100,8 @@ pub enum StateError {
 pub struct Counters {
     /// Changes handed over.
     pub changes: u64,
+    /// Changes of which nothing waits any more: they, or newer ones in their place, are on the disk.
+    pub changes_settled: u64,
     /// Records written or removed on the disk.
     pub records_written: u64,
     /// Transactions synced to the disk.

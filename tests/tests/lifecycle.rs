@@ -41,7 +41,11 @@ fn survives_kill_9(label: &str, fast_path: FastPath) -> Result<()> {
     campus.roam(Place::Visited1Ap1, Carrier::Kept)?;
     flows(&traffic, "after the roam")?;
     for (name, table) in [("ha", "bindings"), ("fa1", "visitors"), ("ap1", "clients")] {
-        select(&mut campus, name).kill9();
+        // What was registered a moment ago may be lost with the agent.
+        let agent = select(&mut campus, name);
+        wait::until(PATIENCE, || Ok((agent.counter("changes_settled")? == agent.counter("changes")?).then_some(())))?
+            .with_context(|| format!("the agent on {name} does not write its state"))?;
+        agent.kill9();
         flows(&traffic, &format!("with the agent on {name} killed"))?;
         let agent = select(&mut campus, name);
         let rows = agent.show_maps(table)?;

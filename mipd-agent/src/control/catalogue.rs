@@ -163,6 +163,7 @@ catalogue! {
     }
     STATE {
         changes: "changes of records handed over";
+        changes_settled: "changes of which nothing waits any more: they, or newer ones in their place, are on the disk";
         records_written: "records written to the disk, or removed from it";
         commits: "transactions synced to the disk";
         write_errors: "attempts to write that failed; what they were to write waits for the next one";

@@ -317,6 +317,7 @@ impl Daemon {
         let state = self.state.counters();
         let state = [
             ("changes", state.changes),
+            ("changes_settled", state.changes_settled),
             ("records_written", state.records_written),
             ("commits", state.commits),
             ("write_errors", state.write_errors),

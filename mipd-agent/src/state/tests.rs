@@ -435,9 +435,10 @@ fn a_full_disk_is_counted_and_what_waits_is_written_when_there_is_room_again() {
         change(3, Some(value));
     }
     assert!(refusals.load(Ordering::SeqCst) > 0);
-    assert_eq!(writer.counters().records_written, 1);
+    assert_eq!((writer.counters().records_written, writer.counters().changes_settled), (1, 1));
     full.store(false, Ordering::SeqCst);
     await_true(|| writer.counters().records_written >= 4);
+    await_true(|| writer.counters().changes_settled == writer.counters().changes);
     drop(writer);
     let (_, contents) = Store::open(&directory.path().join("state.redb")).unwrap();
     let mut values: Vec<_> = contents.records.into_iter().map(|(_, value)| String::from_utf8(value).unwrap()).collect();

@@ -52,6 +52,8 @@ struct Shared {
 struct Queue {
     changes: HashMap<Key, Option<Box<[u8]>>>,
     bytes: usize,
+    /// How many changes led to this.
+    handed_over: u64,
     /// The store's time of the newest change.
     latest: Option<Identification>,
     closing: bool,
@@ -62,6 +64,7 @@ struct Queue {
 #[derive(Debug, Default)]
 struct Counts {
     changes: AtomicU64,
+    changes_settled: AtomicU64,
     records_written: AtomicU64,
     commits: AtomicU64,
     write_errors: AtomicU64,
@@ -160,6 +163,7 @@ impl Writer {
         let mut queue = self.shared.lock();
         let (was_empty, was_filling) = (queue.changes.is_empty(), queue.is_filling());
         queue.latest = Some(time);
+        queue.handed_over += 1;
         if queue.put(table, key, value) != Taken::Whole {
             counts.changes_lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -172,9 +176,11 @@ impl Writer {
 
     pub fn counters(&self) -> Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Counts { changes, records_written, commits, write_errors, changes_lost } = &self.shared.counts;
+        let Counts { changes, changes_settled, records_written, commits, write_errors, changes_lost } =
+            &self.shared.counts;
         Counters {
             changes: read(changes),
+            changes_settled: read(changes_settled),
             records_written: read(records_written),
             commits: read(commits),
             write_errors: read(write_errors),
@@ -232,11 +238,13 @@ impl Task {
             let mut queue = self.shared.wait();
             let closing = queue.closing;
             let changes = queue.take();
+            let handed_over = std::mem::take(&mut queue.handed_over);
             self.latest = queue.latest.unwrap_or(self.latest);
             drop(queue);
             let began = Instant::now();
             match self.commit(&changes, closing) {
                 Ok(()) => {
+                    self.shared.counts.changes_settled.fetch_add(handed_over, Ordering::Relaxed);
                     if closing {
                         return;
                     }
@@ -255,7 +263,10 @@ impl Task {
                     if closing {
                         return;
                     }
-                    self.shared.lock().put_back(changes);
+                    let mut queue = self.shared.lock();
+                    queue.put_back(changes);
+                    queue.handed_over += handed_over;
+                    drop(queue);
                     self.shared.pause(began + retry, false);
                     retry = (retry * 2).min(LAST_RETRY);
                 }
