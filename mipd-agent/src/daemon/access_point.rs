@@ -37,6 +37,7 @@ use crate::{
     wire::{
         advertisement,
         arp::ArpPacket,
+        dhcp::SERVER_PORT,
         frame::{self, IcmpPacket, Link},
         types::{HomeAddress, HomeAgentAddress},
     },
@@ -320,7 +321,10 @@ impl AccessPoint {
     /// An advertisement on the uplink.
     pub fn handle_frame(&mut self, now: Now, frame: &Frame, context: &mut Context<'_>) {
         let Ok((link, icmp)) = frame::parse_icmp(&frame.bytes) else {
-            self.counters.malformed += 1;
+            match frame::parse_udp(&frame.bytes, frame.checksum_verified) {
+                Ok((_, udp)) if udp.source_port == SERVER_PORT => self.overhear_lease(now, udp.payload, context),
+                _ => self.counters.malformed += 1,
+            }
             return;
         };
         let mut actions = Vec::new();

@@ -19,7 +19,7 @@ use crate::{
     wire::{
         dhcp::{
             CLIENT_PORT, ClientMessage, SERVER_PORT,
-            relay::{Relay, Verdict},
+            relay::{Answer, Relay, Verdict},
         },
         frame::{self, Link},
         ip::Datagram,
@@ -139,6 +139,16 @@ impl AccessPoint {
         if answer.verdict == Verdict::Refusal {
             tracing::info!(%client, %server, "the home network's DHCP server refuses the client its address");
             self.end_lease(now, client, context);
+        }
+    }
+
+    /// A server of this network answers a client, maybe one of ours.
+    pub(super) fn overhear_lease(&mut self, now: Now, payload: &[u8], context: &mut Context<'_>) {
+        let Ok(answer) = Answer::parse(payload) else { return };
+        if let (Verdict::Acknowledgement, Some(address)) = (answer.verdict, answer.given) {
+            let mut outcomes = Vec::new();
+            self.stations.take_lease(now.instant, answer.client_mac, address, &mut outcomes);
+            self.follow(now, outcomes, context);
         }
     }
 

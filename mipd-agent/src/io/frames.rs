@@ -31,7 +31,7 @@ use crate::{
 pub enum Want {
     /// UDP to port 434 and ICMP router solicitations: a mobility agent's access or home interface.
     AgentTraffic,
-    /// ICMP router advertisements: an access point's uplink.
+    /// ICMP router advertisements, and what DHCP servers answer to clients: an access point's uplink.
     Advertisements,
     /// IPv4 broadcasts: a home interface.
     Broadcasts,
@@ -176,6 +176,7 @@ fn filter(want: Want) -> Vec<SockFilter> {
     const LD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const LD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
     const LD_BYTE_X: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_IND) as u16;
+    const LD_WORD_X: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_IND) as u16;
     const LD_HALF_X: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_IND) as u16;
     const LDX_IHL: u16 = (libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH) as u16;
     const JEQ: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
@@ -210,16 +211,61 @@ fn filter(want: Want) -> Vec<SockFilter> {
         ],
         Want::Advertisements => vec![
             op(LD_HALF, 0, 0, ETHERNET - 2),
-            op(JEQ, 0, 7, libc::ETH_P_IP as u32),
+            op(JEQ, 0, 10, libc::ETH_P_IP as u32),
             op(LD_HALF, 0, 0, ETHERNET + 6),
-            op(JSET, 5, 0, 0x1fff),
+            op(JSET, 8, 0, 0x1fff),
             op(LDX_IHL, 0, 0, ETHERNET),
             op(LD_BYTE, 0, 0, ETHERNET + 9),
             op(JEQ, 0, 2, 1),
             op(LD_BYTE_X, 0, 0, ETHERNET),
-            op(JEQ, 1, 0, 9),
+            op(JEQ, 4, 3, 9),
+            op(JEQ, 0, 2, 17),
+            // Source and destination port at once: from a DHCP server to a client.
+            op(LD_WORD_X, 0, 0, ETHERNET),
+            op(JEQ, 1, 0, u32::from_be_bytes([0, 67, 0, 68])),
             op(RET, 0, 0, 0),
             op(RET, 0, 0, ACCEPT),
         ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, os::unix::net::UnixDatagram};
+
+    use socket2::SockRef;
+
+    use super::*;
+    use crate::wire::{
+        frame::{IcmpPacket, Link, emit_icmp, emit_udp},
+        ip::Datagram,
+    };
+
+    /// Has the kernel run the filter: a socket pair's filter sees a datagram from its first byte on.
+    fn passes(want: Want, frame: &[u8]) -> bool {
+        let (sender, receiver) = UnixDatagram::pair().unwrap();
+        SockRef::from(&receiver).attach_filter(&filter(want)).unwrap();
+        receiver.set_nonblocking(true).unwrap();
+        let _ = sender.send(frame);
+        receiver.recv(&mut [0; 2048]).is_ok()
+    }
+
+    #[test]
+    fn an_uplink_hears_advertisements_and_dhcp_servers_and_nothing_else() {
+        let (source, destination) = (Ipv4Addr::new(10, 2, 0, 1), Ipv4Addr::BROADCAST);
+        let link = Link { destination: MacAddress::BROADCAST, source: MacAddress([2, 0, 0, 0, 0, 1]) };
+        let udp = |source_port, destination_port| {
+            emit_udp(link, &Datagram { source, source_port, destination, destination_port, ttl: 64, payload: &[0; 40] })
+        };
+        let icmp =
+            |kind: u8| emit_icmp(link, &IcmpPacket { source, destination, ttl: 1, message: &[kind, 0, 0, 0, 0, 0] });
+        let heard = |frame: &[u8]| passes(Want::Advertisements, frame);
+        assert!(heard(&udp(67, 68)) && heard(&icmp(9)));
+        assert!(!heard(&udp(68, 67)) && !heard(&udp(67, 67)) && !heard(&icmp(10)));
+        let mut fragment = udp(67, 68);
+        fragment[21] = 1;
+        let mut other = udp(67, 68);
+        other[13] = 6;
+        assert!(!heard(&fragment) && !heard(&other) && !heard(&udp(67, 68)[..20]));
     }
 }

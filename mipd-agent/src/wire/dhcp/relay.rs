@@ -94,6 +94,8 @@ pub struct Answer {
     /// The client can take packets to this address: the one that it uses (`ciaddr`), or is given (`yiaddr`) without having
     /// asked for a broadcast. `None`: only broadcasts (RFC 2131 §4.1).
     pub reachable_at: Option<Ipv4Addr>,
+    /// The address that the client is given (`yiaddr`).
+    pub given: Option<Ipv4Addr>,
     /// The message as it goes to the client: without what the relay agent had added (RFC 3046 §2.1).
     pub message: Vec<u8>,
 }
@@ -131,6 +133,7 @@ impl Answer {
             relay: relay_address(fixed),
             client_mac: client_mac(fixed),
             transaction: transaction(fixed),
+            given,
             reachable_at: unicast.filter(|_| verdict != Verdict::Refusal),
             message,
         })
