@@ -106,10 +106,9 @@ impl Registrar {
         let Some(&Registration { agent, care_of_address, home_agent, mode, .. }) = client.registration() else {
             return;
         };
-        if client.pace.earliest() <= now.instant {
-            let plan = Plan { agent, care_of_address, home_agent, mode, lifetime: Lifetime::DEREGISTER };
-            self.send(now, client, plan, actions);
-        }
+        // The last request of this stay, so it need not wait for the pace of the others.
+        let plan = Plan { agent, care_of_address, home_agent, mode, lifetime: Lifetime::DEREGISTER };
+        self.send(now, client, plan, actions);
     }
 
     /// A visitor sent from another foreign address than its own. Whether it keeps its own: a stray packet of another interface

@@ -269,6 +269,18 @@ fn a_visitor_that_gives_its_address_up_is_deregistered_at_its_care_of_address() 
 }
 
 #[test]
+fn an_address_given_up_right_after_two_requests_is_deregistered_all_the_same() {
+    let mut scene = Scene::registered();
+    scene.agent([ForeignAgentInfo { reboots: 1, ..foreign_agent() }]);
+    scene.advance(milliseconds(1));
+    scene.accept();
+    let requests = scene.requests.len();
+    assert_eq!(requests, 2);
+    scene.event(Event::Surrendered { mac: CLIENT });
+    assert_eq!((scene.requests.len(), scene.last_request().lifetime), (requests + 1, Lifetime::DEREGISTER));
+}
+
+#[test]
 fn one_that_was_never_registered_gives_its_address_up_in_silence() {
     let mut scene = Scene::new();
     scene.visit();
