@@ -1,4 +1,10 @@
 //! The access point: frames and events in, the proxy's actions out.
+//!
+//! * `apply`: what the proxy wants done to the data path, and said;
+//! * `discovery`: which agents there are.
+
+mod apply;
+mod discovery;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,13 +22,13 @@ use super::{
 };
 use crate::{
     control::report::StationSource,
-    dataplane::{Sighting, SightingKind, StationEntry},
-    io::{frames::Frame, raw_ip::RawSocket},
+    dataplane::{Sighting, SightingKind},
+    io::raw_ip::RawSocket,
     mobility::{
         counters::Count,
-        discovery::listener::{Agent, Listener, ListenerAction},
-        link::{InterfaceIndex, Path, Received, Transmit},
-        proxy::{Action, ClientRecord, Event, ForeignAgentInfo, HomeAgentOnLink, Proxy, StationState},
+        discovery::listener::Listener,
+        link::{InterfaceIndex, Received},
+        proxy::{ClientRecord, Event, Proxy, StationState},
         security::radius::Outcome,
         subnet_map::SubnetMap,
         time::{Instant, Now},
@@ -35,10 +41,7 @@ use crate::{
         roster::{Outcome as StationOutcome, Roster},
     },
     wire::{
-        advertisement,
-        arp::ArpPacket,
-        dhcp::SERVER_PORT,
-        frame::{self, IcmpPacket, Link},
+        frame::{self, Link},
         types::{HomeAddress, HomeAgentAddress},
     },
 };
@@ -220,7 +223,7 @@ impl AccessPoint {
                         self.follow(now, learned, context);
                     }
                 }
-                StationOutcome::ReportAgain(mac) => forget_seen(mac, context),
+                StationOutcome::ReportAgain(mac) => apply::forget_seen(mac, context),
                 StationOutcome::MemoryChanged(mac) => self.record_address(now, mac, context),
             }
         }
@@ -318,26 +321,6 @@ impl AccessPoint {
         self.apply(now, actions, context);
     }
 
-    /// An advertisement on the uplink.
-    pub fn handle_frame(&mut self, now: Now, frame: &Frame, context: &mut Context<'_>) {
-        let Ok((link, icmp)) = frame::parse_icmp(&frame.bytes) else {
-            match frame::parse_udp(&frame.bytes, frame.checksum_verified) {
-                Ok((_, udp)) if udp.source_port == SERVER_PORT => self.overhear_lease(now, udp.payload, context),
-                _ => self.counters.malformed += 1,
-            }
-            return;
-        };
-        let mut actions = Vec::new();
-        self.listener.handle_advertisement(now.instant, link.source, &icmp, &mut actions);
-        self.apply_discovery(now, actions, context);
-        let challenge = self.listener.agent(icmp.source).and_then(|agent| agent.advertisement.challenge.as_deref());
-        if let Some(challenge) = challenge {
-            let mut actions = Vec::new();
-            self.proxy.challenge_heard(now, icmp.source, challenge, &mut actions);
-            self.apply(now, actions, context);
-        }
-    }
-
     /// When [`Self::handle_timeout`] wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let activity = (!self.proxy.is_idle()).then_some(self.next_activity);
@@ -400,202 +383,4 @@ impl AccessPoint {
             self.counters.send_errors += 1;
         }
     }
-
-    fn apply_discovery(&mut self, now: Now, actions: Vec<ListenerAction>, context: &mut Context<'_>) {
-        let mut changed = false;
-        for action in actions {
-            match action {
-                ListenerAction::Solicit { icmp, destination } => self.solicit(&icmp, destination),
-                ListenerAction::AgentRebooted(address) => {
-                    tracing::info!(agent = %address, "agent rebooted");
-                    changed = true;
-                }
-                ListenerAction::AgentFound(address) => {
-                    tracing::info!(agent = %address, "agent found");
-                    changed = true;
-                }
-                ListenerAction::AgentLost(address) => {
-                    tracing::warn!(agent = %address, "agent lost");
-                    changed = true;
-                }
-                ListenerAction::AgentChanged(_) => changed = true,
-                ListenerAction::RegistrationRevoked { agent, home_address: address, busy } => {
-                    self.notice(now, Event::Dismissed { address, agent, busy }, context);
-                }
-            }
-        }
-        // After a move of the uplink another agent may be preferred, though nothing about the agents has changed.
-        let preferred = self.listener.foreign_agent().map(|agent| agent.address);
-        if changed || preferred != self.preferred_agent {
-            self.preferred_agent = preferred;
-            self.tell_agents(now, context);
-        }
-    }
-
-    fn tell_agents(&mut self, now: Now, context: &mut Context<'_>) {
-        // One that has fallen silent, but is still listed, may be on a link that the uplink has left.
-        let is_preferred = |agent: &&Agent| Some(agent.address) == self.preferred_agent;
-        let (preferred, others): (Vec<_>, Vec<_>) = self.listener.agents().iter().partition(is_preferred);
-        let others = others.into_iter().filter(|agent| !self.listener.is_overdue(agent, now.instant));
-        let foreign_agents = preferred.into_iter().chain(others).map(ForeignAgentInfo::from);
-        let foreign_agents: Vec<_> = foreign_agents.filter(ForeignAgentInfo::is_usable).collect();
-        let home_agents: Vec<_> = self
-            .listener
-            .agents()
-            .iter()
-            .filter(|agent| agent.advertisement.flags.home_agent)
-            .map(|agent| HomeAgentOnLink { address: HomeAgentAddress(agent.address), mac: agent.mac })
-            .collect();
-        self.own_home_agent = home_agent_of(self.address, self.own_home_agent, self.listener.agents());
-        // The gateway of this subnet is the agent on it; without one the virtual MAC leads nowhere here.
-        let gateway = home_agents.first().map(|agent| agent.mac).or(foreign_agents.first().map(|agent| agent.mac));
-        if let Err(error) = context.dataplane.set_gateway_mac(gateway) {
-            tracing::error!(%error, "cannot tell the programs the gateway");
-        }
-        let mut actions = Vec::new();
-        self.proxy.agents_changed(now, foreign_agents, home_agents, &mut actions);
-        self.apply(now, actions, context);
-    }
-
-    fn solicit(&mut self, icmp: &[u8], destination: Ipv4Addr) {
-        let Some(mac) = frame::group_mac(destination) else { return };
-        let packet = IcmpPacket { source: self.address, destination, ttl: advertisement::TTL, message: icmp };
-        let bytes = frame::emit_icmp(Link { destination: mac, source: self.uplink.mac }, &packet);
-        self.send_on_uplink(&bytes);
-    }
-
-    fn send_on_uplink(&mut self, bytes: &[u8]) {
-        if let Err(error) = self.uplink.socket.send(bytes) {
-            tracing::debug!(%error, "cannot send on the uplink");
-            self.counters.send_errors += 1;
-        }
-    }
-
-    pub(super) fn send_on_radio(&mut self, interface: InterfaceIndex, bytes: &[u8]) {
-        let Some(radio) = self.radios.get(&interface) else { return };
-        if let Err(error) = radio.socket.send(bytes) {
-            tracing::debug!(interface = interface.0, %error, "cannot send on the radio");
-            self.counters.send_errors += 1;
-        }
-    }
-
-    fn send(&mut self, transmit: &Transmit) {
-        match transmit.path {
-            Path::Frame { destination, source, .. } => {
-                let link = Link { destination, source: source.unwrap_or(self.uplink.mac) };
-                self.send_on_uplink(&frame::emit_udp(link, &transmit.datagram()));
-            }
-            Path::Routed => {
-                // A proxy speaks as its client, whose address is not ours: there is no route to send by.
-                tracing::error!(destination = %transmit.destination, "a proxy's message without a link-layer path");
-                self.counters.send_errors += 1;
-            }
-        }
-    }
-
-    /// Does what the proxy wants done.
-    pub fn apply(&mut self, now: Now, actions: Vec<Action>, context: &mut Context<'_>) {
-        for action in actions {
-            match action {
-                Action::Send(transmit) => self.send(&transmit),
-                Action::SetStation { mac, station, interface } => {
-                    self.stations.serve(mac);
-                    self.set_station(mac, station, interface, context);
-                }
-                Action::RemoveStation { mac } => {
-                    self.stations.release(now.instant, mac);
-                    tracing::info!(client = %mac, "station forgotten");
-                    if let Err(error) = context.dataplane.remove_station(mac) {
-                        tracing::error!(client = %mac, %error, "cannot remove the station from the data path");
-                    }
-                }
-                Action::ReleaseHeld { mac } => {
-                    let held = self.hold.release(mac);
-                    self.proxy.held_released(now, mac, held.len());
-                    for bytes in held {
-                        self.give_back(&bytes, context);
-                    }
-                }
-                Action::AssociationsNeeded { home_address } => self.wanted_associations.push(home_address),
-                Action::DropHeld { mac } => {
-                    let dropped = self.hold.discard(mac);
-                    self.proxy.held_dropped(now, mac, dropped);
-                }
-                Action::ProbeAttachment { mac, interface, address, sender_address } => {
-                    let request = ArpPacket::request(MacAddress::VIRTUAL_GATEWAY, sender_address, address.0);
-                    let link = Link { destination: mac, source: MacAddress::VIRTUAL_GATEWAY };
-                    self.send_on_radio(interface, &request.emit(link));
-                }
-                Action::AnnounceOnUplink { mac, address } => {
-                    let packet = ArpPacket::gratuitous_reply(mac, address.0);
-                    self.send_on_uplink(&packet.emit(Link { destination: MacAddress::BROADCAST, source: mac }));
-                }
-                Action::TellClientGateway { mac, interface, client_address, gateway_address, gateway_mac } => {
-                    let request = ArpPacket::request(gateway_mac, gateway_address.0, client_address.0);
-                    self.send_on_radio(interface, &request.emit(Link { destination: mac, source: gateway_mac }));
-                }
-                Action::AddressInUse { mac, holder, address } => {
-                    tracing::warn!(client = %mac, %holder, address = %address.0, "not served: another client has its address");
-                }
-                Action::UpdateSwitches { mac } => self.send_on_uplink(&frame::layer_2_update(mac)),
-                Action::Solicit => self.listener.solicit(now.instant),
-                Action::ForgetSeen { mac } => forget_seen(mac, context),
-                Action::ClientChanged { mac } => {
-                    context.state.record(now, Table::Clients, &mac.0, |now| self.record(now, mac));
-                }
-            }
-        }
-    }
-
-    fn set_station(
-        &mut self,
-        mac: MacAddress,
-        station: StationState,
-        interface: InterfaceIndex,
-        context: &mut Context<'_>,
-    ) {
-        let radio = interface.0;
-        let entry = match station {
-            StationState::Local => StationEntry::Local { radio, awaited: false },
-            StationState::Awaited => StationEntry::Local { radio, awaited: true },
-            StationState::Hold { home_address } => StationEntry::Hold { home_address: home_address.0, radio },
-            StationState::Forward { home_address, agent_mac, wrapped_for, home_agent } => StationEntry::Forward {
-                home_address: home_address.0,
-                agent_mac,
-                wrapped_for,
-                broadcasts_from: self.broadcast.then_some(home_agent.0),
-                radio,
-            },
-        };
-        tracing::info!(client = %mac, ?station, "station");
-        if let Err(error) = context.dataplane.set_station(mac, entry) {
-            tracing::error!(client = %mac, %error, "cannot carry the station's packets");
-            self.counters.stations_refused += 1;
-            return;
-        }
-        // The program answers ARP from now on: what waited for that goes through it again.
-        for bytes in self.hold.release_arp(mac) {
-            self.give_back(&bytes, context);
-        }
-    }
-}
-
-fn forget_seen(mac: MacAddress, context: &mut Context<'_>) {
-    if let Err(error) = context.dataplane.forget_seen(mac) {
-        tracing::warn!(client = %mac, %error, "cannot have the station reported again");
-    }
-}
-
-/// The home agent of the subnet in which `own` is: the one that it was as long as it is heard, so that two do not take turns.
-/// Which subnet an agent serves is only known if it says its prefix (RFC 5944 §2.1.2).
-fn home_agent_of(own: Ipv4Addr, former: Option<(Ipv4Addr, Ipv4Net)>, agents: &[Agent]) -> Option<(Ipv4Addr, Ipv4Net)> {
-    let heard = || {
-        let home_agents = agents.iter().filter(|agent| agent.advertisement.flags.home_agent);
-        home_agents.flat_map(|agent| {
-            let prefixes = agent.advertisement.prefixes();
-            let serving = prefixes.into_iter().filter(move |prefix| prefix.contains(&own));
-            serving.filter(|prefix| prefix.contains(&agent.address)).map(|prefix| (agent.address, prefix))
-        })
-    };
-    former.filter(|former| heard().any(|candidate| candidate == *former)).or_else(|| heard().next())
 }
