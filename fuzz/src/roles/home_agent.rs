@@ -66,6 +66,7 @@ fn config() -> Config {
         revocation: true,
         udp_tunnel: Some(UdpTunnelling { forced: true, keepalive: Duration::from_secs(110) }),
         answers_probes: true,
+        answers_unicast_probes: true,
         proxies: Some(vec!["10.2.0.0/24".parse().expect("a range")]),
         identities: [(Nai::new("user0@realm").expect("a name"), home_address(0))].into(),
         reverse_tunnel: ReverseTunnel::Offered,

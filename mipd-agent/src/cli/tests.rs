@@ -293,7 +293,7 @@ fn unload_forgets_what_is_remembered_if_told_so_but_no_keys() {
 #[test]
 fn offline_check_explains_whom_a_home_agent_lets_in_besides_its_clients() {
     let home_agent = "[home-agent]\nallowed-proxies = [\"10.2.0.0/24\", \"10.3.0.5\"]\nanswer-broadcast-probes = false\n\
-                      mss-clamp = false\nidentities = [{ nai = \"a@b\", home-address = \"10.1.0.9\" }]\n";
+                      answer-unicast-probes = true\nmss-clamp = false\nidentities = [{ nai = \"a@b\", home-address = \"10.1.0.9\" }]\n";
     let (_directory, file) = written(&CONFIG.replace("[home-agent]\n", home_agent));
     let outcome = mipd(&Recorder::default(), &["check", "--offline", "--config", file.to_str().unwrap()]);
     let outcome = outcome.exited(0);
@@ -301,6 +301,7 @@ fn offline_check_explains_whom_a_home_agent_lets_in_besides_its_clients() {
         "  lets proxies in 10.2.0.0/24, 10.3.0.5 register clients by their own key\n",
         "  knows the home addresses of 1 clients by their names\n",
         "  is not found by requests to a broadcast address\n",
+        "  tells strangers that ask its own address, too, that it is a home agent\n",
         "  leaves TCP to find out by ICMP how large a packet the tunnels take\n",
     ] {
         assert!(outcome.output.contains(line), "{line}: {}", outcome.output);

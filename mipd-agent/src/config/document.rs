@@ -209,6 +209,8 @@ pub(super) struct HomeAgentSection {
     pub revocation: bool,
     #[serde(default = "yes")]
     pub answer_broadcast_probes: bool,
+    #[serde(default)]
+    pub answer_unicast_probes: bool,
     #[serde(default = "yes")]
     pub mss_clamp: bool,
     pub allowed_proxies: Option<Vec<AddressRange>>,

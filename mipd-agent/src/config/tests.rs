@@ -415,6 +415,7 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(home_agent.advertisement_interval, Duration::from_secs(3));
     assert_eq!(home_agent.reverse_tunnel, ReverseTunnel::Offered);
     assert!(home_agent.revocation && home_agent.answer_broadcast_probes && home_agent.mss_clamp);
+    assert!(!home_agent.answer_unicast_probes);
     assert_eq!((home_agent.allowed_proxies, home_agent.identities.len()), (None, 0));
     assert_eq!(home_agent.subnets[0].routes, None);
     let fitting = |prefix: &str, has_link| HomeRoutes::fitting(prefix.parse().unwrap(), has_link);

@@ -308,6 +308,7 @@ impl Plan {
             foreign_home: Arc::clone(&self.foreign_home),
             revocation: settings.revocation,
             answers_probes: settings.answer_broadcast_probes,
+            answers_unicast_probes: settings.answer_unicast_probes,
             proxies: settings.allowed_proxies.clone(),
             identities: settings.identities.clone(),
             encapsulations: settings.encapsulations,

@@ -111,6 +111,9 @@ fn home_agent(config: &Config, role: &HomeAgent) -> String {
     if !role.answer_broadcast_probes {
         lines.push("is not found by requests to a broadcast address".to_owned());
     }
+    if role.answer_unicast_probes {
+        lines.push("tells strangers that ask its own address, too, that it is a home agent".to_owned());
+    }
     lines.extend(without_mss_clamp(role.mss_clamp));
     section(&format!("Home agent {}", role.address), lines)
 }

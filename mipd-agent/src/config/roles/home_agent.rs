@@ -59,6 +59,8 @@ pub struct HomeAgent {
     pub revocation: bool,
     /// Whether anybody may find the home agent by a request to a subnet's broadcast address.
     pub answer_broadcast_probes: bool,
+    /// Whether strangers get the same answer from its own address, where RFC 5944 §3.8.2.1 wants silence.
+    pub answer_unicast_probes: bool,
     /// Whether TCP connections through tunnels are told to use smaller segments, where packets must be.
     pub mss_clamp: bool,
     /// Proxies that may register by their own authentication alone; `None` = there are none.
@@ -156,6 +158,7 @@ pub(in crate::config) fn validate(
         udp_keepalive,
         revocation: section.revocation,
         answer_broadcast_probes: section.answer_broadcast_probes,
+        answer_unicast_probes: section.answer_unicast_probes,
         mss_clamp: section.mss_clamp,
         broadcast: section.broadcast,
         allowed_proxies: section.allowed_proxies,

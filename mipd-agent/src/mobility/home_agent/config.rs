@@ -63,6 +63,9 @@ pub struct Config {
     pub identities: BTreeMap<Nai, HomeAddress>,
     /// Whether to answer requests to a group address with code 136 even if the sender shares no association with us.
     pub answers_probes: bool,
+    /// Whether to answer strangers so at our own address, too, against RFC 5944 §3.8.2.1: access points that watch home agents
+    /// reach no other where routers do not forward directed broadcasts.
+    pub answers_unicast_probes: bool,
     /// Whether to refuse requests with the reserved bits r and x (code 134), which RFC 5944 §3.3 says are ignored.
     pub strict_flags: bool,
     /// Keys shared with clients.
@@ -93,6 +96,7 @@ impl Config {
             proxies: None,
             identities: BTreeMap::new(),
             answers_probes: true,
+            answers_unicast_probes: false,
             strict_flags: false,
             mobile_home: Arc::default(),
             foreign_home: Arc::default(),

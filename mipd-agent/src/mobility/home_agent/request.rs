@@ -88,7 +88,7 @@ impl<'k> Examination<'k, '_> {
             by_proxy: false,
         };
         if primary.is_none() && !self.is_proxys_own() {
-            return Err(if self.is_probe() {
+            return Err(if self.is_probe() || self.config.answers_unicast_probes {
                 Refused::of(Verdict::Probe(signers))
             } else {
                 Refused {

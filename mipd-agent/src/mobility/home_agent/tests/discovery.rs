@@ -72,6 +72,16 @@ fn strangers_get_ten_answers_a_second_together() {
 }
 
 #[test]
+fn strangers_get_the_same_answers_from_our_own_address_where_that_is_switched_on() {
+    let mut bench = Bench::new(Config { answers_unicast_probes: true, ..config() });
+    let message = probe(bench.now());
+    let received = through_foreign_agent(&message);
+    assert_eq!(denied(&bench.receive(&received)), ReplyCode::HA_UNKNOWN_AGENT);
+    let answered = (1..100).filter(|_| !bench.receive(&received).is_empty()).count();
+    assert_eq!(answered, 9, "ten a second together");
+}
+
+#[test]
 fn strangers_get_no_answer_from_our_own_address_nor_where_it_is_switched_off() {
     let mut bench = Bench::new(config());
     let message = probe(bench.now());
