@@ -154,9 +154,10 @@ impl AccessPoint {
 
     /// The visitor's address is not its own any more.
     fn end_lease(&mut self, now: Now, client: MacAddress, context: &mut Context<'_>) {
+        let Some(address) = self.proxy.home_address(client) else { return };
         self.notice(now, Event::Surrendered { mac: client }, context);
         let mut outcomes = Vec::new();
-        self.stations.forget_address(client, &mut outcomes);
+        self.stations.surrender(now.instant, client, address.0, &mut outcomes);
         self.follow(now, outcomes, context);
     }
 }

@@ -32,7 +32,7 @@ use crate::mobility::{
     time::Instant,
 };
 
-/// For so long after a disassociation a frame may be a late one.
+/// For so long after a disassociation, or after an address was given up, a frame may be a late one.
 const LATE: Duration = Duration::from_secs(3);
 
 counters! {
@@ -43,7 +43,7 @@ counters! {
         not_in_charge: "associations and disassociations told by another source than the one in charge, ignored";
         outdated: "disassociations from a radio that the station is not behind any more, ignored";
         absent: "stations that were not on the list of a source that can be reached again";
-        late_frames: "stations that were noticed by a frame right after their disassociation, ignored";
+        late_frames: "stations that were noticed by a frame right after their disassociation, or by the address that they had just given up, ignored";
         leases: "addresses learned from a DHCP server's acknowledgement";
         forgotten: "stations dropped from the list of those noticed, to make room";
         senseless: "notices with a group address as station, or of an address that no station can have, ignored";
@@ -78,13 +78,24 @@ pub struct Station {
     associated_by: Option<Source>,
     /// The address that it was last seen to use, this time.
     address: Option<Ipv4Addr>,
+    /// The address that it has given up, and when.
+    surrendered: Option<(Ipv4Addr, Instant)>,
     left: Option<Instant>,
 }
 
 impl Station {
     fn new(now: Instant, interface: InterfaceIndex, source: Source) -> Self {
         let told = 1 << source as u8;
-        Self { interface, noticed_by: source, since: now, told, associated_by: None, address: None, left: None }
+        Self {
+            interface,
+            noticed_by: source,
+            since: now,
+            told,
+            associated_by: None,
+            address: None,
+            surrendered: None,
+            left: None,
+        }
     }
 
     /// All sources that have told of it, the first one first.
@@ -165,10 +176,12 @@ impl Roster {
         self.use_address(now, station.interface, Source::Dhcp, mac, address, out);
     }
 
-    /// A station does not use the address any more that it was seen with, and is not expected to come back with it.
-    pub fn forget_address(&mut self, mac: MacAddress, out: &mut Vec<Outcome>) {
+    /// A station has given up its address, and is not expected to come back with it. For a moment it may still speak by it, if
+    /// only to say that nobody there listens.
+    pub fn surrender(&mut self, now: Instant, mac: MacAddress, address: Ipv4Addr, out: &mut Vec<Outcome>) {
         if let Some(station) = self.stations.get_mut(&mac) {
             station.address = None;
+            station.surrendered = Some((address, now));
         }
         if self.memory.forget(mac) {
             out.push(Outcome::MemoryChanged(mac));
@@ -366,17 +379,25 @@ impl Roster {
         if mac.is_multicast() || !is_host_address(address) {
             self.counters.senseless += 1;
         } else {
-            let left = self.stations.get(&mac).filter(|station| station.interface == interface);
-            let left = left.and_then(|station| station.left);
+            let known = self.stations.get(&mac).copied().filter(|station| station.interface == interface);
+            let left = known.and_then(|station| station.left);
             if left.is_some_and(|left| now.since(left) < LATE) && self.in_charge(interface).is_some() {
                 self.counters.late_frames += 1;
                 self.learn(now, mac, address, out);
                 out.push(Outcome::ReportAgain(mac));
                 return;
             }
+            // A claim is meant.
+            let surrendered = known.and_then(|station| station.surrendered).filter(|_| source != Source::Dhcp);
+            if surrendered.is_some_and(|(former, since)| former == address && now.since(since) < LATE) {
+                self.counters.late_frames += 1;
+                out.push(Outcome::ReportAgain(mac));
+                return;
+            }
             self.arrive(now, interface, source, mac);
             if let Some(station) = self.stations.get_mut(&mac) {
                 station.address = Some(address);
+                station.surrendered = None;
             }
         }
         let is_local = self.own_subnets.iter().any(|subnet| subnet.contains(&address));

@@ -319,9 +319,24 @@ fn an_address_given_up_is_not_what_the_station_comes_back_with() {
     let mut scene = Scene::new();
     scene.uses(RADIO, CLIENT, ADDRESS);
     let mut out = Vec::new();
-    scene.roster.forget_address(CLIENT, &mut out);
+    scene.roster.surrender(scene.now, CLIENT, ADDRESS, &mut out);
     assert_eq!(out, [Outcome::MemoryChanged(CLIENT)]);
     assert_eq!(scene.tell(Hostapd, RADIO, News::Associated(CLIENT)), []);
-    scene.roster.forget_address(CLIENT, &mut out);
+    scene.roster.surrender(scene.now, CLIENT, ADDRESS, &mut out);
     assert_eq!(out.len(), 1);
+}
+
+#[test]
+fn a_frame_by_an_address_that_was_just_given_up_is_a_late_one_and_a_new_claim_to_it_is_not() {
+    let mut scene = Scene::new();
+    scene.uses(RADIO, CLIENT, ADDRESS);
+    scene.roster.surrender(scene.now, CLIENT, ADDRESS, &mut Vec::new());
+    let used = News::Used { mac: CLIENT, address: ADDRESS };
+    assert_eq!(scene.outcomes(FirstPacket, RADIO, used.clone()), [Outcome::ReportAgain(CLIENT)]);
+    let claimed = scene.tell(Source::Dhcp, RADIO, used);
+    assert_eq!(claimed, [Event::Claimed { interface: RADIO, mac: CLIENT, address: ADDRESS }]);
+    assert_eq!(scene.uses(RADIO, CLIENT, ADDRESS), [visitor(RADIO)], "it has it again");
+    scene.roster.surrender(scene.now, CLIENT, ADDRESS, &mut Vec::new());
+    scene.now = scene.now + LATE;
+    assert_eq!(scene.uses(RADIO, CLIENT, ADDRESS), [visitor(RADIO)], "whoever goes on using it has it");
 }
