@@ -28,7 +28,7 @@ use mipd_agent::dataplane::{
     },
     unload,
 };
-use mipd_common::mac::MacAddress;
+use mipd_common::{mac::MacAddress, maps::SCHEMA};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
@@ -235,6 +235,11 @@ impl Router {
     fn unload(&self) {
         let _none_runs = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         unload(&self.bpffs, &self.state).unwrap();
+    }
+
+    /// Where this version of the agent pins.
+    fn pins(&self) -> PathBuf {
+        self.bpffs.join(format!("v{SCHEMA}"))
     }
 
     fn inspect(&self) -> Inspection {
@@ -784,6 +789,27 @@ fn a_restarted_agent_adopts_and_removes_only_what_nobody_claims() {
         assert_eq!(data_plane.remove_unclaimed().unwrap(), 2);
         assert!(data_plane.tunnels().is_empty());
         assert_eq!(sh("ip route show table 434"), "");
+    });
+}
+
+#[test]
+fn what_an_agent_with_other_maps_has_left_makes_way() {
+    in_namespaces(|router| async move {
+        let before = router.snapshot();
+        let data_plane = DataPlane::start(router.settings()).unwrap();
+        let attached =
+            |data_plane: &DataPlane| data_plane.interfaces().iter().map(|it| it.attached).collect::<Vec<_>>();
+        let as_wanted = attached(&data_plane);
+        stop(data_plane);
+        fs::rename(router.pins(), router.bpffs.join("v0")).unwrap();
+
+        let data_plane = DataPlane::start(router.settings()).unwrap();
+        assert!(!data_plane.adopted());
+        assert_eq!(attached(&data_plane), as_wanted);
+        assert_eq!(sorted(&router.bpffs), [router.pins()]);
+        stop(data_plane);
+        router.unload();
+        assert_same(&router.snapshot(), &before);
     });
 }
 
@@ -1390,8 +1416,8 @@ fn unload_finishes_what_others_have_begun() {
         sh("ip link del mip-home");
         sh("ip rule del priority 434");
         sh("ip route flush table 434");
-        fs::remove_file(router.bpffs.join("v3/links/router_xdp-core")).unwrap();
-        fs::remove_file(router.bpffs.join("v3/SLOTS")).unwrap();
+        fs::remove_file(router.pins().join("links/router_xdp-core")).unwrap();
+        fs::remove_file(router.pins().join("SLOTS")).unwrap();
         assert!(Inspection::open(&router.bpffs).err().unwrap().to_string().contains("SLOTS"));
         router.unload();
         fs::remove_dir(&router.state).unwrap();

@@ -24,7 +24,7 @@
 //! | `COUNTERS` | per-CPU array | [`counter_row`] | [`Counters`] | programs |
 
 /// Version of this layout. Pins live in a directory of this name, so an agent never adopts maps it cannot read.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// An IPv4 address, network byte order.
 pub type Address = [u8; 4];

@@ -315,7 +315,7 @@ pub(super) fn foreign_xdp(link: &Link) -> DataPlaneError {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, thread};
+    use std::thread;
 
     use aya::programs::TcAttachType;
     use nix::{
@@ -371,7 +371,7 @@ mod tests {
             remove_filter(&link.name, "router_ingress", false);
             assert_eq!(netlink.filters(link.index).unwrap(), []);
             netlink.delete_clsact(link.index).unwrap();
-            assert_eq!(fs::read_dir(settings.bpffs_dir.join("v3/links")).unwrap().count(), 0);
+            assert_eq!(pins.links().unwrap(), []);
         };
         if let Err(panic) = thread::spawn(test).join() {
             std::panic::resume_unwind(panic);

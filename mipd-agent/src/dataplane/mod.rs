@@ -177,12 +177,12 @@ impl DataPlane {
         let pins = Pins::new(&settings.bpffs_dir);
         pins.create(&mut journal)?;
         let locks = [state_lock, checks::lock(&settings.bpffs_dir)?];
-        if journal.is_new() {
-            // Pins of a namespace or boot that is gone.
+        let adopted = !journal.is_new() && pins.exist();
+        if !adopted {
+            // Pins of a namespace or boot that is gone, or of another layout of the maps.
             Pins::clear(&settings.bpffs_dir)?;
             pins.create(&mut journal)?;
         }
-        let adopted = pins.exist();
         let (bpffs_dir, state_dir) = (settings.bpffs_dir.clone(), settings.state_dir.clone());
         Self::bring_up(settings, netlink, journal, pins, adopted, locks).inspect_err(|_| {
             if !adopted && let Err(error) = unload::undo(&bpffs_dir, &state_dir) {

@@ -159,6 +159,6 @@ mod tests {
     #[test]
     fn link_names_have_no_dots() {
         let pins = Pins::new(Path::new("/sys/fs/bpf/mipd"));
-        assert_eq!(pins.link("router_xdp", "eth0.100"), Path::new("/sys/fs/bpf/mipd/v3/links/router_xdp-eth0%100"));
+        assert_eq!(pins.link("router_xdp", "eth0.100"), Path::new("/sys/fs/bpf/mipd/v4/links/router_xdp-eth0%100"));
     }
 }

@@ -26,7 +26,7 @@ fn bound(router: &Router) -> Vec<(Ipv4Addr, Option<Ipv4Addr>)> {
 
 /// Entries of a map as the kernel counts them.
 fn size(router: &Router, map: &str) -> u32 {
-    aya::maps::MapInfo::from_pin(router.bpffs.join("v3").join(map)).unwrap().max_entries()
+    aya::maps::MapInfo::from_pin(router.pins().join(map)).unwrap().max_entries()
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn bindings_follow_when_their_subnet_becomes_sparse_or_dense_or_one_of_many() {
         data_plane.remove_binding(FAR_CLIENT).unwrap();
         assert_eq!(bound(&router), both[..1]);
         // What was set aside for the moves is gone.
-        let pins = std::fs::read_dir(router.bpffs.join("v3")).unwrap();
+        let pins = std::fs::read_dir(router.pins()).unwrap();
         let names = pins.map(|pin| pin.unwrap().file_name().into_string().unwrap());
         assert_eq!(names.filter(|name| name.ends_with("_old")).collect::<Vec<_>>(), [""; 0]);
     });
@@ -93,7 +93,7 @@ fn bindings_follow_when_their_subnet_becomes_sparse_or_dense_or_one_of_many() {
 fn a_move_that_was_interrupted_is_begun_again_or_finished() {
     in_namespaces(|router| async move {
         let larger = changed(&router, |home| home.subnets.push(home_subnet("10.64.0.0/16")));
-        let pins = router.bpffs.join("v3");
+        let pins = router.pins();
         let group = ["SLOTS", "BINDINGS", "HOME_PREFIXES", "HOME_SUBNETS"];
         let mut data_plane = DataPlane::start(router.settings()).unwrap();
         data_plane.install_binding(&binding(CLIENT, FAR_AGENT)).unwrap();
