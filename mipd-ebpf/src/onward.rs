@@ -133,13 +133,16 @@ impl<'a> Step<'a> {
             return Err(Refusal::Drop(Counter::DroppedShort));
         }
         let tunnel = maps::tunnel(id).ok_or(Refusal::Slow(Counter::SlowUnresolved))?;
-        if self.origin == Origin::VisitorAway {
-            check_path(hook, interface, carried, tunnel)?;
-            return Ok(Plan::encapsulate(Counter::ReverseEncapsulated, carried, tunnel));
+        let back = self.origin == Origin::VisitorAway;
+        if !back {
+            check(carried, tunnel)?;
         }
-        check(carried, tunnel)?;
         check_path(hook, interface, carried, tunnel)?;
-        Ok(Plan::to_away_client(carried, tunnel))
+        Ok(if back {
+            Plan::encapsulate(Counter::ReverseEncapsulated, carried, tunnel)
+        } else {
+            Plan::to_away_client(carried, tunnel)
+        })
     }
 
     /// What the program cannot do, the kernel does, for `reason`. XDP leaves everything to TC.

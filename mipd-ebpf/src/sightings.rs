@@ -7,57 +7,37 @@ use crate::maps::{EVENTS, SEEN};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// When the same sighting (station, address, interface) is told again.
+/// When something is told again of the same station.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Again {
-    /// Not while it is remembered.
+    /// The same (address, interface) not while it is remembered, anything else at once.
     Never,
-    /// After a second.
+    /// The same after a second, anything else at once.
     AfterOneSecond,
+    /// Whatever it is after a second.
+    OnceASecond,
 }
 
 /// Tells the agent, unless it has just been told. The address is in memory order.
 #[inline(always)]
 pub fn report(mac: Mac, address: u32, ifindex: u32, kind: u16, again: Again) {
-    let address_bytes = address.to_ne_bytes();
-    // SAFETY: plain helper call.
-    let now = unsafe { bpf_ktime_get_ns() };
-    if let Some(seen) = SEEN.get_ptr_mut(mac) {
-        // SAFETY: elements are pre-allocated, so the memory stays; a lost update repeats an event.
-        let seen = unsafe { &mut *seen };
-        if crate::bytes::address(&seen.address) == address && seen.ifindex == ifindex {
-            if again == Again::Never || now.wrapping_sub(seen.reported) < SECOND {
-                return;
-            }
-            seen.reported = now;
-            send(mac, address_bytes, ifindex, kind);
-            return;
-        }
-    }
-    let _ = SEEN.insert(mac, Seen { address: address_bytes, ifindex, reported: now }, 0);
-    send(mac, address_bytes, ifindex, kind);
-}
-
-/// Tells the agent that a known visitor uses another foreign address than its own: at most once per second, whatever it uses.
-#[inline(always)]
-pub fn report_other(mac: Mac, address: u32, ifindex: u32) {
     // SAFETY: plain helper call.
     let now = unsafe { bpf_ktime_get_ns() };
     let seen = Seen { address: address.to_ne_bytes(), ifindex, reported: now };
-    match SEEN.get_ptr_mut(mac) {
-        Some(known) => {
-            // SAFETY: elements are pre-allocated, so the memory stays; a lost update repeats an event.
-            let known = unsafe { &mut *known };
-            if now.wrapping_sub(known.reported) < SECOND {
+    if let Some(known) = SEEN.get_ptr_mut(mac) {
+        // SAFETY: elements are pre-allocated, so the memory stays; a lost update repeats an event.
+        let known = unsafe { &mut *known };
+        let same = crate::bytes::address(&known.address) == address && known.ifindex == ifindex;
+        if same || again == Again::OnceASecond {
+            if again == Again::Never || now.wrapping_sub(known.reported) < SECOND {
                 return;
             }
             *known = seen;
-        }
-        None => {
-            let _ = SEEN.insert(mac, seen, 0);
+            return send(mac, seen.address, ifindex, kind);
         }
     }
-    send(mac, address.to_ne_bytes(), ifindex, station_event::VISITOR);
+    let _ = SEEN.insert(mac, seen, 0);
+    send(mac, seen.address, ifindex, kind);
 }
 
 /// Remembers which radio a station is behind, for the frames that the agent will put back, without telling anybody.

@@ -33,7 +33,8 @@ pub fn decide(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, station: &Station) 
     }
     if sender != 0 && sender != address(&station.home_address) {
         if !is_no_host(sender) && !is_link_local(sender) {
-            sightings::report_other(ethernet.mac::<6>(), sender, hook.ifindex());
+            // At most once a second, however many addresses it tries.
+            sightings::report(ethernet.mac::<6>(), sender, hook.ifindex(), station_event::VISITOR, Again::OnceASecond);
         }
         return Verdict::drop(Counter::DroppedSpoofed);
     }

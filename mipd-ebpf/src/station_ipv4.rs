@@ -143,7 +143,8 @@ fn not_its_own(hook: Tc, ethernet: BytesMut<ETHERNET_LENGTH>, packet: Ipv4<'_>, 
         return radio::bridge(ethernet);
     }
     if !is_no_host(source) && !is_link_local(source) {
-        sightings::report_other(ethernet.mac::<6>(), source, hook.ifindex());
+        // At most once a second, however many addresses it tries.
+        sightings::report(ethernet.mac::<6>(), source, hook.ifindex(), station_event::VISITOR, Again::OnceASecond);
     }
     Verdict::drop(Counter::DroppedSpoofed)
 }
