@@ -11,10 +11,11 @@ pub struct IsolationWatch {
 }
 
 impl IsolationWatch {
-    /// Looks at each radio, and logs what is new. hostapd sets this whenever it starts.
-    pub fn look(&mut self, interfaces: &[InterfaceReport]) {
+    /// Looks at each radio among these interfaces, and logs what is new. hostapd sets this whenever it starts. It may take a
+    /// search through all processes, so only those are looked at that have changed.
+    pub fn look(&mut self, interfaces: impl IntoIterator<Item = InterfaceReport>) {
         for interface in interfaces {
-            let Some(isolation) = of(interface) else { continue };
+            let Some(isolation) = of(&interface) else { continue };
             if self.said.get(&interface.name) == Some(&isolation) {
                 continue;
             }

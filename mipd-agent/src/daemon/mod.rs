@@ -3,10 +3,11 @@
 //! * `plan`: what the configuration means on this machine, and the settings that it gives each part;
 //! * `inputs`: sockets as one stream of messages;
 //! * `router`: home agent and foreign agent; `broadcasts`: broadcasts of the home network, for clients that are away;
-//! * `access_point`: the proxy; `ports`: its interfaces, which come and go; `dhcp`: what its clients say to DHCP servers; `subnet_map`: the exchange with other access points;
-//! * `sources`: who tells of stations on the radios, besides the kernel programs;
+//! * `access_point`: the proxy; `ports`: its interfaces, which come and go; `dhcp`: what its clients say to DHCP servers;
+//!   `subnet_map`: the exchange with other access points;
+//! * `sources`: who tells of stations on the radios, besides the kernel programs; `isolation`: whether radios hide frames;
 //! * `radius`: security associations from servers;
-//! * [`report`]: the answers to `mipd show`;
+//! * [`report`], `trace`: the answers to `mipd show` and `mipd trace`;
 //! * `clock`, `error`.
 //!
 //! One thread does everything but the writing of the state store. It is woken by a message, the kernel programs,
@@ -139,7 +140,7 @@ impl Daemon {
             let reason = interface.reason.as_deref().unwrap_or("as wanted");
             tracing::info!(interface = interface.name, wanted, attached, reason, "attached");
         }
-        daemon.isolation.look(&daemon.dataplane.interfaces());
+        daemon.isolation.look(daemon.dataplane.interfaces());
         Ok(daemon)
     }
 
@@ -311,7 +312,7 @@ impl Daemon {
             (Event::PuntedFrame(bytes), Some(access_point)) => access_point.handle_punted(now, bytes, &mut context),
             (Event::InterfaceChanged { name }, access_point) => {
                 tracing::info!(interface = name, "interface changed");
-                self.isolation.look(&context.dataplane.interfaces());
+                self.isolation.look(context.dataplane.interfaces().into_iter().filter(|changed| changed.name == name));
                 if let Some(access_point) = access_point {
                     access_point.follow_interface(now, &name, &self.inputs, &mut context);
                 }

@@ -83,6 +83,16 @@ impl Teller {
         self.trouble = Some(trouble);
         self.tell(None).await
     }
+
+    /// It cannot be listened to any more, after it could (`reached`) or not.
+    async fn lose(&mut self, reached: bool, reason: String, counts: Vec<Count>) -> Result<(), Ended> {
+        self.counts = counts;
+        if !reached {
+            return self.complain(reason).await;
+        }
+        self.trouble = Some(reason);
+        self.tell(Some(News::Unreachable)).await
+    }
 }
 
 struct Ended;
@@ -109,14 +119,10 @@ async fn follow_hostapd(mut teller: Teller, peer: &Path, own: &Path) -> Result<s
         match HostapdSocket::connect(peer, own) {
             Ok(socket) => {
                 let (reached, reason) = converse(&mut teller, &socket, &mut counters).await?;
-                teller.counts = counters.iter().collect();
                 if reached {
                     pause = RETRY.start;
-                    teller.trouble = Some(reason);
-                    teller.tell(Some(News::Unreachable)).await?;
-                } else {
-                    teller.complain(reason).await?;
                 }
+                teller.lose(reached, reason, counters.iter().collect()).await?;
             }
             Err(error) => teller.complain(format!("{}: {error}", peer.display())).await?,
         }
@@ -188,13 +194,7 @@ async fn follow_nl80211(mut teller: Teller) -> Result<std::convert::Infallible, 
         match StationSocket::open() {
             Ok(socket) => {
                 let (reached, reason) = watch(&mut teller, socket, &mut counters).await?;
-                teller.counts = counters.iter().collect();
-                if reached {
-                    teller.trouble = Some(reason);
-                    teller.tell(Some(News::Unreachable)).await?;
-                } else {
-                    teller.complain(reason).await?;
-                }
+                teller.lose(reached, reason, counters.iter().collect()).await?;
             }
             Err(error) => teller.complain(error.to_string()).await?,
         }
