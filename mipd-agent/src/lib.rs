@@ -17,6 +17,8 @@ pub mod daemon;
 pub mod dataplane;
 #[cfg(feature = "daemon")]
 pub mod io;
+#[cfg(feature = "daemon")]
+mod linux;
 pub mod mobility;
 #[cfg(feature = "daemon")]
 pub mod state;

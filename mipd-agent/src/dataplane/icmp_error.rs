@@ -195,9 +195,7 @@ impl<'a> Quoted<'a> {
         header[2..4].copy_from_slice(&length.to_be_bytes());
         header[9] = protocol;
         header[16..20].copy_from_slice(&destination);
-        header[10..12].fill(0);
-        let checksum = checksum::internet(&[&header]);
-        header[10..12].copy_from_slice(&checksum.to_be_bytes());
+        checksum::seal_ipv4(&mut header);
         Some([&header, rest].concat())
     }
 

@@ -102,7 +102,6 @@ pub use self::{
     visitors::VisitorRoute,
 };
 
-pub(crate) use self::netlink::split_messages;
 use self::{
     attach::Attacher,
     binding_table::BindingTable,

@@ -13,10 +13,11 @@ use super::{
     devices::Devices,
     error::DataPlaneError,
     events::{Event, clear, watch},
-    netlink::{Link, PROTOCOL, split_messages},
+    netlink::{Link, PROTOCOL},
     routes::{read_neighbour, read_route},
     sysctl,
 };
+use crate::linux::split_messages;
 
 /// Multicast groups: interfaces, neighbours, IPv4 addresses, IPv4 routes.
 const GROUPS: [u32; 4] = [libc::RTNLGRP_LINK, libc::RTNLGRP_NEIGH, libc::RTNLGRP_IPV4_IFADDR, libc::RTNLGRP_IPV4_ROUTE];

@@ -18,6 +18,8 @@ use netlink_packet_route::{
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
+use crate::linux::split_messages;
+
 /// The protocol number ("who made this") on our routes, rules and neighbours. With it they are found again, by us and by
 /// `ip route show proto 143`, without any record of our own.
 pub const PROTOCOL: RouteProtocol = RouteProtocol::Other(143);
@@ -310,36 +312,5 @@ impl Netlink {
             RouteNetlinkMessage::DelAddress(message),
             0,
         )
-    }
-}
-
-/// Cuts a datagram from the kernel into its messages.
-pub(crate) fn split_messages(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let length = u32::from_ne_bytes(bytes.first_chunk().copied()?) as usize;
-        if length < 16 || length > bytes.len() {
-            return None;
-        }
-        let (message, rest) = bytes.split_at(length);
-        bytes = rest.get(length.next_multiple_of(4) - length..).unwrap_or_default();
-        Some(message)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::split_messages;
-
-    #[test]
-    fn a_datagram_is_cut_at_aligned_lengths_and_garbage_ends_it() {
-        let mut bytes = Vec::new();
-        for (length, fill) in [(18u32, 1u8), (16, 2), (3, 3)] {
-            let start = bytes.len();
-            bytes.extend_from_slice(&length.to_ne_bytes());
-            bytes.resize(start + (length.max(4) as usize).next_multiple_of(4), fill);
-        }
-        let lengths: Vec<_> = split_messages(&bytes).map(<[u8]>::len).collect();
-        assert_eq!(lengths, [18, 16]);
-        assert_eq!(split_messages(&[1, 2]).count(), 0);
     }
 }

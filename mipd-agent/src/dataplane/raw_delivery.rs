@@ -5,10 +5,13 @@
 use std::{io, net::Ipv4Addr};
 
 use mipd_common::{mac::MacAddress, maps::Visitor};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 use super::{error::DataPlaneError, netlink::Link, tunnels::ethernet_header};
-use crate::wire::{checksum, frame};
+use crate::{
+    linux::link_address,
+    wire::{checksum, frame},
+};
 
 const HEADER: usize = 20;
 const DONT_FRAGMENT: u16 = 0x4000;
@@ -51,12 +54,17 @@ impl RawDelivery {
     /// Sends a broadcast or multicast out on a link of ours, as if its sender were there: unchanged.
     pub fn send_to_group(&self, link: &Link, destination: Ipv4Addr, packet: &[u8]) -> io::Result<()> {
         let mac = group_mac(destination);
-        self.0.send_to(&[&ethernet_header(mac, link.mac), packet].concat(), &link_address(link.index)).map(drop)
+        self.0
+            .send_to(
+                &[&ethernet_header(mac, link.mac), packet].concat(),
+                &link_address(link.index, frame::ETHERTYPE_IPV4),
+            )
+            .map(drop)
     }
 
     /// Sends a whole IPv4 packet to a visitor, in fragments if the link's MTU demands it and the packet allows it.
     pub fn send(&self, visitor: &Visitor, mtu: u32, packet: &[u8]) -> Result<(), Undelivered> {
-        let to = link_address(visitor.ifindex);
+        let to = link_address(visitor.ifindex, frame::ETHERTYPE_IPV4);
         for packet in hop(packet, mtu as usize)? {
             self.0.send_to(&[&visitor.ethernet, packet.as_slice()].concat(), &to)?;
         }
@@ -126,29 +134,9 @@ fn copied(header: &[u8]) -> Vec<u8> {
 fn finish(mut header: Vec<u8>, data: &[u8]) -> Vec<u8> {
     let length = (header.len() + data.len()) as u16;
     header[2..4].copy_from_slice(&length.to_be_bytes());
-    header[10..12].fill(0);
-    let checksum = checksum::internet(&[&header]);
-    header[10..12].copy_from_slice(&checksum.to_be_bytes());
+    checksum::seal_ipv4(&mut header);
     header.extend_from_slice(data);
     header
-}
-
-fn link_address(ifindex: u32) -> SockAddr {
-    let fill = |storage: *mut socket2::SockAddrStorage, length: *mut libc::socklen_t| {
-        // SAFETY: the storage is zeroed, large enough for any address and aligned for it.
-        let address = unsafe { &mut *storage.cast::<libc::sockaddr_ll>() };
-        address.sll_family = libc::AF_PACKET as u16;
-        address.sll_protocol = (libc::ETH_P_IP as u16).to_be();
-        address.sll_ifindex = ifindex.cast_signed();
-        // SAFETY: a valid pointer to the length.
-        unsafe { *length = size_of::<libc::sockaddr_ll>() as libc::socklen_t };
-        Ok(())
-    };
-    // SAFETY: family and length are those of the address written.
-    match unsafe { SockAddr::try_init(fill) } {
-        Ok(((), address)) => address,
-        Err(error) => unreachable!("filling in an address does not fail: {error}"),
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
     os::fd::{AsFd, AsRawFd},
 };
 
-use socket2::{Domain, SockAddr, SockAddrStorage, SockFilter, Socket, Type};
+use socket2::{Domain, SockFilter, Socket, Type};
 use tokio::io::{Interest, unix::AsyncFd};
 
 use mipd_common::mac::MacAddress;
@@ -19,6 +19,7 @@ use super::{
     burst,
 };
 use crate::{
+    linux::link_address,
     mobility::link::InterfaceIndex,
     wire::{
         advertisement::{ALL_MOBILITY_AGENTS, ALL_ROUTERS},
@@ -76,7 +77,7 @@ impl FrameSocket {
         let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
         socket.set_nonblocking(true)?;
         if want == Want::Nothing {
-            socket.bind(&link_address(interface, 0))?;
+            socket.bind(&link_address(interface.0, 0))?;
         } else {
             socket.attach_filter(&filter(want))?;
             set_packet_option(&socket, libc::PACKET_AUXDATA, &SWITCHED_ON)?;
@@ -87,7 +88,7 @@ impl FrameSocket {
                     join(&socket, interface, group)?;
                 }
             }
-            socket.bind(&link_address(interface, want.protocol()))?;
+            socket.bind(&link_address(interface.0, want.protocol()))?;
         }
         // SAFETY: a `Socket` owns one descriptor for life and always reports that one.
         let socket = unsafe { AsyncFd::register(socket) }?;
@@ -102,7 +103,7 @@ impl FrameSocket {
 
     /// Sends a whole frame.
     pub fn send(&self, frame: &[u8]) -> io::Result<()> {
-        self.socket.get_ref().send_to(frame, &link_address(self.interface, libc::ETH_P_IP as u16)).map(|_| ())
+        self.socket.get_ref().send_to(frame, &link_address(self.interface.0, libc::ETH_P_IP as u16)).map(|_| ())
     }
 
     fn frame(&self, message: &Message<'_>) -> Frame {
@@ -156,18 +157,6 @@ fn set_packet_option<T>(socket: &Socket, option: libc::c_int, value: &T) -> io::
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-fn link_address(interface: InterfaceIndex, protocol: u16) -> SockAddr {
-    let mut storage = SockAddrStorage::zeroed();
-    // SAFETY: `sockaddr_ll` fits in the storage and is valid for every bit pattern.
-    let address = unsafe { storage.view_as::<libc::sockaddr_ll>() };
-    address.sll_family = libc::AF_PACKET as u16;
-    address.sll_protocol = protocol.to_be();
-    address.sll_ifindex = interface.0.cast_signed();
-    address.sll_halen = 6;
-    // SAFETY: the storage holds an initialised `sockaddr_ll` of this length.
-    unsafe { SockAddr::new(storage, size_of::<libc::sockaddr_ll>() as libc::socklen_t) }
 }
 
 /// Classic BPF over an Ethernet frame.

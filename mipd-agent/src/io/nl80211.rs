@@ -2,23 +2,18 @@
 
 use std::{io, path::Path};
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
-use netlink_packet_generic::{
-    GenlMessage,
-    ctrl::{
-        GenlCtrl, GenlCtrlCmd,
-        nlas::{GenlCtrlAttrs, McastGrpAttrs},
-    },
-};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_packet_generic::GenlMessage;
+use netlink_sys::Socket;
 use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::{
-    dataplane::split_messages,
+    linux::split_messages,
     stations::nl80211::{
         Heard,
         message::{FAMILY, GROUP, StationMessage},
     },
+    wireless::generic_netlink::{self, Family},
 };
 
 /// How many datagrams are read before others get their turn.
@@ -39,11 +34,7 @@ impl StationSocket {
         if Path::new("/sys/module").exists() && !Path::new("/sys/module/cfg80211").exists() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the kernel has no nl80211"));
         }
-        let mut socket = Socket::new(NETLINK_GENERIC)?;
-        socket.bind_auto()?;
-        socket.connect(&SocketAddr::new(0, 0))?;
-        let (family, group) = resolve(&socket)?;
-        socket.add_membership(group)?;
+        let (socket, family) = Family::find(FAMILY)?.listen(GROUP)?;
         let _ = socket.set_rx_buf_sz(RECEIVE_BUFFER);
         socket.set_non_blocking(true)?;
         // SAFETY: a `Socket` owns one descriptor for life and always reports that one.
@@ -56,8 +47,9 @@ impl StationSocket {
         self.sequence = self.sequence.wrapping_add(1).max(1);
         let mut message = GenlMessage::from_payload(StationMessage::list(interface));
         message.set_resolved_family_id(self.family);
-        let bytes = request(message.into(), NLM_F_REQUEST | NLM_F_DUMP, self.sequence);
-        self.socket.get_ref().send(&bytes, 0).map(drop)
+        let mut message = NetlinkMessage::from(message);
+        (message.header.flags, message.header.sequence_number) = (NLM_F_REQUEST | NLM_F_DUMP, self.sequence);
+        generic_netlink::send(self.socket.get_ref(), message)
     }
 
     /// What has come; waits for it. Cancel-safe.
@@ -117,53 +109,4 @@ pub fn read(datagram: &[u8], family: u16, sequence: u32) -> Vec<Heard> {
         }
     }
     heard
-}
-
-fn request<T>(payload: NetlinkPayload<T>, flags: u16, sequence: u32) -> Vec<u8>
-where
-    T: netlink_packet_core::NetlinkSerializable,
-{
-    let mut header = NetlinkHeader::default();
-    (header.flags, header.sequence_number) = (flags, sequence);
-    let mut message = NetlinkMessage::new(header, payload);
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    bytes
-}
-
-/// The family's number and that of its group of news. The kernel answers within the request.
-fn resolve(socket: &Socket) -> io::Result<(u16, u32)> {
-    let ask = GenlCtrl { cmd: GenlCtrlCmd::GetFamily, nlas: vec![GenlCtrlAttrs::FamilyName(FAMILY.to_owned())] };
-    let bytes = request(GenlMessage::from_payload(ask).into(), NLM_F_REQUEST, 1);
-    socket.send(&bytes, 0)?;
-    let (answer, _) = socket.recv_from_full()?;
-    let invalid = || io::Error::new(io::ErrorKind::InvalidData, "the kernel says strange things of nl80211");
-    let message = NetlinkMessage::<GenlMessage<GenlCtrl>>::deserialize(&answer).map_err(|_| invalid())?;
-    let attributes = match message.payload {
-        NetlinkPayload::InnerMessage(message) => message.payload.nlas,
-        NetlinkPayload::Error(error) if error.to_io().kind() == io::ErrorKind::NotFound => {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the kernel has no nl80211"));
-        }
-        NetlinkPayload::Error(error) => return Err(error.to_io()),
-        _ => return Err(invalid()),
-    };
-    let mut found = (None, None);
-    for attribute in attributes {
-        match attribute {
-            GenlCtrlAttrs::FamilyId(id) => found.0 = Some(id),
-            GenlCtrlAttrs::McastGroups(groups) => {
-                let is_ours = |group: &Vec<McastGrpAttrs>| group.contains(&McastGrpAttrs::Name(GROUP.to_owned()));
-                let id = |group: Vec<McastGrpAttrs>| {
-                    group.into_iter().find_map(|attribute| match attribute {
-                        McastGrpAttrs::Id(id) => Some(id),
-                        McastGrpAttrs::Name(_) => None,
-                    })
-                };
-                found.1 = groups.into_iter().find(is_ours).and_then(id);
-            }
-            _ => {}
-        }
-    }
-    found.0.zip(found.1).ok_or_else(invalid)
 }

@@ -12,6 +12,16 @@ pub(crate) fn internet(parts: &[&[u8]]) -> u16 {
     !(folded as u16)
 }
 
+/// Where an IPv4 header has its checksum (RFC 791 §3.1).
+const IN_IPV4: std::ops::Range<usize> = 10..12;
+
+/// Makes the checksum of an IPv4 header right; `header` is all of it, options included.
+pub(crate) fn seal_ipv4(header: &mut [u8]) {
+    header[IN_IPV4].fill(0);
+    let checksum = internet(&[header]);
+    header[IN_IPV4].copy_from_slice(&checksum.to_be_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use super::internet;

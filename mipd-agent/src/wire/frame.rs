@@ -109,16 +109,13 @@ pub fn last_hop_echo(frame: &[u8]) -> Option<Ipv4Addr> {
 /// Gives the packet of a frame another time to live. Nothing happens to a frame without an IPv4 packet, or one with options.
 pub fn set_ttl(frame: &mut [u8], ttl: u8) {
     const TTL_AT: usize = 8;
-    const CHECKSUM_AT: usize = 10;
     let Ok((_, packet)) = Link::parse_type(frame, ETHERTYPE_IPV4) else { return };
     if packet.first() != Some(&0x45) {
         return;
     }
     if let Some(header) = frame.get_mut(HEADER_LENGTH..HEADER_LENGTH + 20) {
         header[TTL_AT] = ttl;
-        header[CHECKSUM_AT..CHECKSUM_AT + 2].fill(0);
-        let checksum = checksum::internet(&[&*header]);
-        header[CHECKSUM_AT..CHECKSUM_AT + 2].copy_from_slice(&checksum.to_be_bytes());
+        checksum::seal_ipv4(header);
     }
 }
 

@@ -98,8 +98,7 @@ impl<'a> Ipv4<'a> {
         header[9] = self.protocol;
         header[12..16].copy_from_slice(&self.source.octets());
         header[16..20].copy_from_slice(&self.destination.octets());
-        let checksum = checksum::internet(&[&header]);
-        header[10..12].copy_from_slice(&checksum.to_be_bytes());
+        checksum::seal_ipv4(&mut header);
         out.extend(header);
         out.extend(self.payload);
     }

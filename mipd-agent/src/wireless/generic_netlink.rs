@@ -1,6 +1,6 @@
-//! Requests to a generic netlink family, one at a time.
+//! Generic netlink: families of the kernel's, requests to them one at a time, and sockets that hear their news.
 //!
-//! They are synchronous, as those to the routing subsystem are: the kernel carries a request out inside `send`, so its answer
+//! Requests are synchronous, as those to the routing subsystem are: the kernel carries a request out inside `send`, so its answer
 //! is already there when `recv` is called.
 
 use std::io;
@@ -11,7 +11,10 @@ use netlink_packet_core::{
 };
 use netlink_packet_generic::{
     GenlFamily, GenlHeader, GenlMessage,
-    ctrl::{GenlCtrl, GenlCtrlCmd, nlas::GenlCtrlAttrs},
+    ctrl::{
+        GenlCtrl, GenlCtrlCmd,
+        nlas::{GenlCtrlAttrs, McastGrpAttrs},
+    },
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
 
@@ -20,7 +23,11 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
 pub struct Family {
     socket: Socket,
     id: u16,
+    attributes: Vec<GenlCtrlAttrs>,
 }
+
+/// Attributes of an answer, each with its number.
+pub type Answer = Vec<(u16, Vec<u8>)>;
 
 /// A command with its attributes, whatever the family.
 #[derive(Clone, Debug)]
@@ -43,14 +50,37 @@ impl Family {
         let question = GenlCtrl { cmd: GenlCtrlCmd::GetFamily, nlas: vec![GenlCtrlAttrs::FamilyName(name.to_owned())] };
         let mut message = NetlinkMessage::from(GenlMessage::from_payload(question));
         message.header.flags = NLM_F_REQUEST;
-        let NetlinkPayload::InnerMessage(answer) = exchange(&socket, message)? else {
-            return Err(io::Error::new(io::ErrorKind::NotFound, format!("the kernel has no netlink family {name}")));
+        let attributes = match exchange(&socket, message)? {
+            NetlinkPayload::InnerMessage(answer) => answer.payload.nlas,
+            NetlinkPayload::Error(error) => match error.to_io() {
+                error if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(io::Error::new(error.kind(), format!("the kernel has no {name}")));
+                }
+                error => return Err(error),
+            },
+            _ => return Err(strange(name)),
         };
-        let id = answer.payload.nlas.iter().find_map(|attribute| match attribute {
+        let id = attributes.iter().find_map(|attribute| match attribute {
             GenlCtrlAttrs::FamilyId(id) => Some(*id),
             _ => None,
         });
-        Ok(Self { socket, id: id.ok_or_else(|| io::Error::other("a netlink family without id"))? })
+        Ok(Self { socket, id: id.ok_or_else(|| strange(name))?, attributes })
+    }
+
+    /// The socket, as a member of the family's group of news of this name, and the number of the family.
+    pub fn listen(self, group: &str) -> io::Result<(Socket, u16)> {
+        let groups = self.attributes.iter().find_map(|attribute| match attribute {
+            GenlCtrlAttrs::McastGroups(groups) => Some(groups),
+            _ => None,
+        });
+        let named = |found: &&Vec<McastGrpAttrs>| found.contains(&McastGrpAttrs::Name(group.to_owned()));
+        let number =
+            groups.into_iter().flatten().find(named).into_iter().flatten().find_map(|attribute| match attribute {
+                McastGrpAttrs::Id(id) => Some(*id),
+                McastGrpAttrs::Name(_) => None,
+            });
+        self.socket.add_membership(number.ok_or_else(|| strange(group))?)?;
+        Ok((self.socket, self.id))
     }
 
     /// Has the kernel carry out a command.
@@ -65,7 +95,7 @@ impl Family {
     ///
     /// # Errors
     /// The kernel's refusal, as an error number.
-    pub fn ask(&self, command: u8, attributes: Vec<DefaultNla>) -> io::Result<Vec<(u16, Vec<u8>)>> {
+    pub fn ask(&self, command: u8, attributes: Vec<DefaultNla>) -> io::Result<Answer> {
         let answer = self.exchange(command, attributes, NLM_F_REQUEST)?;
         Ok(answer.iter().map(|attribute| (kind(attribute), value(attribute))).collect())
     }
@@ -87,14 +117,23 @@ impl Family {
     }
 }
 
-fn exchange<T>(socket: &Socket, mut message: NetlinkMessage<T>) -> io::Result<NetlinkPayload<T>>
-where
-    T: NetlinkSerializable + NetlinkDeserializable,
-{
+fn strange(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("the kernel says strange things of {what}"))
+}
+
+/// Sends a message, whose length is filled in.
+pub(crate) fn send<T: NetlinkSerializable>(socket: &Socket, mut message: NetlinkMessage<T>) -> io::Result<()> {
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
-    socket.send(&bytes, 0)?;
+    socket.send(&bytes, 0).map(drop)
+}
+
+fn exchange<T>(socket: &Socket, message: NetlinkMessage<T>) -> io::Result<NetlinkPayload<T>>
+where
+    T: NetlinkSerializable + NetlinkDeserializable,
+{
+    send(socket, message)?;
     let (answer, _) = socket.recv_from_full()?;
     Ok(NetlinkMessage::<T>::deserialize(&answer).map_err(io::Error::other)?.payload)
 }

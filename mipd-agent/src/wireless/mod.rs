@@ -12,15 +12,15 @@ use std::fs;
 
 use netlink_packet_core::DefaultNla;
 
-use generic_netlink::Family;
+use generic_netlink::{Answer, Family};
+
+use crate::stations::nl80211::message::{ATTRIBUTE_IFINDEX, FAMILY};
 
 /// Of `linux/nl80211.h`.
-const NL80211: &str = "nl80211";
 const GET_WIPHY: u8 = 1;
 const GET_INTERFACE: u8 = 5;
 const WIPHY: u16 = 1;
 const WIPHY_NAME: u16 = 2;
-const IFINDEX: u16 = 3;
 const IFTYPE: u16 = 5;
 const FOUR_ADDRESS: u16 = 83;
 const IFTYPE_STATION: u32 = 2;
@@ -57,8 +57,7 @@ pub enum Mode {
 impl Mode {
     /// Looks at an interface of this network namespace. `None` if it is not wireless, as far as the kernel knows.
     pub fn of(ifindex: u32) -> Option<Self> {
-        let nl80211 = Family::find(NL80211).ok()?;
-        let interface = nl80211.ask(GET_INTERFACE, vec![number(IFINDEX, ifindex)]).ok()?;
+        let (_, interface) = describe(ifindex)?;
         let kind = find_number(&interface, IFTYPE)?;
         let bridges = find(&interface, FOUR_ADDRESS).is_some_and(|value| value != [0]);
         Some(Self::from_type(kind, bridges))
@@ -112,8 +111,7 @@ impl Isolation {
 
     /// Looks at an interface of this network namespace. `None` if that is no access point's radio, as far as the kernel knows.
     pub fn of(interface: &str, ifindex: u32) -> Option<Self> {
-        let nl80211 = Family::find(NL80211).ok()?;
-        let radio = nl80211.ask(GET_INTERFACE, vec![number(IFINDEX, ifindex)]).ok()?;
+        let (nl80211, radio) = describe(ifindex)?;
         if find_number(&radio, IFTYPE) != Some(IFTYPE_AP) {
             return None;
         }
@@ -142,6 +140,13 @@ impl Isolation {
             Err(_) => Self::Unknown(format!("mac80211's flags are {:?}", text.trim())),
         }
     }
+}
+
+/// What nl80211 says of an interface of this network namespace.
+fn describe(ifindex: u32) -> Option<(Family, Answer)> {
+    let nl80211 = Family::find(FAMILY).ok()?;
+    let interface = nl80211.ask(GET_INTERFACE, vec![number(ATTRIBUTE_IFINDEX, ifindex)]).ok()?;
+    Some((nl80211, interface))
 }
 
 fn number(kind: u16, value: u32) -> DefaultNla {

@@ -14,7 +14,8 @@ const GET_STATION: u8 = 17;
 const NEW_STATION: u8 = 19;
 const DEL_STATION: u8 = 20;
 
-const ATTRIBUTE_IFINDEX: u16 = 3;
+/// The attribute that names an interface, by its index.
+pub const ATTRIBUTE_IFINDEX: u16 = 3;
 const ATTRIBUTE_MAC: u16 = 6;
 const ATTRIBUTE_STA_INFO: u16 = 21;
 const STA_INFO_STA_FLAGS: u16 = 17;

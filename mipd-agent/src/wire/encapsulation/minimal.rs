@@ -23,13 +23,11 @@ pub fn unwrap(outer: &[u8], payload: &[u8]) -> Result<Vec<u8>, Damage> {
     packet.extend(&outer[..header_length]);
     packet[2..4].copy_from_slice(&total.to_be_bytes());
     packet[9] = forwarding[0];
-    packet[10..12].fill(0);
     if let Some(source) = forwarding.get(SHORT..LONG) {
         packet[12..16].copy_from_slice(source);
     }
     packet[16..20].copy_from_slice(&forwarding[4..SHORT]);
-    let sum = checksum::internet(&[&packet]);
-    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    checksum::seal_ipv4(&mut packet);
     packet.extend(rest);
     Ok(packet)
 }
